@@ -1,0 +1,3 @@
+"""Adversarial autoencoders, reproduced: models, one training loop, measures, figures and an explorer."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,326 @@
+"""The registry of experiments: every training run behind a figure or table, by name.
+
+An experiment is data: a model and its sizes, a recipe, and where each constant comes from.
+
+    trained = load_trained("aae-gaussian")      # the shipped weights, seed 0
+    trained.model.decode(torch.zeros(1, 2))
+
+**Evidence** is what was measured on the 10,000 test images after training, one file per seed, so that every number
+and every scatter plot can be had again on a machine without MNIST.
+"""
+
+import platform
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import aae_lib
+from aae_lib.data import Digits, Images
+from aae_lib.metrics import match, neighbor_accuracy, squared_errors
+from aae_lib.models import AdversarialAutoencoder, Autoencoder, Model, VariationalAutoencoder
+from aae_lib.priors import Gaussian
+from aae_lib.storage import StorageError, load_weights, read_file, save_weights, write_file
+from aae_lib.training import (
+    SGD,
+    UPDATES_PER_EPOCH,
+    Cosine,
+    Recipe,
+    Report,
+    TrainingError,
+    default_device,
+    multiplies_bfloat16,
+    train,
+)
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+EVIDENCE = PRETRAINED / "evidence"
+
+# AAE, appendix A.2.1: SGD, momentum 0.9 for the reconstruction and 0.1 for the adversarial updates, rates 0.01 and 0.1.
+# The appendix gives them for the semi-supervised network of the same sizes; for Figure 2 the paper states none.
+RECONSTRUCTION = SGD(learning_rate=0.01, momentum=0.9)
+ADVERSARIAL = SGD(learning_rate=0.1, momentum=0.1)
+EPOCHS = 30
+# The paper drops its rates by steps over thousands of epochs; a cosine over the second half does the same in thirty.
+SCHEDULE = Cosine(start=EPOCHS / 2 * UPDATES_PER_EPOCH, end=EPOCHS * UPDATES_PER_EPOCH)
+KL_WEIGHTS = (1.0, 0.5, 0.25, 0.125, 0.0625)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One training run by name.
+
+    Attributes:
+        name: as in the command line and in file names.
+        title: one line for tables.
+        figure: the figure or table of the paper that it belongs to.
+        build: makes the untrained model; its random weights come from torch's global generator.
+        recipe: how it is trained.
+        source: where the model's and the recipe's constants come from.
+    """
+
+    name: str
+    title: str
+    figure: str
+    build: Callable[[], Model]
+    recipe: Recipe
+    source: str
+
+
+def _recipe(**optimizers: SGD) -> Recipe:
+    return Recipe(optimizers, steps=EPOCHS * UPDATES_PER_EPOCH, schedule=SCHEDULE)
+
+
+SIZES = "2 x 1000 ReLU units per network, weights N(0, 0.01^2), batch 100 (AAE, appendix A)"
+RATES = "learning rates and momenta of appendix A.2.1, 30 epochs with a cosine over the second half (ours)"
+
+
+def _vae(kl_weight: float) -> Experiment:
+    name = "vae-gaussian" if kl_weight == 1 else f"vae-gaussian-{kl_weight:g}"
+    return Experiment(
+        name=name,
+        title=f"VAE, 2-D Gaussian, KL weight {kl_weight:g}",
+        figure="AAE Fig. 2c" if kl_weight == 1 else "AAE Fig. 2 (curve)",
+        build=lambda: VariationalAutoencoder(Gaussian(2), kl_weight),
+        recipe=_recipe(evidence_lower_bound=RECONSTRUCTION),
+        source=f"{SIZES}; the same rate and schedule as the autoencoder",
+    )
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    experiment.name: experiment
+    for experiment in (
+        Experiment(
+            name="autoencoder",
+            title="autoencoder, 2-D codes, no prior",
+            figure="(baseline)",
+            build=lambda: Autoencoder(2),
+            recipe=_recipe(reconstruction=RECONSTRUCTION),
+            source=f"{SIZES}; {RATES}",
+        ),
+        Experiment(
+            name="aae-gaussian",
+            title="AAE, 2-D Gaussian",
+            figure="AAE Fig. 2a, 2e",
+            build=lambda: AdversarialAutoencoder(Gaussian(2)),
+            recipe=_recipe(reconstruction=RECONSTRUCTION, discriminator=ADVERSARIAL, generator=ADVERSARIAL),
+            source=f"{SIZES}; prior N(0, I): the paper does not say its deviation, others use 1 or 5; {RATES}",
+        ),
+        *(_vae(weight) for weight in KL_WEIGHTS),
+    )
+}
+
+
+def find(name: str) -> Experiment:
+    """The experiment of that name.
+
+    Raises:
+        KeyError: listing the names that there are.
+    """
+    if name not in EXPERIMENTS:
+        raise KeyError(f"there is no experiment '{name}'; there are: {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]
+
+
+def build(experiment: Experiment, seed: int) -> Model:
+    """The untrained model with the initial weights of ``seed``; torch's global random numbers stay as they were."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return experiment.build()
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Evidence
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a trained model makes of held-out images.
+
+    Attributes:
+        codes: ``[n, d]``, float16: the code of each image (a sample of q(z|x) where the encoder is stochastic).
+        squared_errors: ``[n]``, float32: half the squared error of each reconstruction, summed over pixels.
+        labels: ``[n]``, int64: the true digits.
+        header: provenance (experiment, seed, steps, data, versions, wall time, history).
+    """
+
+    codes: Tensor
+    squared_errors: Tensor
+    labels: Tensor
+    header: dict[str, Any]
+
+
+@torch.no_grad()
+def examine(model: Model, images: Images, header: dict[str, Any]) -> Evidence:
+    """Encode and reconstruct ``images`` in float32 on the CPU, with random numbers of seed 0.
+
+    Codes are rounded to float16, as they are stored, so that what is measured on them now and from the file agree.
+    """
+    model = model.cpu().eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        codes, errors = [], []
+        for batch in images.images.split(1000):
+            code = model.encode(batch)
+            codes.append(code.half())
+            errors.append(squared_errors(batch, model.decode(code)))
+    return Evidence(torch.cat(codes), torch.cat(errors), images.labels, header)
+
+
+def measure(experiment: Experiment, evidence: Evidence) -> dict[str, float]:
+    """All metrics of an experiment, by name, from its evidence."""
+    metrics = {
+        "reconstruction_error": float(evidence.squared_errors.double().mean()),
+        "neighbor_accuracy": neighbor_accuracy(evidence.codes, evidence.labels),
+    }
+    prior = build(experiment, 0).prior
+    if prior is not None:
+        metrics |= match(evidence.codes.float(), prior)
+    return metrics
+
+
+def save_evidence(path: Path, evidence: Evidence) -> None:
+    """Write codes, errors and header; the labels are those of the test set and are stored once for all."""
+    write_file(path, {"codes": evidence.codes, "squared_errors": evidence.squared_errors}, evidence.header)
+
+
+@cache
+def test_labels() -> Tensor:
+    """The labels ``[10000]`` of MNIST's test images, in the order of the file."""
+    tensors, _ = read_file(EVIDENCE / "test-labels.safetensors")
+    return tensors["labels"].long()
+
+
+def load_evidence(name: str, seed: int = 0) -> Evidence:
+    """The shipped evidence of one seed of an experiment.
+
+    Raises:
+        StorageError: if this experiment or seed ships none.
+    """
+    tensors, header = read_file(evidence_path(find(name), seed, EVIDENCE))
+    return Evidence(tensors["codes"], tensors["squared_errors"], test_labels(), header)
+
+
+def shipped_seeds(name: str) -> list[int]:
+    """The seeds of an experiment that ship evidence."""
+    paths = EVIDENCE.glob(f"{find(name).name}-seed-*.safetensors")
+    return sorted(int(path.stem.rpartition("-")[2]) for path in paths)
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Trained models
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model with its experiment and the header of its file (recipe, seed, data, wall time, history)."""
+
+    experiment: Experiment
+    model: Model
+    header: dict[str, Any]
+
+
+def load_trained(name: str, path: Path | None = None) -> Trained:
+    """An experiment's trained model, in evaluation mode on the CPU: the shipped one (seed 0), or from ``path``.
+
+    Raises:
+        StorageError: if there are no such weights, or they are of another experiment.
+    """
+    experiment = find(name)
+    shipped = weights_path(experiment, PRETRAINED)
+    if path is None and not shipped.exists():
+        raise StorageError(f"no weights of '{name}' are shipped; train them with: python -m aae_lib train {name}")
+    model = build(experiment, 0)
+    header = load_weights(path or shipped, model)
+    if header["experiment"] != name:
+        raise StorageError(f"{path} holds weights of '{header['experiment']}', not of '{name}'")
+    return Trained(experiment, model.eval(), header)
+
+
+def train_experiment(
+    experiment: Experiment,
+    digits: Digits,
+    out: Path,
+    *,
+    seed: int = 0,
+    steps: int | None = None,
+    device: str | None = None,
+    validation: bool = False,
+    progress: bool = True,
+) -> Iterator[Report]:
+    """Train an experiment, yielding its reports; at the end write weights and evidence to the folder ``out``.
+
+    Args:
+        digits: MNIST. All of ``digits.train`` is used, and ``digits.test`` makes the evidence.
+        validation: train without the last sixth of the training images and make the evidence on those: for every
+            choice that is made before the final run.
+        out: receives ``state.safetensors`` as training goes (an existing one is continued), ``NAME.safetensors`` and
+            ``NAME-seed-SEED.safetensors`` (evidence).
+        seed, steps, device, progress: as for :func:`aae_lib.training.train`.
+    """
+    images, held_out = digits.hold_out() if validation else (digits.train, digits.test)
+    model = build(experiment, seed)
+    state = out / "state.safetensors"
+    reports = []
+    for report in train(
+        model, images, experiment.recipe, seed=seed, steps=steps, state=state, device=device, progress=progress
+    ):
+        reports.append(report)
+        yield report
+    if not reports:
+        raise TrainingError(f"nothing to do: {steps} steps")
+    header = {
+        "experiment": experiment.name,
+        "recipe": repr(experiment.recipe),
+        "source": experiment.source,
+        "seed": seed,
+        "steps": reports[-1].step,
+        "seconds": round(reports[-1].seconds, 1),
+        "data": digits.source,
+        "data_sha256": digits.sha256,
+        "trained_on": len(images),
+        "evaluated_on": "validation" if validation else "test",
+        "device": _processor(device),
+        "precision": "bfloat16" if multiplies_bfloat16(torch.device(device or default_device())) else "float32",
+        "versions": {"aae_lib": aae_lib.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "revision": _revision(),
+        "history": [
+            {"step": r.step, **{name: round(loss, 4) for name, loss in r.losses.items()}} for r in reports
+        ],
+    }
+    weights = weights_path(experiment, out)
+    save_weights(weights, model.cpu(), header)
+    # The evidence comes from the weights as they ship, so that it can be had again from the file.
+    evidence = examine(load_trained(experiment.name, weights).model, held_out, header)
+    save_evidence(evidence_path(experiment, seed, out), evidence)
+
+
+def weights_path(experiment: Experiment, folder: Path) -> Path:
+    """Where a run in ``folder`` leaves its weights."""
+    return folder / f"{experiment.name}.safetensors"
+
+
+def evidence_path(experiment: Experiment, seed: int, folder: Path) -> Path:
+    """Where a run in ``folder`` leaves its evidence."""
+    return folder / f"{experiment.name}-seed-{seed}.safetensors"
+
+
+def _processor(device: str | None) -> str:
+    if device == "cuda" or (device is None and default_device().type == "cuda"):
+        return torch.cuda.get_device_name()
+    name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor()
+    return f"{name}, {torch.get_num_threads()} threads"
+
+
+def _revision() -> str:
+    """The git revision of the source tree, with a + where it has changes, or 'unknown' outside of a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

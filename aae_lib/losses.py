@@ -1,0 +1,58 @@
+"""Losses, each beside its equation. All are computed in float32 and averaged over the minibatch."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from aae_lib.networks import has_batch_norm
+
+
+def half_squared_error(logits: Tensor, images: Tensor) -> Tensor:
+    """1/2 ||x - sigmoid(l)||^2, **summed** over pixels (AAE, appendix A.2.1).
+
+    Args:
+        logits: the decoder's output l before its sigmoid, ``[batch, pixels]``.
+        images: x in [0, 1], same shape.
+
+    The sum is what the paper's learning rates were chosen for; a mean over 784 pixels is a 392 times smaller gradient.
+    """
+    return 0.5 * (logits.float().sigmoid() - images).square().sum() / len(images)
+
+
+def binary_cross_entropy(logits: Tensor, images: Tensor) -> Tensor:
+    """-sum_pixels [x log sigmoid(l) + (1 - x) log(1 - sigmoid(l))], the VAE literature's reconstruction loss."""
+    return F.binary_cross_entropy_with_logits(logits.float(), images, reduction="sum") / len(images)
+
+
+def real_fake_loss(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """-E log D(real) - E log(1 - D(fake)): what the discriminator minimizes (Goodfellow et al. 2014, equation 1).
+
+    The discriminator returns logits ``[batch, 1]``; D is their sigmoid. At the game's equilibrium, where it cannot
+    tell the two apart, the loss is 2 log 2 = 1.386. ``fake`` must be detached: this loss is the discriminator's own.
+    """
+    if has_batch_norm(discriminator):  # statistics of a mixed batch would give real and fake away
+        real_logits, fake_logits = discriminator(real), discriminator(fake)
+    else:  # one pass over both is faster and the same mathematics
+        real_logits, fake_logits = discriminator(torch.cat([real, fake])).split([len(real), len(fake)])
+    return F.softplus(-real_logits.float()).mean() + F.softplus(fake_logits.float()).mean()
+
+
+def fool_loss(discriminator: nn.Module, fake: Tensor) -> Tensor:
+    """-E log D(fake): what the generator minimizes, in the non-saturating form of Goodfellow et al. 2014, section 3.
+
+    Its value at equilibrium is log 2 = 0.693.
+    """
+    return F.softplus(-discriminator(fake).float()).mean()
+
+
+def gaussian_kl(mean: Tensor, log_variance: Tensor, standard_deviation: float = 1.0) -> Tensor:
+    """KL(N(mean, exp(log_variance)) || N(0, s^2 I)) in nats, summed over dimensions (Kingma & Welling 2014, app. B).
+
+    Args:
+        mean, log_variance: ``[batch, dimensions]``.
+        standard_deviation: the prior's s.
+    """
+    mean, log_variance = mean.float(), log_variance.float()
+    scaled_variance = (log_variance.exp() + mean.square()) / standard_deviation**2
+    scale = 2 * torch.log(torch.tensor(standard_deviation))
+    return 0.5 * (scaled_variance - 1 - log_variance + scale).sum() / len(mean)

@@ -1,0 +1,102 @@
+"""Measures: how well codes match the prior, and what the match costs.
+
+The papers show the match between codes and prior only as pictures. Two numbers measure it here - ``prior_coverage`` and
+``sliced_wasserstein`` - each beside its *null band*: the same number for two independent draws of the prior itself.
+A match alone can be had by an encoder that ignores the image, so both are always read together with
+``reconstruction_error`` and ``neighbor_accuracy``.
+"""
+
+import warnings
+
+import torch
+from scipy.stats import mode
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+from aae_lib.priors import Prior
+
+with warnings.catch_warnings():  # POT looks for every array library at import and warns about those it lacks
+    warnings.simplefilter("ignore")
+    import ot
+
+NEIGHBORS_OF_BALL = 5
+NEIGHBORS_OF_LABEL = 10
+PROJECTIONS = 200
+
+
+def squared_errors(images: Tensor, reconstructions: Tensor) -> Tensor:
+    """Half the squared error of each image, summed over pixels: two tensors ``[n, 784]`` -> ``[n]`` in float32.
+
+    Their mean over held-out images is the ``reconstruction_error`` of all tables (AAE, appendix A.2.1: half the
+    Euclidean error).
+    """
+    return 0.5 * (images.float() - reconstructions.float()).square().sum(1)
+
+
+def prior_coverage(codes: Tensor, prior_samples: Tensor) -> float:
+    """Share of prior samples that have a code close by, in [0, 1] (Naeem et al. 2020, equation 4).
+
+    Close means: inside the ball around the prior sample that reaches to its 5th nearest other prior sample. The balls
+    are small where the prior is dense, so gaps are seen there as well as in the tails. A set of codes of the same size
+    that is drawn from the prior itself has a coverage of about 0.97; codes that leave a tenth of the prior's mass
+    empty lose about a tenth.
+
+    Args:
+        codes, prior_samples: ``[n, d]`` and ``[m, d]``; 10,000 of each in all tables.
+    """
+    real, fake = prior_samples.numpy(force=True), codes.float().numpy(force=True)
+    radii = NearestNeighbors(n_neighbors=NEIGHBORS_OF_BALL).fit(real).kneighbors()[0][:, -1]
+    nearest = NearestNeighbors(n_neighbors=1).fit(fake).kneighbors(real)[0][:, 0]
+    return float((nearest <= radii).mean())
+
+
+def sliced_wasserstein(codes: Tensor, prior_samples: Tensor) -> float:
+    """Sliced 2-Wasserstein distance (POT), in units of the code: 0 for equal distributions.
+
+    The root mean square, over 200 random directions, of the optimal-transport distance between the two sets'
+    projections. Unlike coverage it sees codes that lie where the prior has no mass, and says how far off they are.
+
+    Args:
+        codes, prior_samples: ``[n, d]`` and ``[m, d]``.
+    """
+    distance = ot.sliced_wasserstein_distance(
+        codes.double().numpy(force=True), prior_samples.double().numpy(force=True), n_projections=PROJECTIONS, seed=0
+    )
+    return float(distance)
+
+
+def neighbor_accuracy(codes: Tensor, labels: Tensor) -> float:
+    """Share of codes whose label is the most frequent one among their 10 nearest other codes, in [0, 1].
+
+    Ties go to the smaller label. An encoder that ignores the image scores about 0.1.
+
+    Args:
+        codes: ``[n, d]``.
+        labels: ``[n]``, the true digits, which no training has seen.
+    """
+    points = codes.float().numpy(force=True)
+    neighbors = NearestNeighbors(n_neighbors=NEIGHBORS_OF_LABEL).fit(points).kneighbors(return_distance=False)
+    digits = labels.numpy(force=True)
+    return float((mode(digits[neighbors], axis=1).mode == digits).mean())
+
+
+def prior_samples(prior: Prior, count: int = 10_000, seed: int = 0) -> Tensor:
+    """The prior samples ``[count, d]`` that codes are compared with: always the same for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return prior.sample(count)
+
+
+def match(codes: Tensor, prior: Prior) -> dict[str, float]:
+    """``prior_coverage`` and ``sliced_wasserstein`` of codes ``[n, d]`` against as many samples of ``prior``."""
+    samples = prior_samples(prior, len(codes))
+    return {
+        "prior_coverage": prior_coverage(codes, samples),
+        "sliced_wasserstein": sliced_wasserstein(codes, samples),
+    }
+
+
+def null_band(prior: Prior, count: int = 10_000, draws: int = 5) -> dict[str, tuple[float, float]]:
+    """What :func:`match` gives for samples of the prior itself: (lowest, highest) of ``draws`` independent sets."""
+    values = [match(prior_samples(prior, count, seed), prior) for seed in range(1, draws + 1)]
+    return {name: (min(v[name] for v in values), max(v[name] for v in values)) for name in values[0]}

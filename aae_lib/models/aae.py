@@ -1,0 +1,46 @@
+"""The adversarial autoencoder (Makhzani et al., sections 1 and 2; Figure 1)."""
+
+from collections.abc import Callable, Iterator
+
+from torch import Tensor
+
+from aae_lib.data import Images
+from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
+from aae_lib.models.autoencoder import Autoencoder
+from aae_lib.networks import multilayer_perceptron
+from aae_lib.priors import Prior
+
+
+class AdversarialAutoencoder(Autoencoder):
+    """An autoencoder whose codes an adversary pushes towards a prior, with the deterministic encoder z = f(x).
+
+    The encoder is at once the autoencoder's and the generator of a generative adversarial network that lives in the
+    space of codes: there, samples of the prior are *real* and codes of images are *fake*. Per minibatch the paper's
+    reconstruction phase is the first update, its regularization phase the other two.
+
+    Args:
+        prior: what the codes should be distributed like; only its samples are used.
+        hidden, reconstruction_loss: as for :class:`~aae_lib.models.autoencoder.Autoencoder`; the discriminator has
+            the same hidden layers.
+    """
+
+    moves = {"reconstruction": ("encoder", "decoder"), "discriminator": ("discriminator",), "generator": ("encoder",)}
+
+    def __init__(
+        self,
+        prior: Prior,
+        hidden: tuple[int, ...] = (1000, 1000),
+        reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
+    ):
+        super().__init__(prior.dimensions, hidden, reconstruction_loss)
+        self.prior = prior
+        self.discriminator = multilayer_perceptron(prior.dimensions, 1, hidden)
+
+    def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
+        code = self.encoder(batch.images)
+        yield "reconstruction", self.reconstruction_loss(self.decoder(code), batch.images)
+
+        code = self.encoder(batch.images)  # the encoder has just moved
+        real = self.prior.sample(len(code), code.device)
+        yield "discriminator", real_fake_loss(self.discriminator, real=real, fake=code.detach())
+        yield "generator", fool_loss(self.discriminator, code)

@@ -1,0 +1,34 @@
+"""What every system is made of: networks, and an ordered list of updates per minibatch."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from aae_lib.data import Images
+from aae_lib.priors import Prior
+
+
+class Model(nn.Module, ABC):
+    """Networks, and the updates that train them.
+
+    ``moves`` says, once, which networks each update may move. :meth:`updates` is a generator that reads like the
+    paper's algorithm: it yields ``(name of the update, loss)``, and when it goes on, the trainer has moved the
+    networks of that update - so what it computes next uses the new weights.
+    """
+
+    moves: ClassVar[dict[str, tuple[str, ...]]]
+    prior: Prior | None = None
+
+    @abstractmethod
+    def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
+        """Yield this minibatch's updates in order. A ``with`` around a ``yield`` is refused by the trainer."""
+
+    @abstractmethod
+    def encode(self, images: Tensor) -> Tensor:
+        """Codes of images, ``[n, 784] -> [n, d]``. A stochastic encoder returns one sample of q(z|x) per image."""
+
+    @abstractmethod
+    def decode(self, codes: Tensor) -> Tensor:
+        """Images of codes, ``[n, d] -> [n, 784]``, in (0, 1)."""

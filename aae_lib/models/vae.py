@@ -1,0 +1,57 @@
+"""The variational autoencoder (Kingma & Welling 2014), which the paper compares with."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from aae_lib.data import Images
+from aae_lib.losses import gaussian_kl, half_squared_error
+from aae_lib.models.model import Model
+from aae_lib.networks import PIXELS, multilayer_perceptron
+from aae_lib.priors import Gaussian
+
+
+class VariationalAutoencoder(Model):
+    """An autoencoder with a Gaussian encoder q(z|x) = N(mean, variance) and a KL term that pulls q(z|x) to the prior.
+
+    Args:
+        prior: an isotropic Gaussian.
+        kl_weight: the factor of the KL term. 1 is the evidence lower bound of a decoder with unit-variance Gaussian
+            pixels (with the half squared error); smaller weights trade the match with the prior for reconstruction.
+        hidden, reconstruction_loss: as for :class:`~aae_lib.models.autoencoder.Autoencoder`.
+    """
+
+    moves = {"evidence_lower_bound": ("encoder", "decoder")}
+
+    def __init__(
+        self,
+        prior: Gaussian,
+        kl_weight: float = 1.0,
+        hidden: tuple[int, ...] = (1000, 1000),
+        reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
+    ):
+        super().__init__()
+        self.prior, self.kl_weight, self.reconstruction_loss = prior, kl_weight, reconstruction_loss
+        self.encoder = multilayer_perceptron(PIXELS, 2 * prior.dimensions, hidden)
+        self.decoder = multilayer_perceptron(prior.dimensions, PIXELS, hidden)
+
+    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z|x), each ``[n, d]`` in float32."""
+        mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
+        return mean, log_variance
+
+    def encode(self, images: Tensor) -> Tensor:
+        """One sample of q(z|x) per image, by the reparameterization z = mean + deviation * noise."""
+        mean, log_variance = self.posterior(images)
+        return mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        return self.decoder(codes).float().sigmoid()
+
+    def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
+        mean, log_variance = self.posterior(batch.images)
+        code = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
+        reconstruction = self.reconstruction_loss(self.decoder(code), batch.images)
+        kl = gaussian_kl(mean, log_variance, self.prior.standard_deviation)
+        yield "evidence_lower_bound", reconstruction + self.kl_weight * kl

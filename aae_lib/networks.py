@@ -1,0 +1,43 @@
+"""Networks: plain ``torch.nn`` modules with the papers' sizes and initial weights."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+
+IMAGE_SIZE = 28
+PIXELS = IMAGE_SIZE**2
+
+
+def multilayer_perceptron(inputs: int, outputs: int, hidden: Iterable[int] = (1000, 1000)) -> nn.Sequential:
+    """A perceptron ``[batch, inputs] -> [batch, outputs]`` with ReLU between its layers and a linear output.
+
+    Two hidden layers of 1000 units, weights drawn from N(0, 0.01^2) and zero biases (AAE, appendix A.1 and A.2.1).
+    The small weights matter: with PyTorch's default initialization the paper's learning rates diverge.
+    """
+    sizes = [inputs, *hidden, outputs]
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+        linear = nn.Linear(fan_in, fan_out)
+        nn.init.normal_(linear.weight, std=0.01)
+        nn.init.zeros_(linear.bias)
+        layers += [linear, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def has_batch_norm(network: nn.Module) -> bool:
+    """Whether any layer of ``network`` normalizes over the batch."""
+    return any(isinstance(layer, BatchNorm) for layer in network.modules())
+
+
+def as_pictures(images: Tensor) -> Tensor:
+    """Flat images ``[n, 784]`` as pictures ``[n, 28, 28]``, clipped to [0, 1], on the CPU."""
+    return images.detach().float().clamp(0, 1).reshape(-1, IMAGE_SIZE, IMAGE_SIZE).cpu()
+
+
+def mosaic(images: Tensor, columns: int) -> Tensor:
+    """Lay flat images ``[rows * columns, 784]`` out as one picture ``[rows * 28, columns * 28]``, row by row."""
+    if len(images) % columns:
+        raise ValueError(f"{len(images)} images do not fill rows of {columns}")
+    return torch.cat([torch.cat(list(row), dim=1) for row in as_pictures(images).split(columns)], dim=0)

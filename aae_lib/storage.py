@@ -1,0 +1,81 @@
+"""Files of tensors: safetensors with one JSON header. Nothing that is read here can execute code.
+
+Weights ship as 8-bit integers, one float32 scale per output row, which changes a code by less than the width of the
+marker that draws it and makes a file four times smaller.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+HEADER = "aae_lib"
+SCALE = ".scale"
+
+
+class StorageError(RuntimeError):
+    """A file is missing, damaged, or holds something else than was asked for."""
+
+
+def write_file(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    """Write tensors and a JSON header atomically: at any moment ``path`` is the old file, whole, or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".unfinished")
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(contiguous, unfinished, metadata={HEADER: json.dumps(header)})
+    with open(unfinished, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(unfinished, path)
+
+
+def read_file(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what :func:`write_file` wrote: (tensors by name, header).
+
+    Raises:
+        StorageError: if ``path`` is missing, damaged, or was not written by this library.
+    """
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            header = json.loads((file.metadata() or {})[HEADER])
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 - it is no mapping
+    except FileNotFoundError as error:
+        raise StorageError(f"there is no file {path}") from error
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise StorageError(f"{path} is damaged or no file of aae_lib ({type(error).__name__}: {error})") from error
+
+
+def save_weights(path: Path, model: nn.Module, header: dict[str, Any]) -> None:
+    """Write the parameters and buffers of ``model``: matrices as 8-bit integers per output row, the rest as float32."""
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        if tensor.ndim < 2:
+            tensors[name] = tensor.float()
+            continue
+        scale = tensor.abs().amax(tuple(range(1, tensor.ndim)), keepdim=True).float() / 127
+        tensors[name] = (tensor / scale.clamp_min(1e-30)).round().to(torch.int8)
+        tensors[name + SCALE] = scale
+    write_file(path, tensors, header)
+
+
+def load_weights(path: Path, model: nn.Module) -> dict[str, Any]:
+    """Read weights into ``model`` and return the file's header.
+
+    Raises:
+        StorageError: if the file is missing or damaged, or its tensors are not those of ``model``.
+    """
+    tensors, header = read_file(path)
+    state = {
+        name: tensor.float() * tensors[name + SCALE] if name + SCALE in tensors else tensor
+        for name, tensor in tensors.items()
+        if not name.endswith(SCALE)
+    }
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise StorageError(f"{path} does not fit {type(model).__name__}: {error}") from error
+    return header

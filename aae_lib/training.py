@@ -1,0 +1,490 @@
+"""The one training loop. A model yields its updates; this moves exactly the networks that each update names.
+
+    for report in train(model, digits.train, recipe):
+        print(report.step, report.losses)
+
+The loop refuses, instead of hoping that a test sees them, the classic defects of adversarial training code: a loss that
+moves a network it should not, a network that no loss reaches, a backward pass through weights that have changed since,
+a random-number stream that a plot between two epochs disturbs, and runs that have died (non-finite losses, collapsed
+codes) but go on.
+"""
+
+import ast
+import contextlib
+import dataclasses
+import inspect
+import math
+import textwrap
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from aae_lib.data import Images
+from aae_lib.models.model import Model
+from aae_lib.networks import BatchNorm, has_batch_norm
+from aae_lib.priors import check_prior
+from aae_lib.storage import StorageError, read_file, write_file
+
+UPDATES_PER_EPOCH = 600  # of 100 images: one pass over MNIST's 60,000
+STATE_EVERY_SECONDS = 30.0
+CHECK_EVERY_STEPS = 100
+COLLAPSE_VARIANCE = 1e-3  # of the prior's variance
+COLLAPSE_STEPS = 600
+
+
+class TrainingError(RuntimeError):
+    """Training was asked for something that cannot work, or has stopped working."""
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Recipes
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent with momentum: v <- momentum * v + gradient; weights <- weights - rate * v."""
+
+    learning_rate: float
+    momentum: float = 0.0
+
+    def build(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
+        return torch.optim.SGD(parameters, lr=self.learning_rate, momentum=self.momentum, fused=True)
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma & Ba 2015)."""
+
+    learning_rate: float
+    betas: tuple[float, float] = (0.9, 0.999)
+
+    def build(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(parameters, lr=self.learning_rate, betas=self.betas, fused=True)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Learning rates stay constant until ``start`` and fall to ``final`` of themselves at ``end``, along a half cosine.
+
+    Times are counted in updates of 100 images, so 600 is one epoch of MNIST.
+    """
+
+    start: float
+    end: float
+    final: float = 0.01
+
+    def __call__(self, clock: float) -> float:
+        progress = min(max((clock - self.start) / (self.end - self.start), 0.0), 1.0)
+        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@dataclass(frozen=True)
+class Drops:
+    """Learning rates are multiplied by ``factor`` at each of the times ``at`` (in updates of 100 images)."""
+
+    at: tuple[float, ...] = ()
+    factor: float = 0.1
+
+    def __call__(self, clock: float) -> float:
+        return self.factor ** sum(clock >= time for time in self.at)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained.
+
+    Attributes:
+        optimizers: one per update of the model, by the update's name.
+        steps: number of minibatches.
+        schedule: factor on all learning rates as a function of the clock (updates of 100 images, whatever the batch
+            size or the data); a run of fewer steps keeps the schedule's absolute positions.
+        batch_size: images per minibatch.
+    """
+
+    optimizers: Mapping[str, SGD | Adam]
+    steps: int
+    schedule: Cosine | Drops = field(default_factory=Drops)
+    batch_size: int = 100
+
+
+@dataclass(frozen=True)
+class Report:
+    """What happened since the last report.
+
+    Attributes:
+        step: minibatches done so far.
+        clock: the same in updates of 100 images.
+        losses: mean of each update's loss since the last report.
+        rate: the schedule's factor on the learning rates at this step.
+        seconds: training time so far; what the caller does between reports does not count.
+    """
+
+    step: int
+    clock: float
+    losses: dict[str, float]
+    rate: float
+    seconds: float
+
+    @property
+    def epoch(self) -> float:
+        """Passes over as many images as MNIST has: ``clock / 600``."""
+        return self.clock / UPDATES_PER_EPOCH
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Precision and batch-norm
+
+
+def default_device() -> torch.device:
+    """The GPU if PyTorch sees one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether ``device`` multiplies bfloat16 matrices natively, that is, faster than float32 ones."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def recompute_batch_norm(model: Model, images: Tensor) -> None:
+    """Set the batch-norm statistics of ``model`` in one pass: encoder over ``images``, decoder over prior samples.
+
+    Statistics gathered while training mix many past weights, and real with generated images; they are therefore no
+    part of the training state and are computed anew before each evaluation. The caller's random numbers and the
+    model's mode are left as they were.
+    """
+    if not has_batch_norm(model):
+        return
+    for layer in model.modules():
+        if isinstance(layer, BatchNorm):
+            layer.reset_running_stats()
+            layer.momentum = None  # a plain average over the pass
+    training = model.training
+    model.train()
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        codes = torch.cat([model.encode(batch) for batch in images.split(1000)])
+        if model.prior is not None:
+            codes = model.prior.sample(10_000, images.device)
+        for batch in codes.split(1000):
+            model.decode(batch)
+    model.train(training)
+
+
+# --------------------------------------------------------------------------------------------------------------
+# The loop
+
+
+def train(
+    model: Model,
+    images: Images,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    steps: int | None = None,
+    report_every: int = UPDATES_PER_EPOCH,
+    state: Path | None = None,
+    device: torch.device | str | None = None,
+    bfloat16: bool | None = None,
+    progress: bool = False,
+) -> Iterator[Report]:
+    """Train ``model`` and yield a :class:`Report` every ``report_every`` steps and after the last.
+
+    At each yield the model is an ordinary float32 module in evaluation mode, and torch's global random numbers are
+    the caller's own, so the caller may plot, measure or stop at will without changing the run.
+
+    Args:
+        model: what to train; it is moved to ``device``.
+        images: the training images; each pass over them takes a new random order.
+        recipe: optimizers, schedule, batch size and number of steps.
+        seed: of the data order and of every random number that the updates draw. The initial weights are the caller's.
+        steps: stop after this many minibatches instead of ``recipe.steps``; the schedule stays where it is.
+        report_every: minibatches between reports.
+        state: a file that receives the complete training state every 30 seconds and at the end. If it exists, the
+            run continues from it: earlier reports are yielded again, and the end has the same bits as a run that was
+            never interrupted.
+        device: default: the GPU if there is one.
+        bfloat16: multiply matrices in bfloat16 (weights keep float32 masters). Default: where it is native.
+        progress: show a progress bar.
+
+    Raises:
+        TrainingError: for a model whose updates and networks do not fit together, a state of another run, non-finite
+            losses, and collapsed codes. Each says what to do.
+    """
+    run = _Run(model, images, recipe, seed, torch.device(device) if device else default_device(), bfloat16)
+    steps = recipe.steps if steps is None else steps
+    if state is not None and state.exists():
+        run.load(state)
+    yield from run.reports
+    saved = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        bar = tqdm(total=steps, initial=run.step, disable=not progress, unit="step", leave=False)
+        stack.callback(bar.close)
+        while run.step < steps:
+            # Stop at the next multiple of each period, so that a resumed run stops where an unbroken one does.
+            pause = min(run.step - run.step % every + every for every in (report_every, CHECK_EVERY_STEPS))
+            run.advance(min(pause, steps) - run.step, bar)
+            report = None
+            if run.step % report_every == 0 or run.step == steps:
+                report = run.report()
+            if state is not None and (run.step == steps or time.monotonic() - saved > STATE_EVERY_SECONDS):
+                run.save(state)
+                saved = time.monotonic()
+            if report is not None:
+                run.prepare_evaluation()
+                yield report
+
+
+class _Run:
+    """One training run: the model, its optimizers, its random numbers and its position."""
+
+    def __init__(
+        self, model: Model, images: Images, recipe: Recipe, seed: int, device: torch.device, bfloat16: bool | None
+    ):
+        torch.set_flush_denormal(True)  # denormal numbers make a dying run ten times slower
+        self.model, self.recipe, self.seed, self.device = model.to(device), recipe, seed, device
+        self.images = images.to(device)
+        if len(images) < recipe.batch_size:
+            raise TrainingError(f"{len(images)} training images do not fill one minibatch of {recipe.batch_size}")
+        self.bfloat16 = multiplies_bfloat16(device) if bfloat16 is None else bfloat16
+        self.fingerprint = f"{type(model).__name__}, {recipe}, seed {seed}, {len(images)} images"
+        self.prior_variance = check_prior(model.prior) if model.prior is not None else None
+
+        _check_moves(model, recipe)
+        networks = dict(model.named_children())
+        self.parameters = {
+            update: [parameter for name in names for parameter in networks[name].parameters()]
+            for update, names in model.moves.items()
+        }
+        # Float32 masters, shared by all updates; in bfloat16 the modules hold working copies while a step runs.
+        self.masters = {name: parameter.data for name, parameter in model.named_parameters()}
+        normalizing = {id(p) for layer in model.modules() if isinstance(layer, BatchNorm) for p in layer.parameters()}
+        self.working = {
+            name: self.masters[name].bfloat16()
+            if self.bfloat16 and id(parameter) not in normalizing
+            else self.masters[name]
+            for name, parameter in model.named_parameters()
+        }
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        self.names = {update: [names[id(p)] for p in parameters] for update, parameters in self.parameters.items()}
+        self.optimizers = {
+            update: recipe.optimizers[update].build([self.masters[name] for name in self.names[update]])
+            for update in model.moves
+        }
+        with self._fork_random():
+            torch.manual_seed(seed)
+            self.random_state = self._random_state()
+        self.step, self.seconds, self.collapsed_for = 0, 0.0, 0
+        self.sums: dict[str, list[float]] = {}
+        self.reports: list[Report] = []
+        self.order = (-1, torch.empty(0))
+
+    # Random numbers: the run owns its stream and gives the caller's back.
+
+    def _fork_random(self) -> contextlib.AbstractContextManager:
+        return torch.random.fork_rng([self.device] if self.device.type == "cuda" else [])
+
+    def _random_state(self) -> dict[str, Tensor]:
+        states = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(self.device)
+        return states
+
+    @property
+    def clock(self) -> float:
+        return self.step * self.recipe.batch_size / 100
+
+    def advance(self, count: int, bar: tqdm) -> None:
+        """Do ``count`` steps, then the periodic checks."""
+        started = time.perf_counter()
+        self.model.train()
+        for name, parameter in self.model.named_parameters():
+            parameter.data = self.working[name]
+        try:
+            with self._fork_random():
+                torch.set_rng_state(self.random_state["cpu"])
+                if self.device.type == "cuda":
+                    torch.cuda.set_rng_state(self.random_state["cuda"], self.device)
+                for _ in range(count):
+                    self._one_step()
+                    bar.update()
+                if self.step % CHECK_EVERY_STEPS == 0:
+                    self._check_codes()
+                self.random_state = self._random_state()
+        finally:
+            for name, parameter in self.model.named_parameters():
+                parameter.data = self.masters[name]
+        self.seconds += time.perf_counter() - started
+
+    def _batch(self) -> Images:
+        batches = len(self.images) // self.recipe.batch_size
+        epoch, position = divmod(self.step, batches)
+        if self.order[0] != epoch:  # a function of seed and epoch alone, so that it needs no place in the state
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            self.order = (epoch, torch.randperm(len(self.images), generator=generator).to(self.device))
+        start = position * self.recipe.batch_size
+        return self.images[self.order[1][start : start + self.recipe.batch_size]]
+
+    def _one_step(self) -> None:
+        rate = self.recipe.schedule(self.clock)
+        updates = self.model.updates(self._batch())
+        seen = set()
+        while True:
+            # Autocast is entered anew for each update and never spans an optimizer step; without its cache,
+            # no cast copy of a weight can outlive the weight.
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False):
+                name, loss = next(updates, (None, None))
+            if name is None:
+                break
+            if not torch.is_grad_enabled():
+                raise TrainingError(f"update '{name}' was yielded inside torch.no_grad(): close it before the yield")
+            if name not in self.optimizers:
+                raise TrainingError(f"update '{name}' is not declared in {type(self.model).__name__}.moves")
+            self._update(name, loss, rate)
+            seen.add(name)
+        if missing := set(self.optimizers) - seen:
+            raise TrainingError(f"{type(self.model).__name__}.updates never yielded {sorted(missing)}")
+        self.step += 1
+
+    def _update(self, name: str, loss: Tensor, rate: float) -> None:
+        """One optimizer step: gradients of ``loss`` for the networks of update ``name`` and for nothing else."""
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss of update '{name}' is {value} at step {self.step}. The weights are those before this "
+                "update; a smaller learning rate or smaller initial weights usually help"
+            )
+        parameters = self.parameters[name]
+        if not loss.requires_grad:
+            raise TrainingError(f"the loss of update '{name}' depends on no network: was it detached?")
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        unreached = [n for n, gradient in zip(self.names[name], gradients, strict=True) if gradient is None]
+        if unreached:
+            raise TrainingError(
+                f"update '{name}' is declared to move {', '.join(self.model.moves[name])}, but its loss does not reach "
+                f"{', '.join(unreached)}: was a code detached, or a layer left out?"
+            )
+        optimizer = self.optimizers[name]
+        masters = [self.masters[n] for n in self.names[name]]
+        for group in optimizer.param_groups:
+            group["lr"] = self.recipe.optimizers[name].learning_rate * rate
+        for master, gradient in zip(masters, gradients, strict=True):
+            master.grad = gradient.float()
+        optimizer.step()
+        optimizer.zero_grad()
+        if self.bfloat16:
+            torch._foreach_copy_([self.working[n] for n in self.names[name]], masters)
+        # Fused optimizers do not mark what they change, and a backward pass through a graph that was built before
+        # would give wrong gradients in silence; marked, it raises.
+        torch.autograd.graph.increment_version(parameters)
+        total = self.sums.setdefault(name, [0.0, 0])
+        total[0] += value
+        total[1] += 1
+
+    @torch.no_grad()
+    def _check_codes(self) -> None:
+        if self.prior_variance is None or self.step <= COLLAPSE_STEPS:
+            return
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False):
+            variance = float(self.model.encode(self.images.images[:1000]).float().var(0).mean())
+        dead = variance < COLLAPSE_VARIANCE * self.prior_variance
+        self.collapsed_for = self.collapsed_for + CHECK_EVERY_STEPS if dead else 0
+        if self.collapsed_for >= COLLAPSE_STEPS:
+            raise TrainingError(
+                f"the codes have collapsed: for {COLLAPSE_STEPS} steps up to step {self.step} their variance has been "
+                f"below {COLLAPSE_VARIANCE:g} of the prior's (now {variance:.2g} against {self.prior_variance:.2g}). "
+                "A larger weight of the reconstruction or a slower generator usually helps"
+            )
+
+    def prepare_evaluation(self) -> None:
+        recompute_batch_norm(self.model, self.images.images)
+        self.model.eval()
+
+    def report(self) -> Report:
+        losses = {name: total / count for name, (total, count) in self.sums.items()}
+        self.sums = {}
+        report = Report(self.step, self.clock, losses, self.recipe.schedule(self.clock), self.seconds)
+        self.reports.append(report)
+        return report
+
+    # The state. A file is written beside its place and then moved there, so a kill leaves the old one or the new one.
+
+    def save(self, path: Path) -> None:
+        tensors = {f"weights/{name}": master for name, master in self.masters.items()}
+        tensors |= {f"random/{kind}": state for kind, state in self.random_state.items()}
+        for update, optimizer in self.optimizers.items():
+            for index, entries in optimizer.state_dict()["state"].items():
+                for key, value in entries.items():
+                    if isinstance(value, Tensor):
+                        tensors[f"optimizers/{update}/{index}/{key}"] = value
+        position: dict[str, Any] = {
+            "fingerprint": self.fingerprint,
+            "step": self.step,
+            "seconds": self.seconds,
+            "collapsed_for": self.collapsed_for,
+            "sums": self.sums,
+            "reports": [dataclasses.asdict(report) for report in self.reports],
+        }
+        write_file(path, tensors, position)
+
+    def load(self, path: Path) -> None:
+        try:
+            tensors, position = read_file(path, self.device)
+        except StorageError as error:
+            raise TrainingError(f"{error}. Delete it to start anew") from error
+        if position.get("fingerprint") != self.fingerprint:
+            raise TrainingError(
+                f"{path} is the state of another run ({position.get('fingerprint')}), "
+                f"not of this one ({self.fingerprint}). "
+                "Choose another folder or delete it"
+            )
+        for name, master in self.masters.items():
+            master.copy_(tensors[f"weights/{name}"])
+            if self.bfloat16:
+                self.working[name].copy_(master)
+        self.random_state = {kind: tensors[f"random/{kind}"].cpu() for kind in self.random_state}
+        for update, optimizer in self.optimizers.items():
+            entries: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in tensors.items():
+                if name.startswith(f"optimizers/{update}/"):
+                    _, _, index, key = name.split("/")
+                    entries.setdefault(int(index), {})[key] = tensor
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
+        self.step, self.seconds = position["step"], position["seconds"]
+        self.collapsed_for, self.sums = position["collapsed_for"], position["sums"]
+        self.reports = [Report(**report) for report in position["reports"]]
+
+
+def _check_moves(model: Model, recipe: Recipe) -> None:
+    """Refuse a model whose networks, declared updates and recipe do not fit together."""
+    kind = type(model).__name__
+    networks = dict(model.named_children())
+    if set(recipe.optimizers) != set(model.moves):
+        raise TrainingError(
+            f"the recipe has optimizers for {sorted(recipe.optimizers)}, but {kind} has updates {sorted(model.moves)}"
+        )
+    named = {name for names in model.moves.values() for name in names}
+    if unknown := named - set(networks):
+        raise TrainingError(f"{kind}.moves names {sorted(unknown)}, but its networks are {sorted(networks)}")
+    moved = {id(parameter) for name in named for parameter in networks[name].parameters()}
+    still = [name for name, parameter in model.named_parameters() if id(parameter) not in moved]
+    if still:
+        raise TrainingError(f"no update of {kind} moves {', '.join(still)}: name its network in {kind}.moves")
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(type(model).updates)))
+    except (OSError, TypeError):  # a class typed at the prompt has no source; the check at run time remains
+        return
+    for block in ast.walk(tree):
+        if isinstance(block, ast.With) and any(isinstance(node, ast.Yield) for node in ast.walk(block)):
+            raise TrainingError(
+                f"{kind}.updates yields inside a `with` (line {block.lineno} of the method), whose effect would leak "
+                "into the optimizer's step: close it before the yield"
+            )

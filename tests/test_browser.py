@@ -1,0 +1,216 @@
+"""The explorer in a real JupyterLab in a real browser: does an arrow key on a slider change the picture that a reader sees?
+
+The pictures of the page are saved to the folder $AAE_SCREENSHOTS, where it is set, or to pytest's temporary folder.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SECONDS = 55  # for everything
+
+# The cell that the reader runs. To look at the shipped model instead, replace all but the last two lines by
+#     from aae_lib.experiments import load_trained
+#     model, digits = load_trained("aae-gaussian").model, None
+NOTEBOOK = """\
+import torch
+from torch import nn
+
+from aae_lib.data import Images
+from aae_lib.priors import Gaussian
+
+
+class StandIn(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.encode = nn.Linear(784, 2)
+        self.decode = nn.Sequential(nn.Linear(2, 50), nn.Tanh(), nn.Linear(50, 784), nn.Sigmoid())
+        self.prior = Gaussian()
+
+
+model, digits = StandIn(), Images(torch.rand(300, 784), torch.arange(300) % 10)
+
+from aae_lib.explore import LatentExplorer
+LatentExplorer(model, digits)
+"""
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+SELENIUM = pytest.importorskip("selenium", reason="the browser test needs selenium: pip install selenium")
+if not (CHROMIUM and DRIVER):
+    pytest.skip("the browser test needs chromium and chromedriver on the PATH", allow_module_level=True)
+
+from selenium import webdriver  # noqa: E402
+from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+
+
+@pytest.fixture
+def deadline():
+    return time.monotonic() + SECONDS
+
+
+@pytest.fixture
+def lab(tmp_path, deadline):
+    """The address of a JupyterLab that serves `tmp_path` and has read none of the user's settings."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folders = {f"JUPYTER_{name}_DIR": str(tmp_path / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+    folders["JUPYTERLAB_SETTINGS_DIR"] = str(tmp_path / "settings")
+    folders["JUPYTERLAB_WORKSPACES_DIR"] = str(tmp_path / "workspaces")
+    paths = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    options = {
+        "ServerApp.ip": "127.0.0.1",
+        "ServerApp.port": port,
+        "ServerApp.port_retries": 0,
+        "ServerApp.token": "",
+        "ServerApp.root_dir": tmp_path,
+        "ServerApp.allow_root": True,
+        "LabApp.news_url": None,  # no question about news over the page
+        "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+    }
+    with (tmp_path / "lab.log").open("w") as log:
+        server = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "jupyterlab",
+                "--no-browser",
+                *(f"--{key}={value}" for key, value in options.items()),
+            ],
+            env={**os.environ, **folders, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/api/status", timeout=2).close()
+                break
+            except (urllib.error.URLError, OSError):
+                log = (tmp_path / "lab.log").read_text()
+                assert server.poll() is None and time.monotonic() < deadline, f"JupyterLab did not start:\n{log}"
+                time.sleep(0.2)
+        yield address
+    finally:
+        server.send_signal(signal.SIGTERM)  # it ends its kernels, too
+        try:
+            server.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+
+
+@pytest.fixture
+def browser(tmp_path):
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (
+        "headless no-sandbox disable-gpu disable-quic disable-dev-shm-usage no-first-run disable-background-networking "
+        "disable-component-update disable-sync window-size=1440,900 force-device-scale-factor=2"
+    ).split():
+        options.add_argument(f"--{flag}")
+    options.add_argument(f"--user-data-dir={tmp_path / 'chromium'}")
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def write_notebook(path):
+    cell = {"cell_type": "code", "id": "explorer", "metadata": {}, "execution_count": None, "outputs": []}
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = {
+        "cells": [cell | {"source": NOTEBOOK}],
+        "metadata": {"kernelspec": kernel},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    path.write_text(json.dumps(notebook))
+
+
+def test_an_arrow_key_changes_the_picture(lab, browser, deadline, tmp_path):
+    screenshots = Path(os.environ.get("AAE_SCREENSHOTS", tmp_path))
+    screenshots.mkdir(parents=True, exist_ok=True)
+
+    def wait(condition, what):
+        return WebDriverWait(browser, max(1, deadline - time.monotonic()), 0.05).until(lambda _: condition(), what)
+
+    def find(selector):
+        """The first visible element that the CSS selector names, or None."""
+        return next((found for found in browser.find_elements(By.CSS_SELECTOR, selector) if found.is_displayed()), None)
+
+    def shoot(name):
+        browser.save_screenshot(str(screenshots / name))
+
+    def decoded():
+        return find("img[title*='decodes']")
+
+    def texts():
+        """What the sliders and the title of the decoded image say."""
+        readouts = [found.text for found in browser.find_elements(By.CSS_SELECTOR, ".widget-readout")]
+        return readouts, next(
+            found.text for found in browser.find_elements(By.CSS_SELECTOR, ".widget-label") if "Decoded" in found.text
+        )
+
+    def marker():
+        """Center of the marker in the plane's pixels, from its upper left corner."""
+        plane, ring = find("img[title^='The latent plane']").rect, find("img[title='The chosen code z']").rect
+        return ring["x"] - plane["x"] + ring["width"] / 2, ring["y"] - plane["y"] + ring["height"] / 2
+
+    write_notebook(tmp_path / "explorer.ipynb")
+    browser.get(f"{lab}/lab/tree/explorer.ipynb")
+    wait(lambda: find(".jp-Notebook .jp-CodeCell"), "the notebook does not open")
+    for item in ("Run", "Run All Cells"):
+        xpath = f"//div[contains(@class, 'MenuBar-itemLabel') or contains(@class, 'Menu-itemLabel')][.='{item}']"
+        wait(lambda path=xpath: browser.find_elements(By.XPATH, path), f"no menu entry '{item}'")[0].click()
+    try:
+        wait(lambda: find(".noUi-handle") and decoded(), "no explorer")
+    finally:
+        shoot("explorer-error.png")
+    (screenshots / "explorer-error.png").unlink()
+
+    # The picture of a code in the middle.
+    browser.execute_script("document.querySelector('.jp-OutputArea-output').scrollIntoView({block: 'end'})")
+    assert texts() == (["0.00", "0.00"], "Decoded from z = (0.00, 0.00)")
+    assert marker() == pytest.approx((168, 168), abs=0.6)
+    before, source = decoded().screenshot_as_png, decoded().get_attribute("src")
+    shoot("explorer-1-start.png")
+
+    # Twenty presses on the arrow key move z1 by 20 steps of 0.05.
+    handle = find(".noUi-handle")
+    browser.execute_script("arguments[0].focus()", handle)
+    start = time.monotonic()
+    handle.send_keys(Keys.ARROW_RIGHT)
+    wait(lambda: decoded().get_attribute("src") != source, "the arrow key does not change the picture")
+    print(f"\narrow key to new picture in the page: {1000 * (time.monotonic() - start):.0f} ms")
+    handle.send_keys(Keys.ARROW_RIGHT * 19)
+    wait(lambda: texts() == (["1.00", "0.00"], "Decoded from z = (1.00, 0.00)"), "z1 does not arrive at 1.00")
+    wait(lambda: decoded().screenshot_as_png != before, "the picture looks the same")
+    assert marker()[0] > 180
+    shoot("explorer-2-moved.png")
+
+    # A digit from the button stands beside its reconstruction, the same size, to the right of it.
+    assert find("img[title='The digit that was encoded']") is None
+    encode = next(found for found in browser.find_elements(By.TAG_NAME, "button") if found.text == "Encode a digit")
+    ActionChains(browser).move_to_element(encode).click().perform()
+    original = wait(lambda: find("img[title='The digit that was encoded']"), "the original does not appear")
+    assert original.size == decoded().size == {"width": 336, "height": 336}
+    shoot("explorer-3-digit.png")
