@@ -1,18 +1,21 @@
 """The command line: ``python -m aae_lib --help``."""
 
-import json
+import dataclasses
+import json as json_format
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
-import tyro
+import torch
+from tqdm.auto import tqdm
 from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
 from aae_lib.data import DataError, load_mnist
 from aae_lib.experiments import (
-    Evidence,
-    build,
+    EXPERIMENTS,
+    PRETRAINED,
     evidence_path,
     examine,
     find,
@@ -24,15 +27,66 @@ from aae_lib.experiments import (
 )
 from aae_lib.priors import PriorError
 from aae_lib.storage import StorageError
-from aae_lib.training import TrainingError
+from aae_lib.training import TrainingError, multiplies_bfloat16
 
 app = SubcommandApp()
+ROOT = Path(__file__).parent.parent
+
+
+@app.command
+def reproduce(figures: Positional[tuple[str, ...]] = ()) -> None:
+    """Draw every figure, or those named, and write the results table, from the shipped weights and evidence.
+
+    With all of MNIST at hand they go to figures/, and each shipped model is run on the test set again; without, they
+    go to reproduced/, and each model is run on the digits that there are.
+
+    Args:
+        figures: names of figures; default: all.
+    """
+    from aae_lib.figures import FIGURES, find_figure  # matplotlib and POT cost seconds that other commands need not pay
+    from aae_lib.results import results_of, table
+
+    started = time.perf_counter()
+    chosen = {name: find_figure(name) for name in figures or FIGURES}
+    digits = load_mnist()
+    print(f"data: {digits.source}")
+    folder = (ROOT if (ROOT / "pyproject.toml").exists() else Path()) / ("figures" if digits.is_full else "reproduced")
+    folder.mkdir(exist_ok=True)
+
+    for name, figure in tqdm(chosen.items(), desc="figures", leave=False):
+        drawing, integers = figure.draw()
+        drawing.savefig(folder / f"{name}.png")
+        tqdm.write(f"{folder.name}/{name}.png   {figure.paper}: {figure.title}", sys.stdout)
+        for label, value in integers.items():
+            tqdm.write(f"    {label}: {value:,}", sys.stdout)
+    if figures:
+        return
+
+    print(f"\nshipped models on the {len(digits.test):,} {'test' if digits.is_full else 'sample'} digits at hand:")
+    for name in EXPERIMENTS:
+        if weights_path(find(name), PRETRAINED).exists():
+            _print_metrics(name, measure(find(name), examine(load_trained(name).model, digits.test, {})))
+
+    rows = [row for name in tqdm(EXPERIMENTS, desc="results", leave=False) for row in results_of(name)]
+    as_json = [dataclasses.asdict(row) for row in rows]
+    (folder / "results.json").write_text(json_format.dumps(as_json, indent=1) + "\n")
+    results = table()
+    (folder / "results.md").write_text(results + "\n")
+    print(f"\n{results}\n\n{folder.name}/results.json and {folder.name}/results.md hold these results; "
+          f"{time.perf_counter() - started:.0f} s in all")
+
+
+@app.command
+def experiments() -> None:
+    """List all experiments: the paper's figure and value, ours, seeds, minutes."""
+    from aae_lib.results import table
+
+    print(table())
 
 
 @app.command
 def train(
     name: Positional[str],
-    /,
     seed: int = 0,
     steps: int | None = None,
     device: str | None = None,
@@ -52,6 +106,8 @@ def train(
         validation: hold the last sixth of the training images out and measure on those instead of the test set.
     """
     experiment = find(name)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("PyTorch sees no GPU here (torch.cuda.is_available() is False): leave --device out")
     out = out or Path("runs") / f"{name}-seed-{seed}{'-validation' if validation else ''}"
     if (out / "state.safetensors").exists() and not resume:
         raise TrainingError(f"{out} holds an earlier run: continue it with --resume, or choose another --out")
@@ -62,10 +118,66 @@ def train(
             experiment, digits, out, seed=seed, steps=steps, device=device, validation=validation
         ):
             losses = "  ".join(f"{update} {loss:.3f}" for update, loss in report.losses.items())
-            print(f"epoch {report.epoch:5.1f}  step {report.step:6d}  {report.seconds:5.0f} s  {losses}", flush=True)
+            tqdm.write(
+                f"epoch {report.epoch:5.1f}  step {report.step:6d}  {report.seconds:5.0f} s  {losses}", sys.stdout
+            )
     except KeyboardInterrupt:
-        sys.exit(f"\ninterrupted; continue with: python -m aae_lib train {name} --seed {seed} --out {out} --resume")
+        sys.exit(f"\ninterrupted; continue with the same command and --resume (state: {out / 'state.safetensors'})")
+    evidence = examine(load_trained(name, weights_path(experiment, out)).model, digits.test, {})
+    if not validation:
+        _print_metrics(name, measure(experiment, evidence))
     print(f"wrote {weights_path(experiment, out)} and {evidence_path(experiment, seed, out)}")
+
+
+@app.command
+def evaluate(
+    name: Positional[str],
+    weights: Path | None = None,
+    json: Annotated[bool, arg(help="print one JSON object")] = False,
+) -> None:
+    """Measure a trained model: on MNIST's test set; without MNIST, from the shipped evidence or on the sample digits.
+
+    Args:
+        name: the experiment.
+        weights: a file that `train` wrote; default: the shipped weights (seed 0).
+    """
+    experiment = find(name)
+    digits = load_mnist()
+    if digits.is_full or weights is not None:
+        trained = load_trained(name, weights)
+        metrics = measure(experiment, examine(trained.model, digits.test, trained.header))
+        data, source = digits.source, str(weights or "shipped")
+    else:
+        metrics = measure(experiment, load_evidence(name))
+        data, source = "MNIST's 10,000 test digits (from the shipped evidence)", "shipped"
+    if json:
+        result = {
+            "experiment": name, "metrics": metrics, "paper": dict(experiment.paper), "data": data, "weights": source
+        }  # fmt: skip
+        print(json_format.dumps(result))
+        return
+    print(f"{experiment.title}, weights: {source}\ndata: {data}")
+    _print_metrics(name, metrics)
+
+
+@app.command
+def benchmark() -> None:
+    """Time training steps against a plain float32 loop and against this machine's matrix products."""
+    from aae_lib.benchmark import benchmark as run
+
+    precision = "bfloat16" if multiplies_bfloat16(torch.device("cpu")) else "float32"
+    print(f"{torch.get_num_threads()} threads, {precision}, batches of 100; about half a minute")
+    for timing in run():
+        print(
+            f"{timing.name:>16}: {timing.milliseconds:6.1f} ms a step; plain float32 loop "
+            f"{timing.plain_milliseconds:6.1f} ms ({timing.times_faster:.1f} times as long); "
+            f"{timing.gigaflops:.1f} GFLOP at {100 * timing.share_of_matrix_rate:.0f} % of the machine's "
+            f"{timing.matrix_rate:.0f} GFLOP/s in products of these shapes"
+        )
+
+
+def _print_metrics(name: str, metrics: dict[str, float]) -> None:
+    print(f"  {name}: " + ", ".join(f"{metric} {value:.4f}" for metric, value in metrics.items()))
 
 
 def main() -> None:

@@ -9,7 +9,7 @@
     explorer.encode_digit(7)                # what the button "Encode a digit" does, for the digit of your choice
 
 It needs ipywidgets alone. The expensive picture, the plane, is drawn and sent once; a move sends a new position for the
-marker and one image of 28x28 pixels, which takes the kernel MEASURED milliseconds.
+marker and one image of 28x28 pixels, which takes the kernel about 1.5 milliseconds.
 """
 
 from __future__ import annotations
@@ -25,28 +25,21 @@ import ipywidgets as widgets
 import matplotlib.style
 import numpy as np
 import torch
+import traitlets
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
 from aae_lib.data import Images, load_mnist
-
-__all__ = ["DIGIT_COLORS", "LatentExplorer"]
-
-# One color per digit, from M. Petroff, "Accessible Color Sequences for Data Visualization" (arXiv:2107.02270). Seen
-# with any of the three color-vision deficiencies, the closest two are 17 apart in CIELAB; the palettes of Tol and of
-# Okabe and Ito, filled up to ten colors, come down to 1 and 10.
-DIGIT_COLORS = (
-    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
-)  # fmt: skip
+from aae_lib.drawing import MASSES, contour_levels, draw_codes, draw_prior
+from aae_lib.metrics import prior_samples
+from aae_lib.models import Model
 
 POINTS = 2_000  # codes and prior samples in the plane
-MASSES = (0.5, 0.9, 0.99)  # shares of the prior inside its contours
 
-SIDE = 336  # of every picture in the page's pixels: 12 for each pixel of a digit
+SIDE = 308  # of every picture in the page's pixels, 11 for each of a digit; beside JupyterLab's side bar three fit
 DENSITY = 2  # picture pixels for each of the page's, so that screens of high resolution show sharp edges
 MARKER = 26  # side of the marker in the page's pixels
 GAP = 16
@@ -60,9 +53,7 @@ class LatentExplorer(widgets.VBox):
     make a new explorer after training the model further.
 
     Args:
-        model: a module with `encode` (images `[n, 784]` in [0, 1] -> codes `[n, 2]`), `decode` (codes `[n, 2]` ->
-            images `[n, 784]` in [0, 1]) and `prior`, which is None or has `sample(n)` -> `[n, 2]` and perhaps
-            `log_prob(codes)` -> `[n]`. It is used in evaluation mode and given back as it was, and so is torch's
+        model: any model with 2-D codes. It is used in evaluation mode and given back as it was, and so is torch's
             random state.
         digits: held-out images and their labels, of which the first 2,000 are used; by default MNIST's test set.
 
@@ -70,12 +61,11 @@ class LatentExplorer(widgets.VBox):
         ValueError: the model's codes do not have two dimensions, some are not finite, or `digits` is empty.
     """
 
-    def __init__(self, model: torch.nn.Module, digits: Images | None = None) -> None:
+    def __init__(self, model: Model, digits: Images | None = None) -> None:
         self._model = model
         self._digits = (load_mnist().test if digits is None else digits)[:POINTS]
         self._generator = np.random.default_rng(0)  # the buttons' choices
         self._codes, self._samples = self._encode_and_sample()
-        self._levels = self._contour_levels()
 
         # Whatever the buttons can reach must lie in the plane. The step is 0.05 for codes of the order of 1.
         extent = 1.02 * float(np.abs(np.concatenate([self._codes, self._samples])).max())
@@ -165,9 +155,9 @@ class LatentExplorer(widgets.VBox):
         if prior is not None:
             _check_dimensions(prior.dimensions)
         with self._undisturbed():
-            torch.manual_seed(0)  # the same plane each time
+            torch.default_generator.manual_seed(0)  # the same plane each time; torch.manual_seed would reach every GPU
             codes = _array(self._model.encode(self._digits.images.to(self._device)))
-            samples = np.empty((0, 2), np.float32) if prior is None else _array(prior.sample(POINTS))
+        samples = np.empty((0, 2), np.float32) if prior is None else _array(prior_samples(prior, POINTS))
         _check_dimensions(codes.shape[1])
         if not np.isfinite(codes).all():
             raise ValueError("the encoder gives codes that are not finite: the model is damaged, or it has diverged")
@@ -218,8 +208,15 @@ class LatentExplorer(widgets.VBox):
         self._original_panel.layout.display = "none" if digit_index is None else None
 
     def _slid(self, _: Any) -> None:
-        if not self._moving:
-            self._move([slider.value for slider in self._sliders])
+        if self._moving:
+            return
+        # A browser rounds a slider to its step and reports that back: a code between two steps stays what it is.
+        z = tuple(
+            slider.value if abs(slider.value - coordinate) > 0.501 * slider.step else coordinate
+            for slider, coordinate in zip(self._sliders, self._z, strict=True)
+        )
+        if z != self._z:
+            self._move(z)
 
     def _checked(self, value: Sequence[float]) -> tuple[float, float]:
         try:
@@ -247,9 +244,9 @@ class LatentExplorer(widgets.VBox):
     def _build(self, step: float) -> list[widgets.Widget]:
         # A grid of one cell that holds both the plane and, above it, the marker, whose margins say where it stands.
         cell = {"grid_area": "plane", "max_width": "none"}
-        plane = _image_widget(SIDE, "The latent plane: codes of held-out digits and the prior", **cell)
+        plane = _Picture(SIDE, "The latent plane: codes of held-out digits and the prior", **cell)
         plane.value = _png(self._plane_picture)
-        self._marker = _image_widget(MARKER, "The chosen code z", **cell)
+        self._marker = _Picture(MARKER, "The chosen code z", **cell)
         self._marker.value = _png(self._marker_picture)
         pad = widgets.GridBox(
             [plane, self._marker],
@@ -265,9 +262,9 @@ class LatentExplorer(widgets.VBox):
                 justify_items="flex-start",
             ),
         )
-        self._decoded = _image_widget(SIDE, "The image that the chosen code decodes to")
+        self._decoded = _Picture(SIDE, "The image that the chosen code decodes to")
         self._decoded_title = widgets.Label()
-        self._original_image = _image_widget(SIDE, "The digit that was encoded")
+        self._original_image = _Picture(SIDE, "The digit that was encoded")
         self._original_label = widgets.Label()
         self._original_panel = _column(self._original_label, self._original_image)
         panels = widgets.HBox(
@@ -301,71 +298,45 @@ class LatentExplorer(widgets.VBox):
         encode = widgets.Button(description="Encode a digit", tooltip="Move to the code of a held-out digit")
         encode.on_click(lambda _: self.encode_digit(int(self._generator.integers(len(self._digits)))))
         for button in (sample, encode):
-            button.layout = widgets.Layout(width=f"{(SIDE - 8) // 2}px", margin="2px 0")
+            button.layout = widgets.Layout(width="auto", flex="1 1 auto", margin="2px 0")
 
         controls = widgets.HBox(
             [
                 widgets.VBox(self._sliders, layout=widgets.Layout(width=f"{SIDE}px", overflow="visible")),
-                widgets.HBox([sample, encode], layout=widgets.Layout(width=f"{SIDE}px", grid_gap="8px")),
+                widgets.HBox(
+                    [sample, encode], layout=widgets.Layout(width=f"{SIDE}px", grid_gap="8px", overflow="visible")
+                ),
             ],
             layout=widgets.Layout(flex_flow="row wrap", grid_gap=f"0 {GAP}px", margin="6px 0 0 0", overflow="visible"),
         )
         return [panels, controls]
 
     def _plane_title(self) -> str:
-        if self._levels is None:
+        if self._model.prior is None or contour_levels(self._model.prior) is None:
             return "Latent plane"
-        return "Latent plane; contours: " + ", ".join(f"{100 * mass:.0f}" for mass in MASSES) + " % of the prior"
+        return "Latent plane; " + ", ".join(f"{100 * mass:.0f}" for mass in MASSES) + " % of the prior"
 
     def _draw_plane(self) -> Image.Image:
         with matplotlib.style.context("default"):  # whatever the notebook's own style is
             figure, axes = _figure(SIDE)
             axes.set(xlim=(-self._limit, self._limit), ylim=(-self._limit, self._limit))
             self._draw_scale(axes)
-            self._draw_prior(axes)
-
-            labels = self._digits.labels.cpu().numpy()
-            colors = np.array(DIGIT_COLORS)[labels]
-            axes.scatter(*self._codes.T, s=5, c=colors, alpha=0.8, linewidths=0)
-            for digit in np.unique(labels):
-                x, y = np.median(self._codes[labels == digit], axis=0)
-                halo = [withStroke(linewidth=2.5, foreground="white")]
-                axes.text(x, y, str(digit), size=10, weight="bold", ha="center", va="center", path_effects=halo)
+            if self._model.prior is not None:
+                draw_prior(axes, self._model.prior, self._limit)
+            draw_codes(axes, torch.from_numpy(self._codes), self._digits.labels.cpu(), size=5)
             return _render(figure)
 
     def _draw_scale(self, axes: Any) -> None:
         """Faint lines through the origin, and a few numbers inside the frame: margins would make the plane smaller."""
         axes.axhline(0, color="#eeeeee", linewidth=0.8, zorder=0)
         axes.axvline(0, color="#eeeeee", linewidth=0.8, zorder=0)
-        ticks = [
-            tick for tick in MaxNLocator(5).tick_values(-self._limit, self._limit) if abs(tick) < 0.9 * self._limit
-        ]
+        ticks = MaxNLocator(6).tick_values(-self._limit, self._limit)
+        ticks = ticks[np.abs(ticks) < 0.85 * self._limit]  # none in the corners
         axes.set(xticks=ticks, yticks=ticks)
         axes.tick_params(length=0, pad=-12, labelsize=7, labelcolor="#999999")
         axes.tick_params(axis="y", pad=-5)
         for label in axes.get_yticklabels():
             label.set_horizontalalignment("left")
-
-    def _draw_prior(self, axes: Any) -> None:
-        if self._levels is None:
-            axes.scatter(*self._samples.T, s=2, c="#d0d0d0", linewidths=0)
-            return
-        side = np.linspace(-self._limit, self._limit, 200, dtype=np.float32)
-        grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
-        density = np.maximum(self._log_prob(grid), self._levels[0] - 10)  # contours cannot cross minus infinity
-        density = density.reshape(200, 200)
-        axes.contour(side, side, density, self._levels, colors="#999999", linewidths=0.7, linestyles="solid")
-
-    def _contour_levels(self) -> np.ndarray | None:
-        """The prior's log-densities on its contours `[3]`, ascending; None if it has none, or one without slopes."""
-        if not hasattr(self._model.prior, "log_prob"):
-            return None
-        levels = np.quantile(self._log_prob(self._samples), [1 - mass for mass in reversed(MASSES)])
-        return levels if np.isfinite(levels).all() and (np.diff(levels) > 1e-6).all() else None
-
-    def _log_prob(self, codes: np.ndarray) -> np.ndarray:
-        with self._undisturbed():
-            return _array(self._model.prior.log_prob(torch.from_numpy(codes)))
 
 
 def _check_dimensions(dimensions: int) -> None:
@@ -428,13 +399,14 @@ def _draw_marker() -> Image.Image:
         return _render(figure)
 
 
-def _image_widget(side: int, tooltip: str, **layout: str) -> widgets.Image:
-    # The tooltip is also the picture's name for screen readers: ipywidgets has no alternative text.
-    return widgets.Image(
-        format="png",
-        tooltip=tooltip,
-        layout=widgets.Layout(width=f"{side}px", height=f"{side}px", margin="0", **layout),
-    )
+class _Picture(widgets.Image):
+    """A picture with a tooltip, which is also its name for screen readers: ipywidgets has no alternative text."""
+
+    description = traitlets.Unicode("").tag(sync=True)  # ipywidgets 8.1 cannot show a tooltip where this is missing
+
+    def __init__(self, side: int, tooltip: str, **layout: str) -> None:
+        layout = {"width": f"{side}px", "height": f"{side}px", "margin": "0"} | layout
+        super().__init__(format="png", tooltip=tooltip, layout=layout)
 
 
 def _column(title: widgets.Widget, picture: widgets.Widget) -> widgets.VBox:

@@ -13,7 +13,7 @@ from scipy.stats import mode
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from aae_lib.priors import Prior
+from aae_lib.priors import Prior, seeded
 
 with warnings.catch_warnings():  # POT looks for every array library at import and warns about those it lacks
     warnings.simplefilter("ignore")
@@ -44,10 +44,15 @@ def prior_coverage(codes: Tensor, prior_samples: Tensor) -> float:
     Args:
         codes, prior_samples: ``[n, d]`` and ``[m, d]``; 10,000 of each in all tables.
     """
-    real, fake = prior_samples.numpy(force=True), codes.float().numpy(force=True)
+    return float(covered(codes, prior_samples).float().mean())
+
+
+def covered(codes: Tensor, prior_samples: Tensor) -> Tensor:
+    """Whether each prior sample has a code inside its ball (see :func:`prior_coverage`): booleans ``[m]``."""
+    real, fake = prior_samples.float().numpy(force=True), codes.float().numpy(force=True)
     radii = NearestNeighbors(n_neighbors=NEIGHBORS_OF_BALL).fit(real).kneighbors()[0][:, -1]
     nearest = NearestNeighbors(n_neighbors=1).fit(fake).kneighbors(real)[0][:, 0]
-    return float((nearest <= radii).mean())
+    return torch.from_numpy(nearest <= radii)
 
 
 def sliced_wasserstein(codes: Tensor, prior_samples: Tensor) -> float:
@@ -82,8 +87,7 @@ def neighbor_accuracy(codes: Tensor, labels: Tensor) -> float:
 
 def prior_samples(prior: Prior, count: int = 10_000, seed: int = 0) -> Tensor:
     """The prior samples ``[count, d]`` that codes are compared with: always the same for the same seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return prior.sample(count)
 
 

@@ -10,6 +10,8 @@ An adversarial autoencoder only ever *samples* its prior (AAE, sections 2 and 2.
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -59,8 +61,7 @@ def check_prior(prior: Prior) -> float:
     Raises:
         PriorError: naming what ``sample`` returned and what it should return.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with seeded(0):
         samples = prior.sample(1000)
     expected = (1000, prior.dimensions)
     if not isinstance(samples, Tensor) or tuple(samples.shape) != expected or not samples.is_floating_point():
@@ -74,3 +75,11 @@ def check_prior(prior: Prior) -> float:
         raise PriorError(f"{type(prior).__name__}.sample(1000) is constant in dimension {int(variance.argmin())}: "
                          "codes matched to it would carry nothing about the image")
     return float(variance.mean())
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Inside, torch's CPU random numbers are those of ``seed``; afterwards the caller's go on where they were."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach every GPU as well
+        yield

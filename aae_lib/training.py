@@ -163,10 +163,10 @@ def recompute_batch_norm(model: Model, images: Tensor) -> None:
     """
     if not has_batch_norm(model):
         return
-    for layer in model.modules():
-        if isinstance(layer, BatchNorm):
-            layer.reset_running_stats()
-            layer.momentum = None  # a plain average over the pass
+    momenta = {layer: layer.momentum for layer in model.modules() if isinstance(layer, BatchNorm)}
+    for layer in momenta:
+        layer.reset_running_stats()
+        layer.momentum = None  # a plain average over the pass
     training = model.training
     model.train()
     with torch.random.fork_rng(), torch.no_grad():
@@ -176,6 +176,8 @@ def recompute_batch_norm(model: Model, images: Tensor) -> None:
             codes = model.prior.sample(10_000, images.device)
         for batch in codes.split(1000):
             model.decode(batch)
+    for layer, momentum in momenta.items():
+        layer.momentum = momentum
     model.train(training)
 
 
@@ -223,6 +225,7 @@ def train(
     steps = recipe.steps if steps is None else steps
     if state is not None and state.exists():
         run.load(state)
+        run.prepare_evaluation()
     yield from run.reports
     saved = time.monotonic()
     with contextlib.ExitStack() as stack:
@@ -309,7 +312,8 @@ class _Run:
         for name, parameter in self.model.named_parameters():
             parameter.data = self.working[name]
         try:
-            with self._fork_random():
+            # The caller's autocast would reach into the backward passes, and a caller's no_grad would stop them.
+            with self._fork_random(), torch.enable_grad(), torch.autocast(self.device.type, enabled=False):
                 torch.set_rng_state(self.random_state["cpu"])
                 if self.device.type == "cuda":
                     torch.cuda.set_rng_state(self.random_state["cuda"], self.device)
@@ -335,21 +339,24 @@ class _Run:
 
     def _one_step(self) -> None:
         rate = self.recipe.schedule(self.clock)
-        updates = self.model.updates(self._batch())
         seen = set()
-        while True:
-            # Autocast is entered anew for each update and never spans an optimizer step; without its cache,
-            # no cast copy of a weight can outlive the weight.
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False):
-                name, loss = next(updates, (None, None))
-            if name is None:
-                break
-            if not torch.is_grad_enabled():
-                raise TrainingError(f"update '{name}' was yielded inside torch.no_grad(): close it before the yield")
-            if name not in self.optimizers:
-                raise TrainingError(f"update '{name}' is not declared in {type(self.model).__name__}.moves")
-            self._update(name, loss, rate)
-            seen.add(name)
+        # Closed, so that an error inside of it undoes what it has entered, at once.
+        with contextlib.closing(self.model.updates(self._batch())) as updates:
+            while True:
+                # Autocast is entered anew for each update and never spans an optimizer step; without its cache,
+                # no cast copy of a weight can outlive the weight.
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False):
+                    name, loss = next(updates, (None, None))
+                if name is None:
+                    break
+                if not torch.is_grad_enabled():
+                    raise TrainingError(
+                        f"update '{name}' was yielded inside torch.no_grad(): close it before the yield"
+                    )
+                if name not in self.optimizers:
+                    raise TrainingError(f"update '{name}' is not declared in {type(self.model).__name__}.moves")
+                self._update(name, loss, rate)
+                seen.add(name)
         if missing := set(self.optimizers) - seen:
             raise TrainingError(f"{type(self.model).__name__}.updates never yielded {sorted(missing)}")
         self.step += 1
@@ -483,7 +490,7 @@ def _check_moves(model: Model, recipe: Recipe) -> None:
     except (OSError, TypeError):  # a class typed at the prompt has no source; the check at run time remains
         return
     for block in ast.walk(tree):
-        if isinstance(block, ast.With) and any(isinstance(node, ast.Yield) for node in ast.walk(block)):
+        if isinstance(block, ast.With) and any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(block)):
             raise TrainingError(
                 f"{kind}.updates yields inside a `with` (line {block.lineno} of the method), whose effect would leak "
                 "into the optimizer's step: close it before the yield"

@@ -1,0 +1,225 @@
+"""How fast a training step is: against a plain float32 loop, and against the machine's own matrix products.
+
+A step's arithmetic is nearly all matrix products, so the rate at which this machine multiplies matrices of the same
+shapes is the ceiling; the share of it that a step reaches says what the rest (optimizers, losses, casts, Python) costs.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from aae_lib.data import Images
+from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
+from aae_lib.models import AdversarialAutoencoder, Model
+from aae_lib.networks import PIXELS, multilayer_perceptron
+from aae_lib.priors import Gaussian
+from aae_lib.training import SGD, Recipe, multiplies_bfloat16, train
+
+BATCH = 100
+STEPS = 60  # per measurement
+ROUNDS = 5  # ours and the plain loop in turn, so that a busy moment meets both
+# Small rates: the speed of a step does not depend on them, and no run may diverge.
+RECONSTRUCTION, ADVERSARIAL = SGD(1e-4, momentum=0.9), SGD(1e-4, momentum=0.1)
+
+
+class SemiSupervisedSize(Model):
+    """A model with the networks, codes and updates of the semi-supervised AAE (AAE, section 5 and appendix A.2.1).
+
+    Ten categories and ten style numbers; four updates; the classification update uses the batch's own labels.
+    """
+
+    moves = {
+        "reconstruction": ("encoder", "decoder"),
+        "discriminator": ("label_discriminator", "style_discriminator"),
+        "generator": ("encoder",),
+        "classification": ("encoder",),
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = multilayer_perceptron(PIXELS, 20)
+        self.decoder = multilayer_perceptron(20, PIXELS)
+        self.label_discriminator = multilayer_perceptron(10, 1)
+        self.style_discriminator = multilayer_perceptron(10, 1)
+
+    def codes(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Label probabilities and style of noisy images, each ``[n, 10]``."""
+        output = self.encoder(images + 0.3 * torch.randn_like(images)).float()
+        return output[:, :10].softmax(1), output[:, 10:]
+
+    def encode(self, images: Tensor) -> Tensor:
+        return torch.cat(self.codes(images), dim=1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        return self.decoder(codes).float().sigmoid()
+
+    def real(self, count: int) -> tuple[Tensor, Tensor]:
+        """Samples of both priors: one-hot labels and Gaussian styles, each ``[count, 10]``."""
+        return F.one_hot(torch.randint(0, 10, (count,)), 10).float(), torch.randn(count, 10)
+
+    def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
+        yield "reconstruction", half_squared_error(self.decoder(self.encode(batch.images)), batch.images)
+
+        label, style = self.codes(batch.images)
+        real_label, real_style = self.real(len(label))
+        yield (
+            "discriminator",
+            real_fake_loss(self.label_discriminator, real_label, label.detach())
+            + real_fake_loss(self.style_discriminator, real_style, style.detach()),
+        )
+        yield "generator", fool_loss(self.label_discriminator, label) + fool_loss(self.style_discriminator, style)
+
+        logits = self.encoder(batch.images + 0.3 * torch.randn_like(batch.images))[:, :10]
+        yield "classification", F.cross_entropy(logits.float(), batch.labels)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One step, timed.
+
+    Attributes:
+        name: which step.
+        milliseconds: of a step of this library's loop; the median of the rounds.
+        plain_milliseconds: of the plain float32 loop.
+        gigaflops: arithmetic of one step, 10^9 floating-point operations.
+        matrix_rate: what this machine reaches on matrix products of these shapes, 10^9 operations per second.
+    """
+
+    name: str
+    milliseconds: float
+    plain_milliseconds: float
+    gigaflops: float
+    matrix_rate: float
+
+    @property
+    def times_faster(self) -> float:
+        """How many steps of ours fit into one of the plain loop."""
+        return self.plain_milliseconds / self.milliseconds
+
+    @property
+    def share_of_matrix_rate(self) -> float:
+        """Arithmetic per second of a step, as a share of ``matrix_rate``."""
+        return self.gigaflops / (self.milliseconds / 1000) / self.matrix_rate
+
+
+def benchmark() -> list[Timing]:
+    """Time the basic step (three updates, 2-D codes) and the semi-supervised one, on the CPU."""
+    images = Images(torch.rand(BATCH * STEPS, PIXELS), torch.arange(BATCH * STEPS) % 10)
+    rate = matrix_rate()
+    adversarial = {"reconstruction": RECONSTRUCTION, "discriminator": ADVERSARIAL, "generator": ADVERSARIAL}
+    semi_supervised = {**adversarial, "classification": RECONSTRUCTION}
+    return [
+        _time("basic", AdversarialAutoencoder(Gaussian(2)), adversarial, plain_basic, images, rate),
+        _time("semi-supervised", SemiSupervisedSize(), semi_supervised, plain_semi_supervised, images, rate),
+    ]
+
+
+def _time(
+    name: str, model: Model, optimizers: dict[str, SGD], plain: Callable, images: Images, rate: float
+) -> Timing:
+    recipe = Recipe(optimizers, steps=STEPS)
+    batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+    with FlopCounterMode(display=False) as counter:
+        list(train(model, images, recipe, steps=1, device="cpu"))
+    plain_step = plain()
+    ours, theirs = [], []
+    for _ in range(ROUNDS):
+        report = list(train(model, images, recipe, device="cpu"))[-1]
+        ours.append(report.seconds / STEPS)
+        started = time.perf_counter()
+        for batch in batches:
+            plain_step(batch)
+        theirs.append((time.perf_counter() - started) / STEPS)
+    milliseconds, plain_milliseconds = (1000 * statistics.median(times) for times in (ours, theirs))
+    return Timing(name, milliseconds, plain_milliseconds, counter.get_total_flops() / 1e9, rate)
+
+
+def matrix_rate() -> float:
+    """Matrix products per second of the shapes of a step: 10^9 floating-point operations per second.
+
+    For each layer of the 784-1000-1000-784 networks the three products of training (output, gradient of the input,
+    gradient of the weights), in the precision that training uses.
+    """
+    dtype = torch.bfloat16 if multiplies_bfloat16(torch.device("cpu")) else torch.float32
+    products = []
+    for inputs, outputs in ((PIXELS, 1000), (1000, 1000), (1000, PIXELS)):
+        x, gradient = torch.randn(BATCH, inputs, dtype=dtype), torch.randn(BATCH, outputs, dtype=dtype)
+        weight = torch.randn(outputs, inputs, dtype=dtype)
+        products += [(x, weight.t()), (gradient, weight), (gradient.t(), x)]
+    operations = 3 * sum(2 * BATCH * i * o for i, o in ((PIXELS, 1000), (1000, 1000), (1000, PIXELS)))
+    seconds = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        for _ in range(STEPS):
+            for left, right in products:
+                torch.mm(left, right)
+        seconds.append((time.perf_counter() - started) / STEPS)
+    return operations / statistics.median(seconds) / 1e9
+
+
+# --------------------------------------------------------------------------------------------------------------
+# The plain loops: the same mathematics as most people write it, with resident data and fused optimizers
+
+
+def _sgd(networks: list[nn.Module], settings: SGD) -> torch.optim.SGD:
+    parameters = [parameter for network in networks for parameter in network.parameters()]
+    return torch.optim.SGD(parameters, lr=settings.learning_rate, momentum=settings.momentum, fused=True)
+
+
+def _descend(optimizer: torch.optim.Optimizer, networks: nn.Module, loss: Tensor) -> None:
+    networks.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+def _binary(logits: Tensor, real: bool) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
+
+
+def plain_basic() -> Callable[[Images], None]:
+    """The basic step as a plain float32 loop, one encoder pass per loss."""
+    networks = nn.ModuleList(multilayer_perceptron(*sizes) for sizes in ((PIXELS, 2), (2, PIXELS), (2, 1)))
+    encoder, decoder, discriminator = networks
+    reconstruct = _sgd([encoder, decoder], RECONSTRUCTION)
+    discriminate, generate = _sgd([discriminator], ADVERSARIAL), _sgd([encoder], ADVERSARIAL)
+
+    def step(batch: Images) -> None:
+        x = batch.images
+        _descend(reconstruct, networks, half_squared_error(decoder(encoder(x)), x))
+        real, fake = torch.randn(len(x), 2), encoder(x).detach()
+        _descend(discriminate, networks, _binary(discriminator(real), True) + _binary(discriminator(fake), False))
+        _descend(generate, networks, _binary(discriminator(encoder(x)), True))
+
+    return step
+
+
+def plain_semi_supervised() -> Callable[[Images], None]:
+    """The semi-supervised step as a plain float32 loop, one encoder pass per loss."""
+    sizes = ((PIXELS, 20), (20, PIXELS), (10, 1), (10, 1))
+    networks = nn.ModuleList(multilayer_perceptron(*size) for size in sizes)
+    encoder, decoder, of_label, of_style = networks
+    reconstruct, classify = _sgd([encoder, decoder], RECONSTRUCTION), _sgd([encoder], RECONSTRUCTION)
+    discriminate, generate = _sgd([of_label, of_style], ADVERSARIAL), _sgd([encoder], ADVERSARIAL)
+
+    def codes(x: Tensor) -> tuple[Tensor, Tensor]:
+        output = encoder(x + 0.3 * torch.randn_like(x))
+        return output[:, :10].softmax(1), output[:, 10:]
+
+    def step(batch: Images) -> None:
+        x = batch.images
+        _descend(reconstruct, networks, half_squared_error(decoder(torch.cat(codes(x), 1)), x))
+        label, style = (code.detach() for code in codes(x))
+        real_label, real_style = F.one_hot(torch.randint(0, 10, (len(x),)), 10).float(), torch.randn(len(x), 10)
+        of_real = _binary(of_label(real_label), True) + _binary(of_style(real_style), True)
+        _descend(discriminate, networks, of_real + _binary(of_label(label), False) + _binary(of_style(style), False))
+        label, style = codes(x)
+        _descend(generate, networks, _binary(of_label(label), True) + _binary(of_style(style), True))
+        _descend(classify, networks, F.cross_entropy(encoder(x + 0.3 * torch.randn_like(x))[:, :10], batch.labels))
+
+    return step

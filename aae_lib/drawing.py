@@ -1,0 +1,120 @@
+"""How latent planes and decoded images are drawn, the same in figures, notebooks and the explorer."""
+
+from collections.abc import Iterable
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
+from scipy.stats import norm
+from torch import Tensor
+
+from aae_lib.metrics import prior_samples
+from aae_lib.models import Model
+from aae_lib.networks import mosaic
+from aae_lib.priors import Prior
+
+# One color per digit, from M. Petroff, "Accessible Color Sequences for Data Visualization" (arXiv:2107.02270). Seen
+# with any of the three color-vision deficiencies, the closest two are 17 apart in CIELAB; the palettes of Tol and of
+# Okabe and Ito, filled up to ten colors, come down to 1 and 10.
+DIGIT_COLORS = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+)  # fmt: skip
+MASSES = (0.5, 0.9, 0.99)  # shares of the prior inside its contours
+
+STYLE = {
+    "figure.dpi": 110,
+    "savefig.dpi": 160,
+    "savefig.bbox": "tight",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#999999",
+    "xtick.color": "#666666",
+    "ytick.color": "#666666",
+    "legend.frameon": False,
+}
+
+
+def use_style() -> None:
+    """Give this process's figures the look of the project's."""
+    plt.rcParams.update(STYLE)
+
+
+def contour_levels(prior: Prior) -> np.ndarray | None:
+    """The prior's log-densities on the contours that hold 99, 90 and 50 % of it, ascending ``[3]``.
+
+    None if the prior has no density, or one without slopes.
+    """
+    if not hasattr(prior, "log_prob"):
+        return None
+    log_density = prior.log_prob(prior_samples(prior)).numpy()
+    levels = np.quantile(log_density, [1 - mass for mass in reversed(MASSES)])
+    return levels if np.isfinite(levels).all() and (np.diff(levels) > 1e-6).all() else None
+
+
+def draw_prior(axes: Axes, prior: Prior, limit: float) -> None:
+    """Contours of a 2-D prior on the square ``[-limit, limit]``; samples as gray dots where it has no density."""
+    levels = contour_levels(prior)
+    if levels is None:
+        axes.scatter(*prior_samples(prior, 2000).T, s=2, c="#d0d0d0", linewidths=0)
+        return
+    side = torch.linspace(-limit, limit, 200)
+    grid = torch.cartesian_prod(side, side).flip(1)  # rows of the picture are the second coordinate
+    log_density = prior.log_prob(grid).reshape(200, 200).clamp_min(levels[0] - 10)  # contours need finite values
+    axes.contour(side, side, log_density, levels, colors="#777777", linewidths=0.7, linestyles="solid")
+
+
+def draw_codes(axes: Axes, codes: Tensor, labels: Tensor, size: float = 2.0) -> None:
+    """Scatter 2-D codes ``[n, 2]``, colored by digit, with each digit written at the median of its codes."""
+    axes.scatter(*codes.float().T, s=size, c=np.array(DIGIT_COLORS)[labels], alpha=0.8, linewidths=0, rasterized=True)
+    for digit in labels.unique().tolist():
+        x, y = codes[labels == digit].float().median(0).values.tolist()
+        halo = [withStroke(linewidth=2.5, foreground="white")]
+        axes.text(x, y, str(digit), size=10, weight="bold", ha="center", va="center", path_effects=halo)
+
+
+def draw_plane(axes: Axes, codes: Tensor, labels: Tensor, prior: Prior | None, limit: float | None = None) -> None:
+    """A latent plane: codes by digit and the prior's contours, square, with equal scales.
+
+    Args:
+        codes, labels: ``[n, 2]`` and ``[n]``.
+        prior: None for a plain autoencoder.
+        limit: half the side of the square; default: all codes.
+    """
+    if limit is None:
+        limit = 1.05 * float(codes.abs().max())
+    draw_codes(axes, codes, labels)
+    if prior is not None:
+        draw_prior(axes, prior, limit)
+    axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
+
+
+def draw_images(axes: Axes, images: Tensor, columns: int) -> None:
+    """Flat images ``[rows * columns, 784]`` as one gray mosaic."""
+    axes.imshow(mosaic(images, columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.axis("off")
+
+
+@torch.no_grad()
+def decoded_manifold(model: Model, side: int = 20) -> Tensor:
+    """Images ``[side * side, 784]`` of codes at equal steps of the Gaussian's percentiles along each dimension.
+
+    Row by row from the upper left, z1 growing to the right and z2 upwards (AAE, Figure 2e). The prior of the model is
+    a 2-D Gaussian.
+    """
+    steps = torch.linspace(0, 1, side + 2, dtype=torch.float64)[1:-1]
+    values = torch.from_numpy(norm.ppf(steps)).float() * model.prior.standard_deviation
+    codes = torch.cartesian_prod(values.flip(0), values).flip(1)
+    return model.decode(codes)
+
+
+def draw_history(axes: Axes, history: Iterable[dict[str, float]], updates: Iterable[str]) -> None:
+    """Loss curves of the named updates against the epoch (600 updates of 100 images)."""
+    history = list(history)
+    for update in updates:
+        axes.plot([entry["step"] / 600 for entry in history], [entry[update] for entry in history], label=update)
+    axes.set(xlabel="epoch")
+    axes.legend()
