@@ -112,7 +112,7 @@ def train(
     if (out / "state.safetensors").exists() and not resume:
         raise TrainingError(f"{out} holds an earlier run: continue it with --resume, or choose another --out")
     digits = load_mnist()
-    print(f"{experiment.title} on {digits.source}")
+    print(f"{experiment.title} on {digits.source}", flush=True)
     try:
         for report in train_experiment(
             experiment, digits, out, seed=seed, steps=steps, device=device, validation=validation
@@ -122,7 +122,7 @@ def train(
                 f"epoch {report.epoch:5.1f}  step {report.step:6d}  {report.seconds:5.0f} s  {losses}", sys.stdout
             )
     except KeyboardInterrupt:
-        sys.exit(f"\ninterrupted; continue with the same command and --resume (state: {out / 'state.safetensors'})")
+        sys.exit("\ninterrupted; the same command with --resume goes on from where it was at most half a minute ago")
     evidence = examine(load_trained(name, weights_path(experiment, out)).model, digits.test, {})
     if not validation:
         _print_metrics(name, measure(experiment, evidence))

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 from scipy.stats import norm
-from torch import Tensor
+from torch import Tensor, nn
 
 from aae_lib.metrics import prior_samples
 from aae_lib.models import Model
@@ -67,8 +68,9 @@ def draw_prior(axes: Axes, prior: Prior, limit: float) -> None:
     axes.contour(side, side, log_density, levels, colors="#777777", linewidths=0.7, linestyles="solid")
 
 
-def draw_codes(axes: Axes, codes: Tensor, labels: Tensor, size: float = 2.0) -> None:
+def draw_codes(axes: Axes, codes: Tensor, labels: Tensor) -> None:
     """Scatter 2-D codes ``[n, 2]``, colored by digit, with each digit written at the median of its codes."""
+    size = 2 if len(codes) > 5000 else 5
     axes.scatter(*codes.float().T, s=size, c=np.array(DIGIT_COLORS)[labels], alpha=0.8, linewidths=0, rasterized=True)
     for digit in labels.unique().tolist():
         x, y = codes[labels == digit].float().median(0).values.tolist()
@@ -118,3 +120,31 @@ def draw_history(axes: Axes, history: Iterable[dict[str, float]], updates: Itera
         axes.plot([entry["step"] / 600 for entry in history], [entry[update] for entry in history], label=update)
     axes.set(xlabel="epoch")
     axes.legend()
+
+
+def draw_discriminator(axes: Axes, discriminator: nn.Module, limit: float) -> None:
+    """D(z), the discriminator's probability of *real*, on ``[-limit, limit]^2``: blue is 1, red 0, white 1/2."""
+    side = torch.linspace(-limit, limit, 120)
+    grid = torch.cartesian_prod(side, side).flip(1)  # rows of the picture are the second coordinate
+    with torch.no_grad():
+        probability = discriminator(grid).float().sigmoid().reshape(120, 120)
+    extent = (-limit, limit, -limit, limit)
+    axes.imshow(probability, extent=extent, origin="lower", cmap="RdBu", vmin=0, vmax=1, alpha=0.6, rasterized=True)
+    axes.set(xlim=extent[:2], ylim=extent[2:], aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
+
+
+def draw_game(axes: Axes, discriminator: nn.Module, real: Tensor, fake: Tensor, limit: float) -> None:
+    """The adversarial game in the plane: D(z), real and fake points, and where the generator's update pushes the fakes.
+
+    The arrows are a fifth of the gradient of log D(z), which the generator's update climbs.
+
+    Args:
+        real, fake: ``[n, 2]`` each.
+        limit: half the side of the square.
+    """
+    draw_discriminator(axes, discriminator, limit)
+    axes.scatter(*real.T, s=3, c="#1f4e8c", linewidths=0, label="real")
+    axes.scatter(*fake.T, s=3, c="#a01515", linewidths=0, label="fake")
+    start = fake.detach()[:60].requires_grad_()
+    (push,) = torch.autograd.grad(F.logsigmoid(discriminator(start)).sum(), start)
+    axes.quiver(*start.detach().T, *(0.2 * push).T, angles="xy", scale_units="xy", scale=1, width=0.005)

@@ -323,7 +323,7 @@ class LatentExplorer(widgets.VBox):
             self._draw_scale(axes)
             if self._model.prior is not None:
                 draw_prior(axes, self._model.prior, self._limit)
-            draw_codes(axes, torch.from_numpy(self._codes), self._digits.labels.cpu(), size=5)
+            draw_codes(axes, torch.from_numpy(self._codes), self._digits.labels.cpu())
             return _render(figure)
 
     def _draw_scale(self, axes: Any) -> None:

@@ -39,12 +39,13 @@ def prior_coverage(codes: Tensor, prior_samples: Tensor) -> float:
     Close means: inside the ball around the prior sample that reaches to its 5th nearest other prior sample. The balls
     are small where the prior is dense, so gaps are seen there as well as in the tails. A set of codes of the same size
     that is drawn from the prior itself has a coverage of about 0.97; codes that leave a tenth of the prior's mass
-    empty lose about a tenth.
+    empty lose about a tenth. Gaps narrower than the balls stay unseen: at 10,000 samples of a 2-D Gaussian, at its
+    center, narrower than about 0.06 standard deviations.
 
     Args:
         codes, prior_samples: ``[n, d]`` and ``[m, d]``; 10,000 of each in all tables.
     """
-    return float(covered(codes, prior_samples).float().mean())
+    return float(covered(codes, prior_samples).double().mean())
 
 
 def covered(codes: Tensor, prior_samples: Tensor) -> Tensor:

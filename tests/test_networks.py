@@ -1,0 +1,74 @@
+"""Networks: the papers' sizes and initial weights, and pictures of flat images."""
+
+import pytest
+import torch
+from torch import nn
+
+from aae_lib.networks import as_pictures, has_batch_norm, mosaic, multilayer_perceptron
+
+
+def linears(network: nn.Module) -> list[nn.Linear]:
+    return [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+
+
+def test_the_papers_sizes_are_the_default() -> None:
+    network = multilayer_perceptron(784, 2)
+    assert [(layer.in_features, layer.out_features) for layer in linears(network)] == [
+        (784, 1000),
+        (1000, 1000),
+        (1000, 2),
+    ]
+
+
+@pytest.mark.parametrize("hidden", [(), (5,), (5, 6, 7)])
+def test_hidden_layers_are_those_asked_for(hidden: tuple[int, ...]) -> None:
+    network = multilayer_perceptron(3, 4, hidden)
+    assert [layer.out_features for layer in linears(network)] == [*hidden, 4]
+    assert network(torch.randn(10, 3)).shape == (10, 4)
+
+
+def test_weights_are_small_and_biases_zero() -> None:
+    torch.manual_seed(0)
+    for layer in linears(multilayer_perceptron(784, 500, (600, 600))):
+        assert layer.weight.std().item() == pytest.approx(0.01, rel=0.02)
+        assert abs(layer.weight.mean().item()) < 1e-4
+        assert (layer.weight / 0.01).pow(4).mean().item() == pytest.approx(3, rel=0.05)  # Gaussian, not uniform
+        assert not layer.bias.any()
+
+
+def test_the_output_has_no_activation_and_the_hidden_layers_have() -> None:
+    torch.manual_seed(0)
+    network = multilayer_perceptron(2, 50, (20, 20))
+    assert [type(layer) for layer in network] == [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU, nn.Linear]
+    for parameter in network.parameters():
+        nn.init.normal_(parameter)
+    output = network(torch.randn(100, 2))
+    assert output.min() < -5 and output.max() > 5
+
+
+@pytest.mark.parametrize("layer", [nn.BatchNorm1d(3), nn.BatchNorm2d(3), nn.SyncBatchNorm(3)])
+def test_batch_norm_is_found_at_any_depth(layer: nn.Module) -> None:
+    assert has_batch_norm(nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.ReLU(), layer)))
+    assert not has_batch_norm(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)))
+
+
+def test_pictures_are_clipped_and_detached() -> None:
+    images = torch.tensor([[-1.0, 0.5] + [2.0] * 782], dtype=torch.float16, requires_grad=True)
+    pictures = as_pictures(images)
+    assert pictures.shape == (1, 28, 28) and pictures.dtype == torch.float32 and not pictures.requires_grad
+    assert pictures[0, 0, :3].tolist() == [0.0, 0.5, 1.0]
+
+
+def test_a_mosaic_is_laid_out_row_by_row() -> None:
+    images = torch.rand(6, 784)
+    picture = mosaic(images, columns=3)
+    assert picture.shape == (2 * 28, 3 * 28)
+    for index in range(6):
+        row, column = divmod(index, 3)
+        tile = picture[28 * row : 28 * (row + 1), 28 * column : 28 * (column + 1)]
+        assert torch.equal(tile, images[index].reshape(28, 28))
+
+
+def test_a_mosaic_refuses_a_broken_row() -> None:
+    with pytest.raises(ValueError, match="5 images do not fill rows of 3"):
+        mosaic(torch.rand(5, 784), columns=3)

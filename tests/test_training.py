@@ -1,0 +1,871 @@
+"""The loop: what it refuses, whose random numbers it uses, when it stops, and that resumed runs end the same."""
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from aae_lib import training
+from aae_lib.data import Images
+from aae_lib.losses import fool_loss, real_fake_loss
+from aae_lib.models import AdversarialAutoencoder, Autoencoder, Model, VariationalAutoencoder
+from aae_lib.priors import Gaussian
+from aae_lib.storage import read_file
+from aae_lib.training import SGD, Adam, Cosine, Drops, Recipe, Report, TrainingError, recompute_batch_norm, train
+
+Updates = Iterator[tuple[str, Tensor]]
+KINDS = [Autoencoder, AdversarialAutoencoder, VariationalAutoencoder]
+
+
+def run(model: Model, images: Images, recipe: Recipe, **arguments: Any) -> list[Report]:
+    return list(train(model, images, recipe, device="cpu", **{"bfloat16": False, **arguments}))
+
+
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    """Whether all bits agree."""
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def without_seconds(reports: list[Report]) -> list[tuple]:
+    return [(report.step, report.clock, report.losses, report.rate) for report in reports]
+
+
+# Models and updates that do not fit together
+
+
+class DetachedGenerator(AdversarialAutoencoder):
+    def updates(self, batch: Images) -> Updates:
+        code = self.encoder(batch.images)
+        yield "reconstruction", self.reconstruction_loss(self.decoder(code), batch.images)
+        code = self.encoder(batch.images).detach()
+        yield "discriminator", real_fake_loss(self.discriminator, real=self.prior.sample(100), fake=code)
+        yield "generator", fool_loss(self.discriminator, code)
+
+
+class DetachedLoss(AdversarialAutoencoder):
+    def updates(self, batch: Images) -> Updates:
+        for name, loss in super().updates(batch):
+            yield name, loss.detach()
+
+
+class ForgottenHead(Autoencoder):
+    def __init__(self, dimensions: int = 2, hidden: tuple[int, ...] = (8,)):
+        super().__init__(dimensions, hidden)
+        self.decoder.head = nn.Linear(2, 10)
+
+    def updates(self, batch: Images) -> Updates:
+        code = self.encoder(batch.images)
+        logits = self.decoder[2](self.decoder[1](self.decoder[0](code)))
+        yield "reconstruction", self.reconstruction_loss(logits, batch.images)
+
+
+class Undeclared(AdversarialAutoencoder):
+    def updates(self, batch: Images) -> Updates:
+        for name, loss in super().updates(batch):
+            yield name.replace("generator", "fool"), loss
+
+
+class NeverYielded(AdversarialAutoencoder):
+    def updates(self, batch: Images) -> Updates:
+        for name, loss in super().updates(batch):
+            if name != "generator":
+                yield name, loss
+
+
+class GradientsOff(Autoencoder):
+    def updates(self, batch: Images) -> Updates:
+        code = self.encoder(batch.images)
+        loss = self.reconstruction_loss(self.decoder(code), batch.images)
+        torch.set_grad_enabled(False)
+        try:
+            yield "reconstruction", loss
+        finally:
+            torch.set_grad_enabled(True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (DetachedGenerator, r"update 'generator'.*does not reach encoder\.0\.weight.*detached"),
+        (DetachedLoss, "update 'reconstruction' depends on no network"),
+        (ForgottenHead, r"does not reach decoder\.head\.weight, decoder\.head\.bias"),
+        (Undeclared, "update 'fool' is not declared in Undeclared.moves"),
+        (NeverYielded, r"never yielded \['generator'\]"),
+        (GradientsOff, "update 'reconstruction' was yielded inside torch.no_grad"),
+    ],
+)
+def test_a_step_that_cannot_work_is_refused(kind: type[Model], message: str, images, make_model, make_recipe) -> None:
+    model = make_model(kind)
+    with pytest.raises(TrainingError, match=message):
+        run(model, images, make_recipe(model))
+    assert torch.is_grad_enabled()
+
+
+class WithAround(Autoencoder):
+    def updates(self, batch: Images) -> Updates:
+        code = self.encoder(batch.images)
+        with torch.autocast("cpu"):
+            yield "reconstruction", self.reconstruction_loss(self.decoder(code), batch.images)
+
+
+class WithAroundFrom(Autoencoder):
+    def updates(self, batch: Images) -> Updates:
+        with torch.autocast("cpu"):
+            yield from super().updates(batch)
+
+
+class WithInside(Autoencoder):
+    def updates(self, batch: Images) -> Updates:
+        with torch.no_grad():
+            assert self.encoder(batch.images).isfinite().all()
+        yield from super().updates(batch)
+
+
+class Homeless(AdversarialAutoencoder):
+    moves = {"reconstruction": ("encoder", "decoder"), "generator": ("encoder",)}
+
+
+class Unknown(Autoencoder):
+    moves = {"reconstruction": ("encoder", "decorder")}
+
+
+class Loose(Autoencoder):
+    def __init__(self, dimensions: int = 2, hidden: tuple[int, ...] = (8,)):
+        super().__init__(dimensions, hidden)
+        self.temperature = nn.Parameter(torch.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (WithAround, r"WithAround\.updates yields inside a `with` \(line 3"),
+        (WithAroundFrom, r"WithAroundFrom\.updates yields inside a `with` \(line 2"),
+        (Homeless, r"no update of Homeless moves discriminator\.0\.weight"),
+        (Unknown, r"names \['decorder'\], but its networks are \['decoder', 'encoder'\]"),
+        (Loose, "no update of Loose moves temperature"),
+    ],
+)
+def test_a_model_that_cannot_work_is_refused_before_it_moves(
+    kind: type[Model], message: str, images, make_model, make_recipe
+) -> None:
+    model = make_model(kind)
+    before = weights(model)
+    with pytest.raises(TrainingError, match=message):
+        run(model, images, make_recipe(model))
+    assert same(weights(model), before)
+
+
+def test_a_with_that_is_closed_before_the_yield_is_allowed(images, make_model, make_recipe) -> None:
+    model = make_model(WithInside)
+    assert run(model, images, make_recipe(model, 3))[-1].step == 3
+
+
+AT_THE_PROMPT = """
+class Typed(Autoencoder):
+    def updates(self, batch):
+        code = self.encoder(batch.images)
+        loss = self.reconstruction_loss(self.decoder(code), batch.images)
+        with torch.no_grad():
+            yield "reconstruction", loss
+"""
+
+
+def test_no_grad_around_a_yield_is_refused_where_there_is_no_source(images, make_model, make_recipe) -> None:
+    names = {"Autoencoder": Autoencoder, "torch": torch, "__name__": "__console__"}
+    exec(AT_THE_PROMPT, names)
+    model = make_model(names["Typed"])
+    with pytest.raises(TrainingError, match="inside torch.no_grad") as error:
+        run(model, images, make_recipe(model))
+    assert torch.is_grad_enabled(), error  # although the error still holds the step's frame
+
+
+@pytest.mark.parametrize("names", [["reconstruction"], ["reconstruction", "discriminator", "generator", "more"], []])
+def test_a_recipe_for_other_updates_is_refused(names: list[str], images, make_model) -> None:
+    recipe = Recipe({name: SGD(0.1) for name in names}, 10)
+    with pytest.raises(TrainingError, match=r"but AdversarialAutoencoder has updates \['discriminator', 'generator'"):
+        run(make_model(), images, recipe)
+
+
+def test_too_few_images_are_refused(images, make_model, make_recipe) -> None:
+    model = make_model()
+    with pytest.raises(TrainingError, match="99 training images do not fill one minibatch of 100"):
+        run(model, images[:99], make_recipe(model))
+
+
+class StaleGraph(AdversarialAutoencoder):
+    """Its generator goes back through a graph that was built before the reconstruction moved the encoder."""
+
+    def updates(self, batch: Images) -> Updates:
+        code, stale = self.encoder(batch.images), self.encoder(batch.images)
+        yield "reconstruction", self.reconstruction_loss(self.decoder(code), batch.images)
+        fake = stale.detach()
+        yield "discriminator", real_fake_loss(self.discriminator, real=self.prior.sample(100), fake=fake)
+        yield "generator", fool_loss(self.discriminator, stale)
+
+
+class UsedGraph(AdversarialAutoencoder):
+    """One encoder pass for all three updates."""
+
+    def updates(self, batch: Images) -> Updates:
+        code = self.encoder(batch.images)
+        yield "reconstruction", self.reconstruction_loss(self.decoder(code), batch.images)
+        yield "discriminator", real_fake_loss(self.discriminator, real=self.prior.sample(100), fake=code.detach())
+        yield "generator", fool_loss(self.discriminator, code)
+
+
+class StaleDiscriminator(AdversarialAutoencoder):
+    """Its generator goes back through the discriminator as it was before it moved."""
+
+    def updates(self, batch: Images) -> Updates:
+        yield "reconstruction", self.reconstruction_loss(self.decoder(self.encoder(batch.images)), batch.images)
+        code = self.encoder(batch.images)
+        fooled = fool_loss(self.discriminator, code)
+        yield "discriminator", real_fake_loss(self.discriminator, real=self.prior.sample(100), fake=code.detach())
+        yield "generator", fooled
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+@pytest.mark.parametrize("optimizer", [SGD(0.01, 0.9), Adam(0.001)])
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (StaleGraph, "modified by an inplace operation"),
+        (StaleDiscriminator, "modified by an inplace operation"),
+        (UsedGraph, "second time"),
+    ],
+)
+def test_a_stale_graph_raises(
+    kind: type[Model], message: str, optimizer: SGD | Adam, bfloat16: bool, images, make_model, make_recipe
+) -> None:
+    model = make_model(kind)
+    with pytest.raises(RuntimeError, match=message):
+        run(model, images, make_recipe(model, optimizer=optimizer), bfloat16=bfloat16)
+
+
+# Random numbers
+
+
+def random_states() -> tuple:
+    return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_callers_random_numbers_are_left_alone(kind: type[Model], images, make_model, make_recipe) -> None:
+    model = make_model(kind)
+    before = random_states()
+    reports = train(model, images, make_recipe(model), report_every=5, device="cpu", bfloat16=False)
+    for _ in reports:
+        assert random_states() == before
+        torch.rand(3), np.random.rand(3), random.random()
+        before = random_states()
+    assert random_states() == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_caller_draws_changes_no_bit(kind: type[Model], images, make_model, make_recipe) -> None:
+    torch.manual_seed(1)
+    quiet, busy = make_model(kind), make_model(kind)
+    run(quiet, images, make_recipe(quiet), report_every=5)
+    torch.manual_seed(2)
+    for _ in train(busy, images, make_recipe(busy), report_every=5, device="cpu", bfloat16=False):
+        torch.manual_seed(3)
+        busy.decode(busy.encode(images.images)), torch.rand(10)
+    assert same(weights(quiet), weights(busy))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_how_often_is_reported_changes_no_bit(
+    kind: type[Model], bfloat16: bool, images, make_model, make_recipe
+) -> None:
+    ends, means = [], []
+    for every in (1, 7, 150, 600):
+        model = make_model(kind)
+        reports = run(model, images, make_recipe(model, 120), report_every=every, bfloat16=bfloat16)
+        assert [report.step for report in reports] == [*range(every, 120, every), 120]
+        steps = np.diff([0, *(report.step for report in reports)])
+        means.append({name: np.average([r.losses[name] for r in reports], weights=steps) for name in kind.moves})
+        ends.append(weights(model))
+    assert all(same(end, ends[0]) for end in ends)
+    assert all(mean == pytest.approx(means[0]) for mean in means)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_equal_seeds_give_equal_bits_and_others_do_not(kind: type[Model], images, make_model, make_recipe) -> None:
+    ends = []
+    for seed in (1, 1, 2):
+        model = make_model(kind)
+        run(model, images, make_recipe(model), seed=seed)
+        ends.append(weights(model))
+    assert same(ends[0], ends[1]) and not same(ends[0], ends[2])
+
+
+# Data
+
+
+class Diary(Autoencoder):
+    """Writes down the labels of each minibatch."""
+
+    def __init__(self, dimensions: int = 2, hidden: tuple[int, ...] = (2,)):
+        super().__init__(dimensions, hidden)
+        self.seen: list[Tensor] = []
+
+    def updates(self, batch: Images) -> Updates:
+        assert torch.equal(batch.images[:, 0], batch.labels.float())
+        self.seen.append(batch.labels)
+        yield from super().updates(batch)
+
+
+def numbered(count: int) -> Images:
+    """Images whose label and first pixel are their number."""
+    images = torch.zeros(count, 784)
+    images[:, 0] = torch.arange(count)
+    return Images(images, torch.arange(count))
+
+
+@pytest.mark.parametrize("count", [60, 65])
+def test_each_pass_takes_each_image_once_in_a_new_order(count: int, make_recipe) -> None:
+    def passes(seed: int) -> list[list[int]]:
+        model = Diary()
+        run(model, numbered(count), make_recipe(model, 18, SGD(1e-9), batch_size=10), seed=seed)
+        assert all(len(batch) == 10 for batch in model.seen)
+        return [torch.cat(model.seen[start : start + 6]).tolist() for start in (0, 6, 12)]
+
+    orders = passes(0)
+    for order in orders:
+        assert len(set(order)) == 60 and set(order) <= set(range(count))
+        if count == 60:
+            assert sorted(order) == list(range(60))
+    assert sorted(orders[0]) != orders[0] != orders[1] != orders[2] != orders[0]
+    if count == 65:  # another five are left out each time
+        assert set(orders[0]) != set(orders[1])
+    assert passes(0) == orders and passes(1)[0] not in orders
+
+
+# Clock and schedules
+
+
+def test_cosine_holds_and_falls_to_its_end() -> None:
+    schedule = Cosine(start=100, end=300, final=0.01)
+    assert [schedule(clock) for clock in (0, 50, 100)] == [1, 1, 1]
+    assert schedule(150) == pytest.approx(0.01 + 0.99 * (1 + math.sqrt(0.5)) / 2)
+    assert schedule(200) == pytest.approx(0.01 + 0.99 / 2)
+    assert schedule(300) == schedule(1e6) == pytest.approx(0.01)
+
+
+def test_drops_multiply_at_their_times() -> None:
+    schedule = Drops(at=(10, 20), factor=0.1)
+    assert [schedule(clock) for clock in (0, 9.99)] == [1, 1]
+    assert schedule(10) == schedule(19) == pytest.approx(0.1) and schedule(20) == pytest.approx(0.01)
+    assert Drops()(1e9) == 1
+
+
+@pytest.mark.parametrize(("batch_size", "dropped_at"), [(100, 6), (50, 12), (200, 3), (300, 2)])
+def test_the_clock_counts_hundreds_of_images(batch_size: int, dropped_at: int, images, make_model, make_recipe) -> None:
+    model = make_model(Autoencoder)
+    recipe = make_recipe(model, 14, SGD(0.01), Drops(at=(6,), factor=0.0), batch_size)
+    states, reports = [weights(model)], []
+    for report in train(model, images, recipe, report_every=1, device="cpu", bfloat16=False):
+        states.append(weights(model))
+        reports.append(report)
+    assert [report.clock for report in reports] == [step * batch_size / 100 for step in range(1, 15)]
+    assert reports[-1].epoch == pytest.approx(14 * batch_size / 60_000)
+    assert [report.rate for report in reports] == [float(step < dropped_at) for step in range(1, 15)]
+    moved = [not same(before, after) for before, after in zip(states[:-1], states[1:], strict=True)]
+    assert moved == [step < dropped_at for step in range(14)]
+
+
+def test_a_shorter_run_keeps_the_schedules_positions(images, make_model, make_recipe) -> None:
+    long, short = make_model(), make_model()
+    recipe = make_recipe(long, 40, schedule=Cosine(start=5, end=40))
+    middle = [(report, weights(long)) for report in train(long, images, recipe, report_every=15, device="cpu")][0]
+    (end,) = run(short, images, recipe, steps=15, bfloat16=None)
+    assert end.step == middle[0].step == 15 and end.rate == middle[0].rate == recipe.schedule(15) < 1
+    assert same(weights(short), middle[1])
+
+
+def test_each_update_has_its_own_rate(images, make_model) -> None:
+    model = make_model()
+    before = weights(model)
+    rates = {"reconstruction": SGD(0.01), "discriminator": SGD(0.0), "generator": SGD(0.0)}
+    run(model, images, Recipe(rates, 5))
+    assert [name for name, end in weights(model).items() if torch.equal(end, before[name])] == [
+        name for name in before if name.startswith("discriminator")
+    ]
+
+
+# Runs that have died
+
+
+class Exploding(AdversarialAutoencoder):
+    """The discriminator's loss is not finite at the fourth minibatch."""
+
+    value = math.nan
+    count = 0
+
+    def updates(self, batch: Images) -> Updates:
+        for name, loss in super().updates(batch):
+            explodes = name == "discriminator" and self.count == 3
+            self.kept = weights(self)
+            yield name, loss * self.value if explodes else loss
+        self.count += 1
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_not_finite_stops_the_run(
+    value: float, bfloat16: bool, images, make_model, make_recipe
+) -> None:
+    model = make_model(Exploding)
+    model.value = value
+    with pytest.raises(TrainingError, match=rf"update 'discriminator' is {value} at step 3\b.*smaller learning rate"):
+        run(model, images, make_recipe(model), bfloat16=bfloat16)
+    for name, end in weights(model).items():
+        assert end.dtype == torch.float32 and end.isfinite().all()
+        assert torch.equal(end.to(model.kept[name].dtype), model.kept[name])
+
+
+class Shrunken(Autoencoder):
+    """Codes of the given variance, as one reads them out."""
+
+    variance = 1e-6
+    revives_at = None
+    count = 0
+
+    def updates(self, batch: Images) -> Updates:
+        self.count += 1
+        yield from super().updates(batch)
+
+    def encode(self, images: Tensor) -> Tensor:
+        alive = self.revives_at is not None and self.revives_at <= self.count < self.revives_at + 100
+        generator = torch.Generator().manual_seed(0)
+        codes = torch.randn(len(images), 2, generator=generator)
+        return codes * math.sqrt(1.0 if alive else self.variance)
+
+
+class ShrunkenWithPrior(Shrunken):
+    prior = Gaussian(2)
+
+
+
+
+def test_collapsed_codes_stop_the_run(images, make_recipe) -> None:
+    model = ShrunkenWithPrior(2, (2,))
+    recipe = make_recipe(model, 1500, SGD(1e-4), batch_size=2)
+    steps = []
+    with pytest.raises(TrainingError, match=r"collapsed: for 600 steps up to step 1200 .* against 1\)"):
+        for report in train(model, images[:100], recipe, report_every=100, device="cpu", bfloat16=False):
+            steps.append(report.step)
+    assert steps == list(range(100, 1200, 100))
+
+
+@pytest.mark.parametrize(
+    ("kind", "variance", "prior", "revives_at"),
+    [
+        (Shrunken, 1e-6, None, None),  # the plain autoencoder is exempt
+        (ShrunkenWithPrior, 1.5e-3, Gaussian(2), None),
+        (ShrunkenWithPrior, 1e-5, Gaussian(2, 0.05), None),  # what counts is the prior's variance
+        (ShrunkenWithPrior, 1e-6, Gaussian(2), 1150),
+    ],
+)
+def test_codes_that_have_not_collapsed_go_on(
+    kind: type[Model], variance: float, prior: Gaussian | None, revives_at: int | None, images, make_recipe
+) -> None:
+    model = kind(2, (2,))
+    model.variance, model.revives_at = variance, revives_at
+    if prior is not None:
+        model.prior = prior
+    reports = run(model, images[:100], make_recipe(model, 1300, SGD(1e-4), batch_size=2))
+    assert reports[-1].step == 1300
+
+
+class NoReconstruction(AdversarialAutoencoder):
+    """A real collapse: all that moves the encoder pulls every code to zero."""
+
+    def updates(self, batch: Images) -> Updates:
+        code = self.encoder(batch.images)
+        yield "reconstruction", self.reconstruction_loss(self.decoder(code), batch.images) * 0 + code.square().sum()
+        code = self.encoder(batch.images)
+        real = self.prior.sample(len(code))
+        yield "discriminator", real_fake_loss(self.discriminator, real=real, fake=code.detach())
+        yield "generator", fool_loss(self.discriminator, code)
+
+
+def test_a_real_collapse_is_seen(images, make_model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "COLLAPSE_STEPS", 200)
+    model = make_model(NoReconstruction, hidden=(4,))
+    recipe = Recipe(
+        {"reconstruction": SGD(0.01), "discriminator": SGD(1e-6), "generator": SGD(1e-6)}, 1000, batch_size=10
+    )
+    with pytest.raises(TrainingError, match=r"collapsed: for 200 steps up to step (4|5)00"):
+        run(model, images, recipe)
+
+
+# Precision
+
+
+class Interrupting(AdversarialAutoencoder):
+    count = 0
+
+    def updates(self, batch: Images) -> Updates:
+        for name, loss in super().updates(batch):
+            self.count += 1
+            self.dtypes = {parameter.dtype for parameter in self.parameters()}
+            if self.count == 17:
+                raise KeyboardInterrupt
+            yield name, loss
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_an_interrupt_leaves_an_ordinary_model(bfloat16: bool, images, make_model, make_recipe) -> None:
+    model = make_model(Interrupting)
+    before, state = weights(model), torch.get_rng_state()
+    with pytest.raises(KeyboardInterrupt):
+        run(model, images, make_recipe(model), bfloat16=bfloat16)
+    assert torch.equal(torch.get_rng_state(), state) and not torch.is_autocast_enabled("cpu")
+    assert model.dtypes == {torch.bfloat16 if bfloat16 else torch.float32}
+    after = weights(model)
+    assert all(end.dtype == torch.float32 and not torch.equal(end, before[name]) for name, end in after.items())
+    assert any(not torch.equal(end, end.bfloat16().float()) for end in after.values())  # it is the masters
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parameters_are_float32_masters_at_each_yield(kind: type[Model], images, make_model, make_recipe) -> None:
+    model = make_model(kind)
+    parameters = list(model.parameters())
+    for _ in train(model, images, make_recipe(model), report_every=5, device="cpu", bfloat16=True):
+        assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+        assert [id(parameter) for parameter in model.parameters()] == [id(parameter) for parameter in parameters]
+        assert any(not torch.equal(p, p.bfloat16().float()) for p in model.parameters())
+        assert model.encode(images.images).dtype == model.decode(torch.zeros(1, 2)).dtype == torch.float32
+        assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_masters_add_up_what_bfloat16_cannot_resolve(images, make_model, make_recipe) -> None:
+    ends = {}
+    for bfloat16 in (False, True):
+        model = make_model(Autoencoder)
+        before = model.decoder[0].weight.detach().clone()
+        run(model, images, make_recipe(model, 60, SGD(3e-7)), bfloat16=bfloat16)
+        ends[bfloat16] = model.decoder[0].weight.detach() - before
+    assert (ends[True] / before).abs().max() < 2**-8  # rounded to bfloat16 after each step, nothing would move
+    torch.testing.assert_close(ends[True], ends[False], rtol=0, atol=0.03 * ends[False].abs().max().item())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bfloat16_trains_as_float32_does(kind: type[Model], images, make_model, make_recipe) -> None:
+    losses = {}
+    for bfloat16 in (False, True):
+        model = make_model(kind)
+        losses[bfloat16] = run(model, images, make_recipe(model, 60), bfloat16=bfloat16)[-1].losses
+    assert losses[True] == pytest.approx(losses[False], rel=0.02)
+    assert losses[True] != losses[False]
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_autocast_does_not_leak(bfloat16: bool, images, make_model, make_recipe) -> None:
+    model, inside = make_model(), make_model()
+    for _ in train(model, images, make_recipe(model), report_every=5, device="cpu", bfloat16=bfloat16):
+        assert not torch.is_autocast_enabled("cpu") and torch.is_autocast_cache_enabled()
+        assert model.encoder(images.images).dtype == torch.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        for _ in train(inside, images, make_recipe(inside), report_every=5, device="cpu", bfloat16=bfloat16):
+            assert torch.is_autocast_enabled("cpu")
+    assert same(weights(model), weights(inside))
+
+
+def test_a_caller_without_gradients_can_train(images, make_model, make_recipe) -> None:
+    model, inside = make_model(), make_model()
+    run(model, images, make_recipe(model))
+    with torch.no_grad():
+        for _ in train(inside, images, make_recipe(inside), report_every=5, device="cpu", bfloat16=False):
+            assert not torch.is_grad_enabled()
+    assert same(weights(model), weights(inside))
+
+
+def test_losses_are_float32_and_products_bfloat16(images, make_model, make_recipe) -> None:
+    seen = []
+
+    class Dtypes(AdversarialAutoencoder):
+        def updates(self, batch: Images) -> Updates:
+            seen.append(self.encoder(batch.images).dtype)
+            for name, loss in super().updates(batch):
+                seen.append(loss.dtype)
+                yield name, loss
+
+    model = make_model(Dtypes)
+    run(model, images, make_recipe(model, 1), bfloat16=True)
+    assert seen == [torch.bfloat16, *3 * [torch.float32]]
+
+
+# Batch-norm
+
+
+class Normalized(AdversarialAutoencoder):
+    """Batch-norm in encoder and decoder."""
+
+    def __init__(self, prior: Gaussian, hidden: tuple[int, ...] = (16,)):
+        super().__init__(prior, hidden)
+        self.encoder = nn.Sequential(nn.Linear(784, 16), nn.BatchNorm1d(16, momentum=0.3), nn.ReLU(), nn.Linear(16, 2))
+        self.decoder = nn.Sequential(nn.Linear(2, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 784))
+
+
+def statistics(model: nn.Module) -> dict[str, Tensor]:
+    return {name: buffer.clone() for name, buffer in model.named_buffers()}
+
+
+@pytest.mark.parametrize("is_training", [False, True])
+def test_batch_norm_statistics_are_those_of_one_pass(is_training: bool, digits, make_model) -> None:
+    model = make_model(Normalized).train(is_training)
+    model.encode(digits.train.images[:50] * 3)  # what was gathered before does not count
+    images, state, before = digits.train.images[:2000], torch.get_rng_state(), weights(model)
+    recompute_batch_norm(model, images)
+    assert torch.equal(torch.get_rng_state(), state) and same(weights(model), before)
+    assert model.training is is_training and model.encoder[1].training is is_training
+    with torch.no_grad():
+        of_encoder = model.encoder[0](images)
+        torch.manual_seed(0)
+        of_decoder = model.decoder[0](model.prior.sample(10_000))
+    for layer, inputs in ((model.encoder[1], of_encoder), (model.decoder[1], of_decoder)):
+        torch.testing.assert_close(layer.running_mean, inputs.mean(0), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(layer.running_var, inputs.var(0), rtol=5e-3, atol=1e-5)
+    first = statistics(model)
+    recompute_batch_norm(model, images)
+    assert same(statistics(model), first)
+
+
+def test_batch_norm_keeps_its_momentum(images, make_model) -> None:
+    model = make_model(Normalized)
+    recompute_batch_norm(model, images.images)
+    assert model.encoder[1].momentum == 0.3
+
+
+def test_without_batch_norm_nothing_is_computed(images, make_model) -> None:
+    model = make_model()
+    model.encode = None
+    recompute_batch_norm(model, images.images)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_no_training_bit_depends_on_batch_norm_statistics(bfloat16: bool, images, make_model, make_recipe) -> None:
+    model, disturbed = make_model(Normalized), make_model(Normalized)
+    run(model, images, make_recipe(model), bfloat16=bfloat16)
+    end = statistics(model)
+    for report in train(disturbed, images, make_recipe(model), report_every=3, device="cpu", bfloat16=bfloat16):
+        if report.step < 20:
+            for buffer in disturbed.buffers():
+                buffer.fill_(100)
+    assert same(weights(disturbed), weights(model)) and same(statistics(disturbed), end)
+    recompute_batch_norm(model, images.images)  # the last report came with fresh statistics
+    assert same(statistics(model), end)
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+
+
+# Reports
+
+
+def test_models_train_in_training_mode_and_are_given_out_in_evaluation_mode(images, make_model, make_recipe) -> None:
+    modes = []
+
+    class Modes(Autoencoder):
+        def updates(self, batch: Images) -> Updates:
+            modes.append(self.encoder.training)
+            yield from super().updates(batch)
+
+    model = make_model(Modes)
+    for _ in train(model, images, make_recipe(model, 10), report_every=3, device="cpu"):
+        assert not any(module.training for module in model.modules())
+    assert modes == 10 * [True]
+
+
+def test_seconds_count_training_alone(images, make_model, make_recipe) -> None:
+    model = make_model()
+    seconds = [0.0]
+    started = time.perf_counter()
+    for report in train(model, images, make_recipe(model), report_every=5, device="cpu"):
+        time.sleep(0.1)
+        seconds.append(report.seconds)
+    assert seconds == sorted(set(seconds))
+    assert seconds[-1] <= time.perf_counter() - started - 0.4 + 0.01
+
+
+def test_losses_are_means_since_the_last_report(images, make_model, make_recipe) -> None:
+    single, pairs = make_model(), make_model()
+    one = run(single, images, make_recipe(single, 6), report_every=1)
+    two = run(pairs, images, make_recipe(pairs, 6), report_every=2)
+    for index, report in enumerate(two):
+        for name, loss in report.losses.items():
+            assert loss == pytest.approx((one[2 * index].losses[name] + one[2 * index + 1].losses[name]) / 2)
+
+
+def test_the_progress_bar_shows_on_demand(images, make_model, make_recipe, capsys: pytest.CaptureFixture) -> None:
+    model = make_model()
+    run(model, images, make_recipe(model))
+    assert capsys.readouterr().err == ""
+    run(model, images, make_recipe(model), progress=True)
+    assert "/20" in capsys.readouterr().err
+
+
+# The state
+
+
+def all_of_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """A state file's tensors and position, without what the clock on the wall has made."""
+    tensors, position = read_file(path)
+    del position["seconds"]
+    for report in position["reports"]:
+        del report["seconds"]
+    return tensors, position
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("optimizer", [SGD(0.005, 0.9), SGD(0.01), Adam(0.001)], ids=["momentum", "sgd", "adam"])
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_a_resumed_run_ends_with_the_same_bits(
+    kind: type[Model], optimizer: SGD | Adam, bfloat16: bool, tmp_path: Path, images, make_model, make_recipe
+) -> None:
+    recipe = make_recipe(make_model(kind), 20, optimizer, Cosine(3, 20))
+
+    def go(model: Model, path: Path, steps: int) -> list[Report]:
+        return run(model, images, recipe, steps=steps, state=path, report_every=4, bfloat16=bfloat16, seed=2)
+
+    unbroken = make_model(kind)
+    expected = go(unbroken, tmp_path / "unbroken", 20)
+    for steps in (4, 12, 20):
+        resumed = make_model(kind, seed=0 if steps == 4 else steps)  # a state's weights take the place of its own
+        torch.manual_seed(steps)
+        reports = go(resumed, tmp_path / "resumed", steps)
+        assert without_seconds(reports) == without_seconds(expected[: steps // 4])
+        assert [report.seconds for report in reports] == sorted(report.seconds for report in reports)
+    assert same(weights(resumed), weights(unbroken))
+    tensors, position = all_of_state(tmp_path / "resumed")
+    expected_tensors, expected_position = all_of_state(tmp_path / "unbroken")
+    assert same(tensors, expected_tensors) and position == expected_position
+    optimizers = {name.split("/")[-1] for name in tensors if name.startswith("optimizers/")}
+    expected_keys = {"exp_avg", "exp_avg_sq", "step"} if isinstance(optimizer, Adam) else {"momentum_buffer"}
+    assert optimizers == (expected_keys if optimizer != SGD(0.01) else set())
+
+
+def test_a_run_left_at_any_report_resumes(
+    tmp_path: Path, images, make_model, make_recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "STATE_EVERY_SECONDS", 0.0)
+    unbroken = make_model()
+    recipe = make_recipe(unbroken, 20)
+    expected = run(unbroken, images, recipe, report_every=3)
+    for life in range(7):
+        model = make_model(seed=life)
+        reports = []
+        for report in train(
+            model, images, recipe, report_every=3, state=tmp_path / "state", device="cpu", bfloat16=False
+        ):
+            reports.append(report)
+            if len(reports) > life:  # the caller breaks off after one new report
+                break
+    assert without_seconds(reports) == without_seconds(expected)
+    assert same(weights(model), weights(unbroken))
+
+
+def test_a_finished_run_is_not_run_again(tmp_path: Path, images, make_model, make_recipe) -> None:
+    first, second = make_model(Normalized), make_model(Normalized, seed=1)
+    reports = run(first, images, make_recipe(first), state=tmp_path / "state", report_every=6)
+    content = (tmp_path / "state").read_bytes()
+
+    def refuse(module: nn.Module, inputs: tuple) -> None:
+        raise AssertionError("a step is done")
+
+    second.discriminator.register_forward_pre_hook(refuse)
+    again = []
+    for report in train(
+        second, images, make_recipe(second), state=tmp_path / "state", report_every=6, device="cpu", bfloat16=False
+    ):
+        again.append(report)
+        assert not any(module.training for module in second.modules())
+    assert again == reports and (tmp_path / "state").read_bytes() == content
+    assert same(weights(second), weights(first)) and same(statistics(second), statistics(first))
+
+
+def test_states_are_written_as_often_as_asked(
+    tmp_path: Path, images, make_model, make_recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "folder" / "state"
+    model = make_model()
+
+    def written() -> list[int]:
+        steps = []
+        for _ in train(model, images, make_recipe(model, 250), report_every=60, state=path, device="cpu"):
+            steps.append(read_file(path)[1]["step"] if path.exists() else None)
+        path.unlink()
+        return steps
+
+    assert written() == [None, None, None, None, 250]  # within 30 seconds, only the end
+    monkeypatch.setattr(training, "STATE_EVERY_SECONDS", 0.0)
+    assert written() == [60, 120, 180, 240, 250]
+
+
+@pytest.mark.parametrize("change", ["seed", "rate", "schedule", "steps", "batch", "kind", "images"])
+def test_the_state_of_another_run_is_refused(change: str, tmp_path: Path, images, make_model, make_recipe) -> None:
+    path = tmp_path / "state"
+    model = make_model()
+    run(model, images, make_recipe(model), state=path)
+    content = path.read_bytes()
+    other = make_model(VariationalAutoencoder if change == "kind" else AdversarialAutoencoder)
+    before = weights(other)
+    recipes = {
+        "rate": lambda: make_recipe(other, 20, SGD(0.006, 0.5)),
+        "schedule": lambda: make_recipe(other, 20, schedule=Drops(at=(3,))),
+        "steps": lambda: make_recipe(other, 21),
+        "batch": lambda: make_recipe(other, 20, batch_size=50),
+    }
+    recipe = recipes.get(change, lambda: make_recipe(other))()
+    arguments = {"seed": 1 if change == "seed" else 0, "state": path}
+    with pytest.raises(TrainingError, match="state of another run .*Choose another folder or delete it"):
+        run(other, images[:500] if change == "images" else images, recipe, **arguments)
+    assert same(weights(other), before) and path.read_bytes() == content
+
+
+def other_weight() -> Model:
+    return VariationalAutoencoder(Gaussian(2), 0.5, (8,))
+
+
+def other_prior() -> Model:
+    return VariationalAutoencoder(Gaussian(2, 5.0), 1.0, (8,))
+
+
+def other_size() -> Model:
+    return VariationalAutoencoder(Gaussian(2), 1.0, (9,))
+
+
+@pytest.mark.parametrize("build", [other_weight, other_prior, other_size])
+def test_the_state_of_another_model_of_the_kind_is_refused(
+    build: Callable[[], Model], tmp_path: Path, images, make_recipe
+) -> None:
+    model = VariationalAutoencoder(Gaussian(2), 1.0, (8,))
+    run(model, images, make_recipe(model), state=tmp_path / "state")
+    with pytest.raises(TrainingError, match="state of another run"):
+        run(build(), images, make_recipe(model), state=tmp_path / "state")
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[: len(content) // 2], lambda content: b"", lambda content: b"no tensors" * 99]
+)
+def test_a_damaged_state_is_refused_with_a_remedy(
+    damage: Callable[[bytes], bytes], tmp_path: Path, images, make_model, make_recipe
+) -> None:
+    path = tmp_path / "state"
+    model = make_model()
+    run(model, images, make_recipe(model), state=path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(TrainingError, match=f"{path} is damaged.*Delete it to start anew"):
+        run(make_model(), images, make_recipe(model), state=path)
