@@ -43,9 +43,12 @@ def reproduce(figures: Positional[tuple[str, ...]] = ()) -> None:
     Args:
         figures: names of figures; default: all.
     """
-    from aae_lib.figures import FIGURES, find_figure  # matplotlib and POT cost seconds that other commands need not pay
-    from aae_lib.results import results_of, table
+    import matplotlib  # it and POT cost seconds that other commands need not pay
 
+    from aae_lib.figures import FIGURES, find_figure
+    from aae_lib.results import all_results, table
+
+    matplotlib.use("Agg")  # files, no windows
     started = time.perf_counter()
     chosen = {name: find_figure(name) for name in figures or FIGURES}
     digits = load_mnist()
@@ -67,8 +70,7 @@ def reproduce(figures: Positional[tuple[str, ...]] = ()) -> None:
         if weights_path(find(name), PRETRAINED).exists():
             _print_metrics(name, measure(find(name), examine(load_trained(name).model, digits.test, {})))
 
-    rows = [row for name in tqdm(EXPERIMENTS, desc="results", leave=False) for row in results_of(name)]
-    as_json = [dataclasses.asdict(row) for row in rows]
+    as_json = [dataclasses.asdict(row) for row in all_results()]
     (folder / "results.json").write_text(json_format.dumps(as_json, indent=1) + "\n")
     results = table()
     (folder / "results.md").write_text(results + "\n")
@@ -79,8 +81,9 @@ def reproduce(figures: Positional[tuple[str, ...]] = ()) -> None:
 @app.command
 def experiments() -> None:
     """List all experiments: the paper's figure and value, ours, seeds, minutes."""
-    from aae_lib.results import table
+    from aae_lib.results import all_results, table
 
+    all_results()
     print(table())
 
 
@@ -123,9 +126,10 @@ def train(
             )
     except KeyboardInterrupt:
         sys.exit("\ninterrupted; the same command with --resume goes on from where it was at most half a minute ago")
-    evidence = examine(load_trained(name, weights_path(experiment, out)).model, digits.test, {})
-    if not validation:
-        _print_metrics(name, measure(experiment, evidence))
+    held_out = digits.hold_out()[1] if validation else digits.test
+    print(f"on the {len(held_out):,} held-out digits, {'validation' if validation else 'test'}:")
+    trained = load_trained(name, weights_path(experiment, out))
+    _print_metrics(name, measure(experiment, examine(trained.model, held_out, {})))
     print(f"wrote {weights_path(experiment, out)} and {evidence_path(experiment, seed, out)}")
 
 

@@ -75,7 +75,7 @@ def draw_codes(axes: Axes, codes: Tensor, labels: Tensor) -> None:
     for digit in labels.unique().tolist():
         x, y = codes[labels == digit].float().median(0).values.tolist()
         halo = [withStroke(linewidth=2.5, foreground="white")]
-        axes.text(x, y, str(digit), size=10, weight="bold", ha="center", va="center", path_effects=halo)
+        axes.text(x, y, str(digit), size=10, weight="bold", ha="center", va="center", path_effects=halo, clip_on=True)
 
 
 def draw_plane(axes: Axes, codes: Tensor, labels: Tensor, prior: Prior | None, limit: float | None = None) -> None:

@@ -5,7 +5,10 @@ An adversarial autoencoder only ever *samples* its prior (AAE, sections 2 and 2.
 * ``dimensions``: the length d of a code, and
 * ``sample(count, device)``: a float tensor ``[count, d]`` drawn with torch's global random-number generator.
 
-``log_prob(codes)`` is optional: a variational autoencoder needs it, and the pictures draw contours with it.
+``log_prob(codes)`` is optional: a variational autoencoder needs it, and the pictures draw contours with it. A prior
+made of classes is a :class:`ClassConditionalPrior`.
+
+Samples and densities are written without matrix products, which the training loop would multiply in bfloat16.
 """
 
 import math
@@ -14,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -53,6 +57,204 @@ class Gaussian(Prior):
         """Log-density of each code: ``[n, dimensions]`` -> ``[n]``, in nats."""
         scaled = codes.square().sum(1) / self.standard_deviation**2
         return -0.5 * (scaled + self.dimensions * math.log(2 * math.pi * self.standard_deviation**2))
+
+
+class ClassConditionalPrior(Prior):
+    """A prior made of ``classes`` equally likely parts. Subclasses implement :meth:`sample_of_class`.
+
+    ``nearest_class(codes)``, ``[n, dimensions] -> [n]``, is optional: the part to which each code belongs, with which
+    one counts how many codes lie where their label should.
+    """
+
+    classes: int
+
+    @abstractmethod
+    def sample_of_class(self, labels: Tensor) -> Tensor:
+        """One code from the part of each label, ``[n] -> [n, dimensions]``, on the device of the labels.
+
+        Raises:
+            PriorError: if the labels are not integers from 0 to ``classes`` - 1 in one dimension.
+        """
+
+    def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
+        return self.sample_of_class(torch.randint(self.classes, (count,), device=device))
+
+    def check_labels(self, labels: Tensor) -> None:
+        """Raise the error of :meth:`sample_of_class`: a negative label would, in silence, be that of another part."""
+        if labels.ndim != 1 or labels.is_floating_point() or labels.dtype == torch.bool:
+            found = f"{labels.dtype} of shape {tuple(labels.shape)}"
+        elif len(labels) and not 0 <= labels.min() <= labels.max() < self.classes:
+            found = f"labels from {labels.min()} to {labels.max()}"
+        else:
+            return
+        raise PriorError(f"{type(self).__name__} needs integer labels [n] from 0 to {self.classes - 1}, not {found}")
+
+
+class GaussianMixture(ClassConditionalPrior):
+    """Ten long and narrow 2-D Gaussians of equal weight, arranged like petals (AAE, Figures 2b and 4a).
+
+    Component k lies at angle 2 pi k / 10 and points away from the center. The paper does not give the numbers; these
+    are the ones that public implementations share (musyoku's ``aae/sampler.py`` and others).
+
+    Attributes:
+        shift: distance of a component's mean from the center.
+        deviations: of a component, along its long axis (radially) and across it.
+    """
+
+    dimensions, classes = 2, 10
+    shift, deviations = 1.4, (0.5, 0.05)
+
+    def sample_of_class(self, labels: Tensor) -> Tensor:
+        return self.place(torch.randn(*labels.shape, 2, device=labels.device), labels)
+
+    def place(self, standard: Tensor, labels: Tensor) -> Tensor:
+        """Codes at given places of components: what turns standard Gaussian numbers into samples.
+
+        Args:
+            standard: ``[n, 2]``, along and across the component, each in its standard deviations from the mean.
+            labels: ``[n]``, the components.
+        """
+        self.check_labels(labels)
+        angle = 2 * math.pi * labels / self.classes
+        along, across = self.shift + self.deviations[0] * standard[:, 0], self.deviations[1] * standard[:, 1]
+        return torch.stack([along * angle.cos() - across * angle.sin(), along * angle.sin() + across * angle.cos()], 1)
+
+    def component_log_probs(self, codes: Tensor) -> Tensor:
+        """Log-density of each code under each component alone: ``[n, 2] -> [n, 10]``, in nats."""
+        angle = 2 * math.pi * torch.arange(self.classes, device=codes.device) / self.classes
+        x, y = codes[:, :1], codes[:, 1:]
+        along = (x * angle.cos() + y * angle.sin() - self.shift) / self.deviations[0]
+        across = (y * angle.cos() - x * angle.sin()) / self.deviations[1]
+        return -0.5 * (along.square() + across.square()) - math.log(2 * math.pi * math.prod(self.deviations))
+
+    def log_prob(self, codes: Tensor) -> Tensor:
+        """Log-density of each code: ``[n, 2] -> [n]``, in nats."""
+        return self.component_log_probs(codes).logsumexp(1) - math.log(self.classes)
+
+    def nearest_class(self, codes: Tensor) -> Tensor:
+        """The component that is most likely to have drawn each code: ``[n, 2] -> [n]``."""
+        return self.component_log_probs(codes).argmax(1)
+
+
+class SwissRoll(ClassConditionalPrior):
+    """A spiral of two turns that reaches out to radius 3; each tenth of its samples is a class (AAE, Figure 4c).
+
+    A share u of the samples lies before radius 3 sqrt(u), at angle 4 pi sqrt(u); the first tenth is class 0, and so
+    on. The paper does not give the numbers; these are the ones that public implementations share (as above). The roll
+    has no thickness and so no density.
+    """
+
+    dimensions, classes = 2, 10
+
+    def sample_of_class(self, labels: Tensor) -> Tensor:
+        self.check_labels(labels)
+        return self.at((labels + torch.rand(len(labels), device=labels.device)) / self.classes)
+
+    def at(self, shares: Tensor) -> Tensor:
+        """Points of the roll by the share of samples that lie before each: ``[n]`` in [0, 1] -> ``[n, 2]``."""
+        root = shares.sqrt()
+        angle = 4 * math.pi * root
+        return torch.stack([3 * root * angle.cos(), 3 * root * angle.sin()], 1)
+
+    def nearest_class(self, codes: Tensor) -> Tensor:
+        """The tenth that holds the point of the roll nearest to each code: ``[n, 2] -> [n]``.
+
+        The roll is replaced by 2,000 of its points, of which no two neighbors are more than 0.04 apart.
+        """
+        points = self.at((torch.arange(2000, device=codes.device) + 0.5) / 2000)
+        distances = torch.cdist(codes.float(), points, compute_mode="donot_use_mm_for_euclid_dist")
+        return distances.argmin(1) // (2000 // self.classes)
+
+
+class Categorical(ClassConditionalPrior):
+    """One-hot codes, each class as likely as the other (AAE, section 5). They are points and have no density.
+
+    Args:
+        classes: number of classes and length of a code, at least 2.
+    """
+
+    def __init__(self, classes: int = 10):
+        if classes < 2:
+            raise PriorError(f"Categorical needs classes >= 2, not {classes}")
+        self.dimensions = self.classes = classes
+
+    def sample_of_class(self, labels: Tensor) -> Tensor:
+        self.check_labels(labels)
+        return F.one_hot(labels.long(), self.classes).float()
+
+    def nearest_class(self, codes: Tensor) -> Tensor:
+        """The class whose one-hot code is nearest to each code: ``[n, classes] -> [n]``."""
+        return codes.argmax(1)
+
+
+class UniformSquare(Prior):
+    """The uniform distribution on the square from -a to a in both dimensions.
+
+    Args:
+        half_side: a > 0.
+    """
+
+    dimensions = 2
+
+    def __init__(self, half_side: float = 2.0):
+        if not half_side > 0:
+            raise PriorError(f"UniformSquare needs half_side > 0, not {half_side}")
+        self.half_side = half_side
+
+    def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
+        return self.half_side * (2 * torch.rand(count, 2, device=device) - 1)
+
+    def log_prob(self, codes: Tensor) -> Tensor:
+        """Log-density of each code: ``[n, 2] -> [n]``, in nats; -inf outside of the square."""
+        inside = codes.abs().amax(1) <= self.half_side
+        return torch.where(inside, -2 * math.log(2 * self.half_side), -math.inf)
+
+
+class Ring(Prior):
+    """A circle with a little width: the angle is uniform, and the distance from the center Gaussian.
+
+    Args:
+        radius: mean distance from the center, > 0.
+        width: standard deviation of the distance, > 0.
+    """
+
+    dimensions = 2
+
+    def __init__(self, radius: float = 2.0, width: float = 0.1):
+        if not (radius > 0 and width > 0):
+            raise PriorError(f"Ring needs radius > 0 and width > 0, not {radius} and {width}")
+        self.radius, self.width = radius, width
+
+    def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
+        angle = 2 * math.pi * torch.rand(count, device=device)
+        distance = self.radius + self.width * torch.randn(count, device=device)
+        return torch.stack([distance * angle.cos(), distance * angle.sin()], 1)
+
+    def log_prob(self, codes: Tensor) -> Tensor:
+        """Log-density of each code: ``[n, 2] -> [n]``, in nats.
+
+        A negative distance lands on the other side of the center, so a code at distance r comes from r and from -r.
+        """
+        distance = codes.norm(dim=1)
+        scaled = (torch.stack([distance, -distance]) - self.radius) / self.width
+        of_distance = (-0.5 * scaled.square()).logsumexp(0) - math.log(self.width * math.sqrt(2 * math.pi))
+        return of_distance - distance.log() - math.log(2 * math.pi)  # spread over the circle of that radius
+
+
+class UniformSphere(Prior):
+    """The uniform distribution on the unit sphere, which is a surface and has no density in space (AGE, section 2).
+
+    Args:
+        dimensions: length of a code, at least 2 (a circle).
+    """
+
+    def __init__(self, dimensions: int):
+        if dimensions < 2:
+            raise PriorError(f"UniformSphere needs dimensions >= 2, not {dimensions}")
+        self.dimensions = dimensions
+
+    def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
+        return F.normalize(torch.randn(count, self.dimensions, device=device), dim=1)
 
 
 def check_prior(prior: Prior) -> float:

@@ -2,7 +2,17 @@
 
 from aae_lib.models.aae import AdversarialAutoencoder
 from aae_lib.models.autoencoder import Autoencoder
+from aae_lib.models.label_informed import LabelInformedAutoencoder
 from aae_lib.models.model import Model
+from aae_lib.models.posteriors import GaussianPosteriorAutoencoder, UniversalPosteriorAutoencoder
 from aae_lib.models.vae import VariationalAutoencoder
 
-__all__ = ["AdversarialAutoencoder", "Autoencoder", "Model", "VariationalAutoencoder"]
+__all__ = [
+    "AdversarialAutoencoder",
+    "Autoencoder",
+    "GaussianPosteriorAutoencoder",
+    "LabelInformedAutoencoder",
+    "Model",
+    "UniversalPosteriorAutoencoder",
+    "VariationalAutoencoder",
+]

@@ -1,5 +1,6 @@
 """The variational autoencoder (Kingma & Welling 2014), which the paper compares with."""
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -9,28 +10,50 @@ from aae_lib.data import Images
 from aae_lib.losses import gaussian_kl, half_squared_error
 from aae_lib.models.model import Model
 from aae_lib.networks import PIXELS, multilayer_perceptron
-from aae_lib.priors import Gaussian
+from aae_lib.priors import Gaussian, Prior, PriorError
+
+
+def sampled_kl(code: Tensor, mean: Tensor, log_variance: Tensor, prior: Prior) -> Tensor:
+    """KL(q(z|x) || p(z)) in nats, estimated by log q(z|x) - log p(z) at one code of each image, averaged over images.
+
+    Its mean over codes is exact, for any prior with a density; where the prior is a Gaussian,
+    :func:`~aae_lib.losses.gaussian_kl` is the same without the noise.
+
+    Args:
+        code: ``[batch, dimensions]``, drawn from q(z|x) = N(mean, exp(log_variance)) by reparameterization.
+        mean, log_variance: ``[batch, dimensions]``.
+        prior: has a ``log_prob``.
+    """
+    squared = (code - mean).square() / log_variance.exp()
+    log_posterior = -0.5 * (squared + log_variance + math.log(2 * math.pi)).sum(1)
+    return (log_posterior - prior.log_prob(code)).mean()
 
 
 class VariationalAutoencoder(Model):
     """An autoencoder with a Gaussian encoder q(z|x) = N(mean, variance) and a KL term that pulls q(z|x) to the prior.
 
     Args:
-        prior: an isotropic Gaussian.
+        prior: has a ``log_prob`` that is finite everywhere. The KL term of a ``Gaussian`` is computed, that of any
+            other prior estimated by :func:`sampled_kl`.
         kl_weight: the factor of the KL term. 1 is the evidence lower bound of a decoder with unit-variance Gaussian
             pixels (with the half squared error); smaller weights trade the match with the prior for reconstruction.
         hidden, reconstruction_loss: as for :class:`~aae_lib.models.autoencoder.Autoencoder`.
+
+    Raises:
+        PriorError: if the prior has no ``log_prob``: unlike the adversary, the bound needs the prior's density.
     """
 
     moves = {"evidence_lower_bound": ("encoder", "decoder")}
 
     def __init__(
         self,
-        prior: Gaussian,
+        prior: Prior,
         kl_weight: float = 1.0,
         hidden: tuple[int, ...] = (1000, 1000),
         reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
     ):
+        if not hasattr(prior, "log_prob"):
+            raise PriorError(f"the bound needs the density of its prior, and {type(prior).__name__} has no log_prob")
         super().__init__()
         self.prior, self.kl_weight, self.reconstruction_loss = prior, kl_weight, reconstruction_loss
         self.encoder = multilayer_perceptron(PIXELS, 2 * prior.dimensions, hidden)
@@ -53,5 +76,8 @@ class VariationalAutoencoder(Model):
         mean, log_variance = self.posterior(batch.images)
         code = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
         reconstruction = self.reconstruction_loss(self.decoder(code), batch.images)
-        kl = gaussian_kl(mean, log_variance, self.prior.standard_deviation)
+        if isinstance(self.prior, Gaussian):
+            kl = gaussian_kl(mean, log_variance, self.prior.standard_deviation)
+        else:
+            kl = sampled_kl(code, mean, log_variance, self.prior)
         yield "evidence_lower_bound", reconstruction + self.kl_weight * kl

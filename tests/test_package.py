@@ -1,0 +1,60 @@
+"""The package as a whole: what it installs, and which way its rooms may look."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# Each module may import only modules that stand before it.
+ORDER = (
+    "priors", "networks", "data", "storage", "losses", "metrics", "models", "training", "experiments",
+    "drawing", "results", "figures", "explore", "checks", "benchmark", "__main__",
+)  # fmt: skip
+
+
+def imported_rooms(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("aae_lib."):
+            yield node.module.split(".")[1]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "aae_lib").rglob("*.py")), ids=lambda path: path.stem)
+def test_imports_point_one_way(path):
+    room = "models" if path.parent.name == "models" else path.stem
+    if room == "__init__":
+        assert not list(imported_rooms(path))
+        return
+    for other in imported_rooms(path):
+        assert ORDER.index(other) < ORDER.index(room) or other == room == "models", f"{room} imports {other}"
+
+
+def test_requirements_and_package_ask_for_the_same():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    required = [line for line in lines if line and not line.startswith("#")]
+    assert required == [*project["dependencies"], *extras["notebooks"], *extras["tests"], "-e ."]
+    for requirement in required[:-1]:
+        assert re.fullmatch(r"[\w-]+>=[\d.]+", requirement), "ranges, not pins"
+
+
+def test_the_top_level_holds_what_was_agreed():
+    agreed = {"README.md", "requirements.txt", "pyproject.toml", "LICENSE", "notebooks", "aae_lib", "tests", "figures"}
+    made_here = {"reproduced", "runs", "build", "aae_lib.egg-info"}
+    assert {path.name for path in ROOT.iterdir() if not path.name.startswith(".")} - made_here == agreed
+
+
+def test_what_ships_is_small():
+    shipped = sum(path.stat().st_size for path in (ROOT / "aae_lib" / "pretrained").rglob("*") if path.is_file())
+    assert shipped <= 45e6
+
+
+def test_readme_names_every_notebook_and_every_command():
+    readme = (ROOT / "README.md").read_text()
+    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
+        assert f"notebooks/{notebook.name}" in readme
+    for command in ("reproduce", "experiments", "train", "evaluate", "benchmark"):
+        assert f"python -m aae_lib {command}" in readme

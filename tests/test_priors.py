@@ -1,0 +1,339 @@
+"""Priors: their samples, and what is refused as one."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Categorical as Classes
+from torch.distributions import Independent, MixtureSameFamily, MultivariateNormal, Normal
+
+from aae_lib.models import AdversarialAutoencoder
+from aae_lib.priors import (
+    Categorical,
+    ClassConditionalPrior,
+    Gaussian,
+    GaussianMixture,
+    Prior,
+    PriorError,
+    Ring,
+    SwissRoll,
+    UniformSphere,
+    UniformSquare,
+    check_prior,
+)
+from aae_lib.training import SGD, Recipe, train
+
+# The second ring is so wide that a good part of its distances are negative.
+DENSE = [Gaussian(2), GaussianMixture(), UniformSquare(2.0), Ring(2.0, 0.1), Ring(1.0, 0.6)]
+OF_CLASSES = [GaussianMixture(), SwissRoll(), Categorical(10), Categorical(3)]
+ALL = [*DENSE, *OF_CLASSES[1:], UniformSphere(10)]
+
+
+def name_of(value: object) -> str | None:
+    return type(value).__name__ if isinstance(value, Prior) else None
+
+
+class Circle(Prior):
+    """A user's own prior: the circle of radius 2, with a little width."""
+
+    dimensions = 2
+
+    def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
+        angle = 2 * math.pi * torch.rand(count, device=device)
+        radius = 2 + 0.1 * torch.randn(count, device=device)
+        return torch.stack([radius * angle.cos(), radius * angle.sin()], dim=1)
+
+
+class Wrong(Prior):
+    """A prior of two dimensions that returns what it is given."""
+
+    dimensions = 2
+
+    def __init__(self, samples: object):
+        self.samples = samples
+
+    def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
+        return self.samples
+
+
+@pytest.mark.parametrize(("dimensions", "deviation"), [(2, 1.0), (8, 5.0)])
+def test_gaussian_samples_have_its_moments(dimensions: int, deviation: float) -> None:
+    torch.manual_seed(0)
+    samples = Gaussian(dimensions, deviation).sample(20_000)
+    assert samples.shape == (20_000, dimensions) and samples.dtype == torch.float32
+    covariance = torch.cov(samples.T) / deviation**2
+    assert (samples.mean(0) / deviation).abs().max() < 0.04
+    assert (covariance - torch.eye(dimensions)).abs().max() < 0.05
+    kurtosis = (samples / deviation).pow(4).mean(0)
+    assert (kurtosis - 3).abs().max() < 0.3
+
+
+@pytest.mark.parametrize("prior", ALL, ids=name_of)
+def test_samples_come_from_the_global_generator(prior: Prior) -> None:
+    torch.manual_seed(1)
+    first, second = prior.sample(20), prior.sample(20)
+    torch.manual_seed(1)
+    assert torch.equal(prior.sample(20), first) and not torch.equal(first, second)
+
+
+@pytest.mark.parametrize(("dimensions", "deviation"), [(2, 1.0), (8, 5.0), (3, 0.1)])
+def test_log_prob_is_that_of_torch_distributions(dimensions: int, deviation: float) -> None:
+    codes = torch.randn(50, dimensions)
+    expected = Independent(Normal(torch.zeros(dimensions), deviation), 1).log_prob(codes)
+    torch.testing.assert_close(Gaussian(dimensions, deviation).log_prob(codes), expected)
+
+
+@pytest.mark.parametrize(("dimensions", "deviation"), [(0, 1.0), (-1, 1.0), (2, 0.0), (2, -1.0), (2, math.nan)])
+def test_gaussians_that_are_none_are_refused(dimensions: int, deviation: float) -> None:
+    with pytest.raises(PriorError, match=r"dimensions >= 1 and standard_deviation > 0"):
+        Gaussian(dimensions, deviation)
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (torch.randn(1000, 3), r"shape \(1000, 2\), but returned \(1000, 3\)"),
+        (torch.randn(1000), r"returned \(1000,\)"),
+        (torch.randn(10, 2), r"returned \(10, 2\)"),
+        (torch.randint(5, (1000, 2)), "float tensor.*torch.int64"),
+        (torch.randn(1000, 2).numpy(), "returned ndarray"),
+        (None, "returned NoneType"),
+        (torch.randn(1000, 2).index_fill(0, torch.tensor(7), math.nan), "NaN or infinite"),
+        (torch.randn(1000, 2).index_fill(0, torch.tensor(7), math.inf), "NaN or infinite"),
+        (torch.randn(1000, 2) * torch.tensor([1.0, 0.0]), "constant in dimension 1"),
+        (torch.ones(1000, 2), "constant in dimension 0"),
+    ],
+)
+def test_what_is_no_prior_is_refused(samples: object, message: str) -> None:
+    with pytest.raises(PriorError, match=r"Wrong\.sample\(1000\).*" + message):
+        check_prior(Wrong(samples))
+
+
+def test_the_check_returns_the_variance_and_leaves_random_numbers_alone() -> None:
+    state = torch.get_rng_state()
+    assert check_prior(Gaussian(4, 5.0)) == pytest.approx(25, rel=0.1)
+    assert check_prior(Circle()) == pytest.approx(2, rel=0.1)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_training_refuses_what_is_no_prior(images, make_recipe) -> None:
+    model = AdversarialAutoencoder(Wrong(torch.ones(1000, 2)), hidden=(8,))
+    with pytest.raises(PriorError, match="constant"):
+        next(train(model, images, make_recipe(model), device="cpu"))
+
+
+def test_an_own_prior_of_ten_lines_attracts_the_codes(images) -> None:
+    torch.manual_seed(0)
+    model = AdversarialAutoencoder(Circle(), hidden=(32,))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    recipe = Recipe({"reconstruction": SGD(1e-5), "discriminator": SGD(0.1), "generator": SGD(0.02)}, steps=300)
+    before = model.encode(images.images).norm(dim=1).sub(2).abs().mean()
+    reports = list(train(model, images, recipe, device="cpu", bfloat16=False))
+    after = model.encode(images.images).norm(dim=1).sub(2).abs().mean()
+    assert reports[-1].losses.keys() == {"reconstruction", "discriminator", "generator"}
+    assert after < 0.8 * before
+
+
+# What all priors have in common
+
+
+@pytest.mark.parametrize("prior", ALL, ids=name_of)
+def test_every_prior_passes_the_check(prior: Prior) -> None:
+    samples = prior.sample(7)
+    assert samples.shape == (7, prior.dimensions) and samples.dtype == torch.float32
+    assert check_prior(prior) == pytest.approx(prior.sample(20_000).var(0).mean().item(), rel=0.15)
+
+
+@pytest.mark.parametrize("prior", ALL, ids=name_of)
+def test_samples_are_made_on_the_device_that_is_named(prior: Prior) -> None:
+    """And on no other: what is made without naming a device is made on the default one, here one without data."""
+    labels = torch.tensor([0, 2])
+
+    def everything() -> list[Tensor]:
+        torch.manual_seed(0)
+        codes = prior.sample(7, "cpu")
+        made = [codes, prior.log_prob(codes)] if hasattr(prior, "log_prob") else [codes]
+        if isinstance(prior, ClassConditionalPrior):
+            made += [prior.sample_of_class(labels), prior.nearest_class(codes)]
+        return made
+
+    expected = everything()
+    with torch.device("meta"):
+        made = everything()
+    assert all(tensor.device.type == "cpu" for tensor in made)
+    assert all(torch.equal(*pair) for pair in zip(made, expected, strict=True))
+
+
+# Densities
+
+
+@pytest.mark.parametrize("prior", DENSE, ids=name_of)
+def test_densities_integrate_to_one_and_samples_follow_them(prior: Prior) -> None:
+    """A million points on [-5, 5]^2 give the mass of each of 400 squares; 100,000 samples are counted in the same."""
+    side = (torch.arange(1000) + 0.5) / 100 - 5
+    density = prior.log_prob(torch.cartesian_prod(side, side)).double().exp()
+    assert density.sum().item() / 1e4 == pytest.approx(1, abs=1e-3)
+
+    masses = density.reshape(20, 50, 20, 50).sum((1, 3)).flatten() / 1e4
+    torch.manual_seed(0)
+    places = (2 * (prior.sample(100_000) + 5)).floor().long().clamp(0, 19)
+    counts = torch.bincount(20 * places[:, 0] + places[:, 1], minlength=400)
+    expected = 100_000 * masses
+    assert counts[expected < 1e-3].sum() == 0
+    frequent = expected > 10
+    scores = (counts - expected)[frequent] / expected[frequent].sqrt()
+    assert scores.abs().max() < 4.5 and 0.6 < scores.square().mean() < 1.5
+
+
+def test_the_mixture_is_that_of_torch_distributions() -> None:
+    angle = 2 * math.pi * torch.arange(10) / 10
+    rotation = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).reshape(10, 2, 2)
+    covariance = rotation @ torch.diag(torch.tensor([0.5, 0.05]).square()) @ rotation.mT
+    components = MultivariateNormal(1.4 * rotation[:, :, 0], covariance)
+    codes = 2 * torch.randn(500, 2)
+    prior = GaussianMixture()
+    mixture = MixtureSameFamily(Classes(torch.ones(10)), components)
+    torch.testing.assert_close(prior.log_prob(codes), mixture.log_prob(codes), rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(
+        prior.component_log_probs(codes), components.log_prob(codes[:, None]), rtol=1e-4, atol=1e-3
+    )
+
+
+def test_the_mixture_is_not_computed_in_bfloat16_inside_autocast() -> None:
+    prior, labels, codes = GaussianMixture(), torch.arange(10), torch.randn(10, 2)
+    expected = prior.log_prob(codes), prior.place(codes, labels)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(prior.log_prob(codes), expected[0])
+        assert torch.equal(prior.place(codes, labels), expected[1])
+
+
+def test_the_density_of_the_square_ends_at_its_sides() -> None:
+    prior = UniformSquare(3.0)
+    codes = torch.tensor([[0.0, 0.0], [2.9, -2.9], [3.1, 0.0], [0.0, -3.1]])
+    expected = [-math.log(36), -math.log(36), -math.inf, -math.inf]
+    torch.testing.assert_close(prior.log_prob(codes), torch.tensor(expected))
+
+
+# Classes
+
+
+@pytest.mark.parametrize("prior", OF_CLASSES, ids=name_of)
+def test_samples_of_a_class_are_nearest_to_it_and_all_samples_have_all_classes(prior: ClassConditionalPrior) -> None:
+    torch.manual_seed(0)
+    labels = torch.arange(10_000) % prior.classes
+    for kind in (torch.int64, torch.int32, torch.uint8):
+        samples = prior.sample_of_class(labels.to(kind))
+        assert samples.shape == (10_000, prior.dimensions) and samples.dtype == torch.float32
+        assert (prior.nearest_class(samples) == labels).double().mean() > 0.985
+    counts = torch.bincount(prior.nearest_class(prior.sample(10_000)), minlength=prior.classes)
+    assert len(counts) == prior.classes and (counts - 10_000 / prior.classes).abs().max() < 4.5 * 50
+    assert prior.sample_of_class(labels[:0]).shape == (0, prior.dimensions)
+
+
+@pytest.mark.parametrize("prior", OF_CLASSES, ids=name_of)
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.tensor([0, -1]), "labels from -1 to 0"),
+        (torch.tensor([1, 10]), "labels from 1 to 10"),
+        (torch.tensor([0.0, 1.0]), r"torch.float32 of shape \(2,\)"),
+        (torch.tensor([True, False]), "torch.bool"),
+        (torch.tensor([[0, 1]]), r"shape \(1, 2\)"),
+        (torch.tensor(1), r"shape \(\)"),
+    ],
+)
+def test_what_is_no_label_is_refused(prior: ClassConditionalPrior, labels: Tensor, message: str) -> None:
+    expected = rf"{type(prior).__name__} needs integer labels \[n\] from 0 to {prior.classes - 1}, not .*{message}"
+    with pytest.raises(PriorError, match=expected):
+        prior.sample_of_class(labels)
+
+
+@pytest.mark.parametrize("label", [0, 3, 9])
+def test_a_component_of_the_mixture_is_a_gaussian_that_points_outwards(label: int) -> None:
+    torch.manual_seed(0)
+    samples = GaussianMixture().sample_of_class(torch.full((20_000,), label))
+    angle = torch.tensor(2 * math.pi * label / 10)
+    along = samples @ torch.stack([angle.cos(), angle.sin()])
+    across = samples @ torch.stack([-angle.sin(), angle.cos()])
+    assert along.mean().item() == pytest.approx(1.4, abs=0.02) and along.std().item() == pytest.approx(0.5, rel=0.03)
+    assert across.mean().item() == pytest.approx(0, abs=0.002) and across.std().item() == pytest.approx(0.05, rel=0.03)
+    assert abs(torch.corrcoef(torch.stack([along, across]))[0, 1]) < 0.03
+
+
+def test_places_of_the_mixture_are_counted_in_deviations_from_the_means() -> None:
+    places = GaussianMixture().place(torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]]), torch.tensor([0, 5, 0]))
+    torch.testing.assert_close(places, torch.tensor([[1.4, 0.0], [-2.4, 0.0], [1.4, 0.1]]))
+
+
+def test_codes_between_components_go_to_the_one_with_the_higher_density() -> None:
+    angle = torch.tensor([0.25, 0.35]) * math.pi  # component 1 lies at 0.2 pi, component 2 at 0.4 pi
+    codes = 1.4 * torch.stack([angle.cos(), angle.sin()], 1)
+    assert GaussianMixture().nearest_class(codes).tolist() == [1, 2]
+    assert GaussianMixture().nearest_class(codes.half()).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("label", [0, 4, 9])
+def test_a_tenth_of_the_roll_is_evenly_filled(label: int) -> None:
+    torch.manual_seed(0)
+    samples = SwissRoll().sample_of_class(torch.full((10_000,), label))
+    radius = samples.double().norm(dim=1)
+    torch.testing.assert_close(
+        samples.double(),
+        radius[:, None] * torch.stack([(4 * math.pi * radius / 3).cos(), (4 * math.pi * radius / 3).sin()], 1),
+        rtol=0,
+        atol=1e-4,
+    )
+    share = 10 * (radius / 3).square() - label  # uniform in [0, 1] if the tenth is evenly filled
+    assert -1e-4 < share.min() < 0.01 and 0.99 < share.max() < 1 + 1e-4
+    assert share.mean().item() == pytest.approx(1 / 2, abs=0.015)
+    assert share.var().item() == pytest.approx(1 / 12, rel=0.05)
+
+
+def test_the_roll_starts_at_the_center_and_codes_beside_it_belong_to_its_nearest_point() -> None:
+    roll = SwissRoll()
+    expected = torch.tensor([[0.0, 0.0], [1.5, 0.0], [3.0, 0.0]])
+    torch.testing.assert_close(roll.at(torch.tensor([0.0, 0.25, 1.0])), expected, rtol=0, atol=1e-5)
+    # On the first axis the roll passes at 0, at 1.5 (class 2) and at 3 (class 9); the ring of 2.25 (class 5) lies left.
+    codes = torch.tensor([[0.0, 0.0], [1.3, 0.0], [2.0, 0.0], [2.7, -0.1], [9.0, -1.0], [-2.25, 0.0], [-2.0, 0.0]])
+    assert roll.nearest_class(codes).tolist() == [0, 2, 2, 9, 9, 5, 5]
+    assert roll.nearest_class(codes.half()).tolist() == [0, 2, 2, 9, 9, 5, 5]
+
+
+def test_categorical_samples_are_one_hot() -> None:
+    samples = Categorical(3).sample(1000)
+    assert torch.equal(samples.sort(1).values, torch.tensor([[0.0, 0.0, 1.0]]).expand(1000, 3))
+    assert torch.equal(Categorical(3).sample_of_class(torch.tensor([2, 0])), torch.tensor([[0.0, 0, 1], [1, 0, 0]]))
+    assert Categorical(3).nearest_class(torch.tensor([[0.2, 0.3, 0.1], [-1.0, -3.0, -2.0]])).tolist() == [1, 0]
+
+
+# The sphere, and what is refused
+
+
+@pytest.mark.parametrize("dimensions", [2, 3, 64])
+def test_the_sphere_is_evenly_covered(dimensions: int) -> None:
+    torch.manual_seed(0)
+    samples = UniformSphere(dimensions).sample(50_000)
+    torch.testing.assert_close(samples.norm(dim=1), torch.ones(50_000))
+    assert samples.mean(0).abs().max() * dimensions**0.5 < 0.025
+    assert (dimensions * torch.cov(samples.T) - torch.eye(dimensions)).abs().max() < 0.035
+    fourth = 3 / (dimensions * (dimensions + 2))
+    assert (samples.pow(4).mean(0) / fourth - 1).abs().max() < 0.08
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: UniformSquare(0.0), "half_side > 0, not 0.0"),
+        (lambda: UniformSquare(math.nan), "half_side > 0, not nan"),
+        (lambda: Ring(0.0, 0.1), "radius > 0 and width > 0, not 0.0 and 0.1"),
+        (lambda: Ring(2.0, -0.1), "radius > 0 and width > 0, not 2.0 and -0.1"),
+        (lambda: Categorical(1), "classes >= 2, not 1"),
+        (lambda: UniformSphere(1), "dimensions >= 2, not 1"),
+    ],
+)
+def test_bad_arguments_are_refused(make: Callable[[], Prior], message: str) -> None:
+    with pytest.raises(PriorError, match=message):
+        make()
