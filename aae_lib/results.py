@@ -74,8 +74,8 @@ def summary(values: np.ndarray, digits: int = 3) -> str:
 def table(names: Iterable[str] = tuple(EXPERIMENTS)) -> str:
     """The results as a Markdown table: mean over seeds with 95 % intervals, and the band of the prior itself."""
     lines = [
-        "| experiment | figure | " + " | ".join(METRICS.values()) + " | seeds | minutes |",
-        "|---|---|" + "---|" * len(METRICS) + "---|---|",
+        "| experiment | figure | " + " | ".join(METRICS.values()) + " | paper | seeds | minutes |",
+        "|---|---|" + "---|" * len(METRICS) + "---|---|---|",
     ]
     for name in names:
         experiment, rows = find(name), results_of(name)
@@ -83,10 +83,11 @@ def table(names: Iterable[str] = tuple(EXPERIMENTS)) -> str:
         minutes = np.mean([row.minutes for row in rows]) if rows else float("nan")
         seeds = len({row.seed for row in rows})
         title = f"{experiment.title} (`{name}`)"
-        lines.append(f"| {title} | {experiment.figure} | " + " | ".join(cells) + f" | {seeds} | {minutes:.1f} |")
+        paper = ", ".join(f"{METRICS[metric]} {value}" for metric, value in experiment.paper.items()) or "no number"
+        lines.append(f"| {title} | {experiment.figure} | {' | '.join(cells)} | {paper} | {seeds} | {minutes:.1f} |")
     band = null_band(Gaussian(2))
     cells = [f"{band[metric][0]:.3f} to {band[metric][1]:.3f}" if metric in band else "-" for metric in METRICS]
-    lines.append("| *the 2-D Gaussian against itself* |  | " + " | ".join(cells) + " | 5 |  |")
+    lines.append(f"| *the 2-D Gaussian against itself* |  | {' | '.join(cells)} |  | 5 |  |")
     return "\n".join(lines)
 
 

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from aae_lib.data import load_mnist
-from aae_lib.drawing import decoded_manifold, draw_images
+from aae_lib.drawing import decoded_manifold
 from aae_lib.experiments import (
     EXPERIMENTS,
     VAE_CURVE,
@@ -66,11 +66,6 @@ def test_the_manifold_steps_evenly_through_the_percentiles():
     percentiles = stats.norm.cdf(codes.reshape(9, 9, 2) / 3)
     assert np.allclose(percentiles[0, :, 0], np.arange(1, 10) / 10, atol=1e-4), "z1 grows to the right"
     assert np.allclose(percentiles[:, 0, 1], np.arange(9, 0, -1) / 10, atol=1e-4), "z2 grows upwards"
-
-
-def test_a_mosaic_that_is_not_full_is_refused():
-    with pytest.raises(ValueError, match="rows of 3"):
-        draw_images(None, torch.zeros(7, 784), columns=3)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
