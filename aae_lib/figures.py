@@ -7,6 +7,7 @@ The integers are what a picture shows, counted, so that a test can tell whether 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -131,7 +132,9 @@ def coverage_curve() -> tuple[Figure, dict[str, int]]:
     axes.legend(loc="lower right")
     ours, theirs = equal_reconstruction()
     _title(axes, f"At the AAE's reconstruction error: coverage {ours:.3f} (AAE), {theirs:.3f} (VAE)")
-    integers = {f"VAE, KL weight {weight:g}: coverage in percent": round(100 * c) for weight, (_, c) in curve.items()}
+    integers = {
+        f"VAE, KL weight {Fraction(weight)}: coverage in percent": round(100 * c) for weight, (_, c) in curve.items()
+    }
     integers["AAE: coverage in percent"] = round(100 * values_of("aae-gaussian", "prior_coverage").mean())
     return figure, integers
 
