@@ -170,7 +170,7 @@ def benchmark() -> None:
     from aae_lib.benchmark import benchmark as run
 
     precision = "bfloat16" if multiplies_bfloat16(torch.device("cpu")) else "float32"
-    print(f"{torch.get_num_threads()} threads, {precision}, batches of 100; about half a minute")
+    print(f"{torch.get_num_threads()} threads, {precision}, batches of 100; about a minute")
     for timing in run():
         print(
             f"{timing.name:>16}: {timing.milliseconds:6.1f} ms a step; plain float32 loop "
