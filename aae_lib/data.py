@@ -30,9 +30,10 @@ import platformdirs
 import torch
 from torch import Tensor
 
+from aae_lib.networks import IMAGE_SIZE
+
 # torchvision is imported only where it is needed: it costs a second, and MNIST on disk does without.
 
-SIDE = 28
 CLASSES = 10
 PROBE_SECONDS = 8.0  # the longest wait for an answer from torchvision's mirrors before the sample serves instead
 STALL_SECONDS = 30.0  # a download during which nothing arrives for so long has failed
@@ -151,7 +152,7 @@ def load_sample() -> Digits:
         rows = np.loadtxt(content.decode().splitlines(), dtype=np.uint8, delimiter=",", ndmin=2)
     except ValueError as error:
         raise _error(path, "comma-separated integers 0-255", str(error), REINSTALL) from error
-    if rows.shape != (len(in_order), SIDE * SIDE + 1) or not np.array_equal(rows[:, -1], in_order):
+    if rows.shape != (len(in_order), IMAGE_SIZE * IMAGE_SIZE + 1) or not np.array_equal(rows[:, -1], in_order):
         expected = "500 rows of 784 pixels and a label for each class in turn"
         raise _error(path, expected, f"{len(rows):,} rows of {rows.shape[1]} or other labels", REINSTALL)
 
@@ -259,13 +260,13 @@ def _parse_idx(path: Path, content: bytes, item_shape: tuple[int, ...]) -> np.nd
 def _parse_split(raw: Path, split: str, contents: dict[str, bytes]) -> Images:
     """The images and labels of `split` ("train" or "t10k"); DataError unless they are well formed and fit together."""
     images_name, labels_name = f"{split}-images-idx3-ubyte", f"{split}-labels-idx1-ubyte"
-    images = _parse_idx(raw / images_name, contents[images_name], (SIDE, SIDE))
+    images = _parse_idx(raw / images_name, contents[images_name], (IMAGE_SIZE, IMAGE_SIZE))
     labels = _parse_idx(raw / labels_name, contents[labels_name], ())
     if len(labels) != len(images):
         raise _error(raw / labels_name, f"a label for each of {len(images):,} images", f"{len(labels):,}", REPLACE)
     if (labels >= CLASSES).any():
         raise _error(raw / labels_name, "labels 0-9", str(labels.max()), REPLACE)
-    return _as_tensors(images.reshape(-1, SIDE * SIDE), labels)
+    return _as_tensors(images.reshape(-1, IMAGE_SIZE * IMAGE_SIZE), labels)
 
 
 def _read_mnist(folder: Path) -> Digits:

@@ -15,6 +15,7 @@ from aae_lib.metrics import prior_samples
 from aae_lib.models import Model
 from aae_lib.networks import mosaic
 from aae_lib.priors import Prior
+from aae_lib.training import UPDATES_PER_EPOCH
 
 # One color per digit, from M. Petroff, "Accessible Color Sequences for Data Visualization" (arXiv:2107.02270). Seen
 # with any of the three color-vision deficiencies, the closest two are 17 apart in CIELAB; the palettes of Tol and of
@@ -116,8 +117,9 @@ def decoded_manifold(model: Model, side: int = 20) -> Tensor:
 def draw_history(axes: Axes, history: Iterable[dict[str, float]], updates: Iterable[str]) -> None:
     """Loss curves of the named updates against the epoch (600 updates of 100 images)."""
     history = list(history)
+    epochs = [entry["step"] / UPDATES_PER_EPOCH for entry in history]
     for update in updates:
-        axes.plot([entry["step"] / 600 for entry in history], [entry[update] for entry in history], label=update)
+        axes.plot(epochs, [entry[update] for entry in history], label=update)
     axes.set(xlabel="epoch")
     axes.legend()
 

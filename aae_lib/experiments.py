@@ -270,6 +270,7 @@ def train_experiment(
         seed, steps, device, progress: as for :func:`aae_lib.training.train`.
     """
     images, held_out = digits.hold_out() if validation else (digits.train, digits.test)
+    revision = _revision()  # of the code that trains, whatever happens to the checkout meanwhile
     model = build(experiment, seed)
     state = out / "state.safetensors"
     reports = []
@@ -294,7 +295,7 @@ def train_experiment(
         "device": _processor(device),
         "precision": "bfloat16" if multiplies_bfloat16(torch.device(device or default_device())) else "float32",
         "versions": {"aae_lib": aae_lib.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        "revision": _revision(),
+        "revision": revision,
         "history": [
             {"step": r.step, **{name: round(loss, 4) for name, loss in r.losses.items()}} for r in reports
         ],

@@ -43,12 +43,12 @@ class PaperFigure:
     draw: Callable[[], tuple[Figure, dict[str, int]]]
 
 
-def count_inside(codes: Tensor, standard_deviation: float = 1.0) -> dict[str, int]:
-    """How many 2-D codes lie within 1, 2 and 3 standard deviations of the origin.
+def count_inside(codes: Tensor) -> dict[str, int]:
+    """How many codes ``[n, 2]`` lie within 1, 2 and 3 standard deviations of the standard Gaussian.
 
     Of 10,000 samples of the Gaussian itself, 3,935, 8,647 and 9,889 are expected (1 - exp(-r^2 / 2)).
     """
-    radii = codes.float().norm(dim=1) / standard_deviation
+    radii = codes.float().norm(dim=1)
     return {f"codes within {r} standard deviations": int((radii <= r).sum()) for r in (1, 2, 3)}
 
 
