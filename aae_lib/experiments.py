@@ -21,10 +21,28 @@ import torch
 from torch import Tensor
 
 import aae_lib
-from aae_lib.data import Digits, Images
-from aae_lib.metrics import match, neighbor_accuracy, squared_errors
-from aae_lib.models import AdversarialAutoencoder, Autoencoder, Model, VariationalAutoencoder
-from aae_lib.priors import Gaussian, seeded
+from aae_lib.data import CLASSES, Digits, Images, balanced_subset
+from aae_lib.metrics import (
+    class_shares,
+    image_change,
+    match,
+    neighbor_accuracy,
+    own_class,
+    prior_samples,
+    sharpness,
+    squared_errors,
+    steepest_tenth,
+)
+from aae_lib.models import (
+    AdversarialAutoencoder,
+    Autoencoder,
+    GaussianPosteriorAutoencoder,
+    LabelInformedAutoencoder,
+    Model,
+    UniversalPosteriorAutoencoder,
+    VariationalAutoencoder,
+)
+from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture, SwissRoll, seeded
 from aae_lib.storage import StorageError, load_weights, read_file, save_weights, write_file
 from aae_lib.training import (
     SGD,
@@ -40,6 +58,7 @@ from aae_lib.training import (
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 EVIDENCE = PRETRAINED / "evidence"
+SAMPLES = 2000  # of the prior, decoded for the evidence
 
 # AAE, appendix A.2.1: SGD, momentum 0.9 for the reconstruction and 0.1 for the adversarial updates, rates 0.01 and 0.1.
 # The appendix gives them for the semi-supervised network of the same sizes; for Figure 2 the paper states none.
@@ -48,6 +67,11 @@ ADVERSARIAL = SGD(learning_rate=0.1, momentum=0.1)
 EPOCHS = 30
 # The paper drops its rates by steps over thousands of epochs; a cosine over the second half does the same in thirty.
 SCHEDULE = Cosine(start=EPOCHS / 2 * UPDATES_PER_EPOCH, end=EPOCHS * UPDATES_PER_EPOCH)
+# Topics: one table each
+PLANE = "A plane of codes: the adversarial autoencoder against the variational one"
+LABELS = "Labels in the discriminator"
+POSTERIORS = "Three posteriors"
+LABELED = 0.2  # share of the images that keep their labels: 10,000 of 50,000 (AAE, Figure 4)
 # The VAE experiments that differ in the weight of the KL term alone, from the largest down.
 VAE_CURVE = {
     "vae-gaussian": 1.0,
@@ -65,19 +89,23 @@ class Experiment:
     Attributes:
         name: as in the command line and in file names.
         title: one line for tables.
+        topic: the table that it stands in.
         figure: the figure or table of the paper that it belongs to.
         build: makes the untrained model; its random weights come from torch's global generator.
         recipe: how it is trained.
         source: where the model's and the recipe's constants come from.
+        select: from all training images and the seed, the sets of images that the model's updates take.
         paper: the paper's values by metric; empty where it shows a picture only.
     """
 
     name: str
     title: str
+    topic: str
     figure: str
     build: Callable[[], Model]
     recipe: Recipe
     source: str
+    select: Callable[[Images, int], tuple[Images, ...]] = lambda images, seed: (images,)
     paper: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -85,7 +113,9 @@ def _recipe(**optimizers: SGD) -> Recipe:
     return Recipe(optimizers, steps=EPOCHS * UPDATES_PER_EPOCH, schedule=SCHEDULE)
 
 
+AAE_RECIPE = _recipe(reconstruction=RECONSTRUCTION, discriminator=ADVERSARIAL, generator=ADVERSARIAL)
 SIZES = "2 x 1000 ReLU units per network, weights N(0, 0.01^2), batch 100 (AAE, appendix A)"
+PETALS = "the mixture's numbers are those of public implementations, the paper gives none"
 RATES = "learning rates and momenta of appendix A.2.1, 30 epochs with a cosine over the second half (ours)"
 
 
@@ -93,11 +123,21 @@ def _vae(name: str, kl_weight: float) -> Experiment:
     return Experiment(
         name=name,
         title=f"VAE, 2-D Gaussian, KL weight {kl_weight:g}",
+        topic=PLANE,
         figure="AAE Fig. 2c" if kl_weight == 1 else "AAE Fig. 2 (curve)",
         build=lambda: VariationalAutoencoder(Gaussian(2), kl_weight),
         recipe=_recipe(evidence_lower_bound=RECONSTRUCTION),
         source=f"{SIZES}; the same rate and schedule as the autoencoder",
     )
+
+
+def _label_some(images: Images, seed: int) -> tuple[Images, Images]:
+    """Unlabeled and labeled images, of which each digit has equally many; the last images stay for validation."""
+    kept = images[: len(images) if len(images) <= 50_000 else 50_000]
+    labeled = balanced_subset(kept.labels, int(LABELED * len(kept)) // CLASSES * CLASSES, seed)
+    unlabeled = torch.ones(len(kept), dtype=torch.bool)
+    unlabeled[labeled] = False
+    return kept[unlabeled], kept[labeled]
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -106,6 +146,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         Experiment(
             name="autoencoder",
             title="autoencoder, 2-D codes, no prior",
+            topic=PLANE,
             figure="(baseline)",
             build=lambda: Autoencoder(2),
             recipe=_recipe(reconstruction=RECONSTRUCTION),
@@ -114,12 +155,69 @@ EXPERIMENTS: dict[str, Experiment] = {
         Experiment(
             name="aae-gaussian",
             title="AAE, 2-D Gaussian",
+            topic=PLANE,
             figure="AAE Fig. 2a, 2e",
             build=lambda: AdversarialAutoencoder(Gaussian(2)),
-            recipe=_recipe(reconstruction=RECONSTRUCTION, discriminator=ADVERSARIAL, generator=ADVERSARIAL),
+            recipe=AAE_RECIPE,
             source=f"{SIZES}; prior N(0, I): the paper does not say its deviation, others use 1 or 5; {RATES}",
         ),
         *(_vae(name, weight) for name, weight in VAE_CURVE.items()),
+        Experiment(
+            name="aae-mixture",
+            title="AAE, mixture of ten 2-D Gaussians",
+            topic=PLANE,
+            figure="AAE Fig. 2b",
+            build=lambda: AdversarialAutoencoder(GaussianMixture()),
+            recipe=AAE_RECIPE,
+            source=f"{SIZES}; {PETALS}; {RATES}",
+        ),
+        Experiment(
+            name="vae-mixture",
+            title="VAE, mixture of ten 2-D Gaussians",
+            topic=PLANE,
+            figure="AAE Fig. 2d",
+            build=lambda: VariationalAutoencoder(GaussianMixture()),
+            recipe=_recipe(evidence_lower_bound=RECONSTRUCTION),
+            source=f"{SIZES}; {PETALS}; the KL term estimated at one code; rate and schedule of the autoencoder",
+        ),
+        Experiment(
+            name="aae-mixture-labels",
+            title="AAE, mixture, 10,000 labels",
+            topic=LABELS,
+            figure="AAE Fig. 4a, 4b",
+            build=lambda: LabelInformedAutoencoder(GaussianMixture()),
+            recipe=AAE_RECIPE,
+            source=f"{SIZES}; {PETALS}",
+            select=_label_some,
+        ),
+        Experiment(
+            name="aae-swissroll-labels",
+            title="AAE, swiss roll, 10,000 labels",
+            topic=LABELS,
+            figure="AAE Fig. 4c, 4d",
+            build=lambda: LabelInformedAutoencoder(SwissRoll()),
+            recipe=AAE_RECIPE,
+            source=f"{SIZES}",
+            select=_label_some,
+        ),
+        Experiment(
+            name="aae-gaussian-posterior",
+            title="AAE, 2-D Gaussian, Gaussian posterior",
+            topic=POSTERIORS,
+            figure="AAE section 2",
+            build=lambda: GaussianPosteriorAutoencoder(Gaussian(2)),
+            recipe=AAE_RECIPE,
+            source="as aae-gaussian, with twice as many outputs of the encoder",
+        ),
+        Experiment(
+            name="aae-universal-posterior",
+            title="AAE, 2-D Gaussian, universal posterior",
+            topic=POSTERIORS,
+            figure="AAE section 2",
+            build=lambda: UniversalPosteriorAutoencoder(Gaussian(2)),
+            recipe=AAE_RECIPE,
+            source="as aae-gaussian, with ten Gaussian numbers beside the image (the paper does not say how many)",
+        ),
     )
 }
 
@@ -154,12 +252,22 @@ class Evidence:
         squared_errors: ``[n]``, float32: half the squared error of each reconstruction, summed over pixels.
         labels: ``[n]``, int64: the true digits.
         header: provenance (experiment, seed, steps, data, versions, wall time, history).
+        sharpness, changes: ``[2000]``, float16: :func:`~aae_lib.metrics.sharpness` of the images decoded from samples
+            of the prior, and :func:`~aae_lib.metrics.image_change` there; empty for a model without a prior.
     """
 
     codes: Tensor
     squared_errors: Tensor
     labels: Tensor
     header: dict[str, Any]
+    sharpness: Tensor
+    changes: Tensor
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """What the file holds: all but the labels, which are those of the test set and are stored once for all."""
+        names = ("codes", "squared_errors", "sharpness", "changes")
+        return {name: getattr(self, name) for name in names if len(getattr(self, name))}
 
 
 @torch.no_grad()
@@ -175,7 +283,11 @@ def examine(model: Model, images: Images, header: dict[str, Any]) -> Evidence:
             code = model.encode(batch)
             codes.append(code.half())
             errors.append(squared_errors(batch, model.decode(code)))
-    return Evidence(torch.cat(codes), torch.cat(errors), images.labels, header)
+    sharp = changes = torch.empty(0, dtype=torch.float16)
+    if model.prior is not None:
+        samples = prior_samples(model.prior, SAMPLES)
+        sharp, changes = sharpness(model.decode(samples)).half(), image_change(model.decode, samples).half()
+    return Evidence(torch.cat(codes), torch.cat(errors), images.labels, header, sharp, changes)
 
 
 def measure(experiment: Experiment, evidence: Evidence) -> dict[str, float]:
@@ -184,15 +296,23 @@ def measure(experiment: Experiment, evidence: Evidence) -> dict[str, float]:
         "reconstruction_error": float(evidence.squared_errors.double().mean()),
         "neighbor_accuracy": neighbor_accuracy(evidence.codes, evidence.labels),
     }
-    prior = build(experiment, 0).prior
-    if prior is not None:
-        metrics |= match(evidence.codes.float(), prior)
+    model = build(experiment, 0)
+    if model.prior is not None:
+        metrics |= match(evidence.codes, model.prior)
+        metrics["sample_sharpness"] = float(evidence.sharpness.double().mean())
+        metrics["image_change"] = float(evidence.changes.double().mean())
+        metrics["steepest_tenth"] = steepest_tenth(evidence.changes)
+    if isinstance(model.prior, ClassConditionalPrior):
+        shares = class_shares(evidence.codes, model.prior)
+        metrics["smallest_class"], metrics["largest_class"] = float(shares.min()), float(shares.max())
+    if isinstance(model, LabelInformedAutoencoder):
+        metrics["own_class"] = own_class(evidence.codes, evidence.labels, model.prior)
     return metrics
 
 
 def save_evidence(path: Path, evidence: Evidence) -> None:
-    """Write codes, errors and header; the labels are those of the test set and are stored once for all."""
-    write_file(path, {"codes": evidence.codes, "squared_errors": evidence.squared_errors}, evidence.header)
+    """Write all but the labels."""
+    write_file(path, evidence.tensors, evidence.header)
 
 
 @cache
@@ -209,7 +329,8 @@ def load_evidence(name: str, seed: int = 0) -> Evidence:
         StorageError: if this experiment or seed ships none.
     """
     tensors, header = read_file(evidence_path(find(name), seed, EVIDENCE))
-    return Evidence(tensors["codes"], tensors["squared_errors"], test_labels(), header)
+    empty = torch.empty(0, dtype=torch.float16)
+    return Evidence(**{"sharpness": empty, "changes": empty} | tensors, labels=test_labels(), header=header)
 
 
 def shipped_seeds(name: str) -> list[int]:
@@ -270,12 +391,13 @@ def train_experiment(
         seed, steps, device, progress: as for :func:`aae_lib.training.train`.
     """
     images, held_out = digits.hold_out() if validation else (digits.train, digits.test)
+    sets = experiment.select(images, seed)
     revision = _revision()  # of the code that trains, whatever happens to the checkout meanwhile
     model = build(experiment, seed)
     state = out / "state.safetensors"
     reports = []
     for report in train(
-        model, images, experiment.recipe, seed=seed, steps=steps, state=state, device=device, progress=progress
+        model, sets, experiment.recipe, seed=seed, steps=steps, state=state, device=device, progress=progress
     ):
         reports.append(report)
         yield report
@@ -290,7 +412,7 @@ def train_experiment(
         "seconds": round(reports[-1].seconds, 1),
         "data": digits.source,
         "data_sha256": digits.sha256,
-        "trained_on": len(images),
+        "trained_on": sum(len(part) for part in sets),
         "evaluated_on": "validation" if validation else "test",
         "device": _processor(device),
         "precision": "bfloat16" if multiplies_bfloat16(torch.device(device or default_device())) else "float32",

@@ -1,19 +1,23 @@
 """Measures: how well codes match the prior, and what the match costs.
 
-The papers show the match between codes and prior only as pictures. Two numbers measure it here - ``prior_coverage`` and
-``sliced_wasserstein`` - each beside its *null band*: the same number for two independent draws of the prior itself.
+The papers show the match between codes and prior only as pictures. Three numbers measure it here - ``prior_coverage``,
+``sliced_wasserstein`` and ``inside_prior`` - each beside its *null band*: the same number for independent draws of the
+prior itself.
 A match alone can be had by an encoder that ignores the image, so both are always read together with
 ``reconstruction_error`` and ``neighbor_accuracy``.
 """
 
 import warnings
+from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from scipy.stats import mode
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from aae_lib.priors import Prior, seeded
+from aae_lib.networks import as_pictures
+from aae_lib.priors import ClassConditionalPrior, Prior, seeded
 
 with warnings.catch_warnings():  # POT looks for every array library at import and warns about those it lacks
     warnings.simplefilter("ignore")
@@ -22,6 +26,7 @@ with warnings.catch_warnings():  # POT looks for every array library at import a
 NEIGHBORS_OF_BALL = 5
 NEIGHBORS_OF_LABEL = 10
 PROJECTIONS = 200
+TAIL = 0.01  # of the prior's samples count as outliers
 
 
 def squared_errors(images: Tensor, reconstructions: Tensor) -> Tensor:
@@ -86,6 +91,61 @@ def neighbor_accuracy(codes: Tensor, labels: Tensor) -> float:
     return float((mode(digits[neighbors], axis=1).mode == digits).mean())
 
 
+def inside_prior(codes: Tensor, prior: Prior) -> float:
+    """Share of codes at which the prior's density is above the 1 % quantile of its own samples, in [0, 1].
+
+    Samples of the prior score 0.99. Codes in a gap between components, or far out, do not count as inside.
+
+    Args:
+        codes: ``[n, d]``.
+        prior: has a ``log_prob``.
+    """
+    threshold = prior.log_prob(prior_samples(prior)).quantile(TAIL)
+    return float((prior.log_prob(codes.float()) >= threshold).double().mean())
+
+
+def class_shares(codes: Tensor, prior: ClassConditionalPrior) -> Tensor:
+    """The share of codes ``[n, d]`` in each part of the prior, ``[classes]``; 1 / classes each for the prior itself."""
+    counts = prior.nearest_class(codes.float()).bincount(minlength=prior.classes)
+    return counts / counts.sum()
+
+
+def own_class(codes: Tensor, labels: Tensor, prior: ClassConditionalPrior) -> float:
+    """Share of codes ``[n, d]`` that lie in the prior's part of their own label ``[n]``, in [0, 1]; by chance 0.1."""
+    return float((prior.nearest_class(codes.float()) == labels).double().mean())
+
+
+def sharpness(images: Tensor) -> Tensor:
+    """The variance of each image's Laplacian, ``[n, 784] -> [n]``: the sharper the edges, the higher.
+
+    The Laplacian of a pixel is the sum of its four neighbors less four times itself, without a border.
+    """
+    kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])
+    return F.conv2d(as_pictures(images)[:, None], kernel[None, None]).flatten(1).var(1)
+
+
+def image_change(decode: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
+    """How fast the decoded image changes as its code moves: ``[n, d] -> [n]``, in image distance per unit of the code.
+
+    The Frobenius norm of the decoder's Jacobian, exact: one forward-mode derivative per dimension of the code.
+    """
+    squared = torch.zeros(len(codes))
+    for direction in torch.eye(codes.shape[1]):
+        _, derivative = torch.func.jvp(decode, (codes,), (direction.expand_as(codes).contiguous(),))
+        squared += derivative.detach().square().sum(1)
+    return squared.sqrt()
+
+
+def steepest_tenth(changes: Tensor) -> float:
+    """The share of all :func:`image_change` that happens at the steepest tenth of the codes ``[n]``, in [0.1, 1].
+
+    0.1 means that images change evenly all over the plane. Plateaus of one digit with sharp transitions between them
+    (the paper's words for Figure 2a) bring it up.
+    """
+    ordered = changes.double().sort(descending=True).values
+    return float(ordered[: len(ordered) // 10].sum() / ordered.sum())
+
+
 def prior_samples(prior: Prior, count: int = 10_000, seed: int = 0) -> Tensor:
     """The prior samples ``[count, d]`` that codes are compared with: always the same for the same seed."""
     with seeded(seed):
@@ -93,12 +153,15 @@ def prior_samples(prior: Prior, count: int = 10_000, seed: int = 0) -> Tensor:
 
 
 def match(codes: Tensor, prior: Prior) -> dict[str, float]:
-    """``prior_coverage`` and ``sliced_wasserstein`` of codes ``[n, d]`` against as many samples of ``prior``."""
+    """``prior_coverage``, ``sliced_wasserstein`` and, where the prior has a density, ``inside_prior`` of ``[n, d]``."""
     samples = prior_samples(prior, len(codes))
-    return {
+    metrics = {
         "prior_coverage": prior_coverage(codes, samples),
         "sliced_wasserstein": sliced_wasserstein(codes, samples),
     }
+    if hasattr(prior, "log_prob"):
+        metrics["inside_prior"] = inside_prior(codes, prior)
+    return metrics
 
 
 def null_band(prior: Prior, count: int = 10_000, draws: int = 5) -> dict[str, tuple[float, float]]:

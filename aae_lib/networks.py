@@ -26,6 +26,20 @@ def multilayer_perceptron(inputs: int, outputs: int, hidden: Iterable[int] = (10
     return nn.Sequential(*layers[:-1])
 
 
+class GaussianNoise(nn.Module):
+    """Adds noise N(0, s^2) to its input while training, and does nothing in evaluation.
+
+    The paper's only regularizer of its semi-supervised networks is such noise on the images, s = 0.3 (AAE, A.2.1).
+    """
+
+    def __init__(self, standard_deviation: float):
+        super().__init__()
+        self.standard_deviation = standard_deviation
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images + self.standard_deviation * torch.randn_like(images) if self.training else images
+
+
 def has_batch_norm(network: nn.Module) -> bool:
     """Whether any layer of ``network`` normalizes over the batch."""
     return any(isinstance(layer, BatchNorm) for layer in network.modules())

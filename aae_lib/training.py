@@ -169,8 +169,10 @@ def recompute_batch_norm(model: Model, images: Tensor) -> None:
     for layer in momenta:
         layer.reset_running_stats()
         layer.momentum = None  # a plain average over the pass
-    training = model.training
-    model.train()
+    modes = {module: module.training for module in model.modules()}
+    model.eval()  # input noise and dropout stay off
+    for layer in momenta:
+        layer.train()
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
         # Parts of equal size, so that the average over parts is the average over images.
@@ -181,7 +183,8 @@ def recompute_batch_norm(model: Model, images: Tensor) -> None:
             model.decode(part)
     for layer, momentum in momenta.items():
         layer.momentum = momentum
-    model.train(training)
+    for module, mode in modes.items():
+        module.training = mode
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -190,7 +193,7 @@ def recompute_batch_norm(model: Model, images: Tensor) -> None:
 
 def train(
     model: Model,
-    images: Images,
+    images: Images | tuple[Images, ...],
     recipe: Recipe,
     *,
     seed: int = 0,
@@ -208,7 +211,8 @@ def train(
 
     Args:
         model: what to train; it is moved to ``device``.
-        images: the training images; each pass over them takes a new random order.
+        images: the training images; each pass over them takes a new random order. Where the model's ``updates`` take
+            several minibatches (say, unlabeled and labeled), as many sets of images, each with an order of its own.
         recipe: optimizers, schedule, batch size and number of steps.
         seed: of the data order and of every random number that the updates draw. The initial weights are the caller's.
         steps: stop after this many minibatches instead of ``recipe.steps``; the schedule stays where it is.
@@ -253,20 +257,28 @@ class _Run:
     """One training run: the model, its optimizers, its random numbers and its position."""
 
     def __init__(
-        self, model: Model, images: Images, recipe: Recipe, seed: int, device: torch.device, bfloat16: bool | None
+        self,
+        model: Model,
+        images: Images | tuple[Images, ...],
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+        bfloat16: bool | None,
     ):
         torch.set_flush_denormal(True)  # denormal numbers make a dying run ten times slower
         _keep_freed_memory()
         self.model, self.recipe, self.seed, self.device = model.to(device), recipe, seed, device
-        self.images = images.to(device)
-        if len(images) < recipe.batch_size:
-            raise TrainingError(f"{len(images)} training images do not fill one minibatch of {recipe.batch_size}")
+        self.sets = tuple(part.to(device) for part in (images if isinstance(images, tuple) else (images,)))
+        for part in self.sets:
+            if len(part) < recipe.batch_size:
+                raise TrainingError(f"{len(part)} training images do not fill one minibatch of {recipe.batch_size}")
         self.bfloat16 = multiplies_bfloat16(device) if bfloat16 is None else bfloat16
         precision = "bfloat16" if self.bfloat16 else "float32"
-        self.fingerprint = f"{_describe(model)}, {recipe}, seed {seed}, {len(images)} images, {precision}"
+        sizes = " + ".join(str(len(part)) for part in self.sets)
+        self.fingerprint = f"{_describe(model)}, {recipe}, seed {seed}, {sizes} images, {precision}"
         self.prior_variance = check_prior(model.prior) if model.prior is not None else None
 
-        _check_moves(model, recipe)
+        _check_moves(model, recipe, len(self.sets))
         networks = dict(model.named_children())
         self.parameters = {
             update: [parameter for name in names for parameter in networks[name].parameters()]
@@ -296,7 +308,7 @@ class _Run:
         self.step, self.seconds, self.collapsed_for = 0, 0.0, 0
         self.sums: dict[str, list[float]] = {}
         self.reports: list[Report] = []
-        self.order = (-1, torch.empty(0))
+        self.orders = [(-1, torch.empty(0)) for _ in self.sets]
 
     # Random numbers: the run owns its stream and gives the caller's back.
 
@@ -336,20 +348,21 @@ class _Run:
                 parameter.data = self.masters[name]
         self.seconds += time.perf_counter() - started
 
-    def _batch(self) -> Images:
-        batches = len(self.images) // self.recipe.batch_size
-        epoch, position = divmod(self.step, batches)
-        if self.order[0] != epoch:  # a function of seed and epoch alone, so that it needs no place in the state
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-            self.order = (epoch, torch.randperm(len(self.images), generator=generator).to(self.device))
-        start = position * self.recipe.batch_size
-        return self.images[self.order[1][start : start + self.recipe.batch_size]]
+    def _minibatches(self) -> Iterator[Images]:
+        """One minibatch of each set, the next in its order."""
+        size = self.recipe.batch_size
+        for index, images in enumerate(self.sets):
+            epoch, position = divmod(self.step, len(images) // size)
+            if self.orders[index][0] != epoch:  # a function of seed, set and epoch: it needs no place in the state
+                generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch + index * 2**40)
+                self.orders[index] = (epoch, torch.randperm(len(images), generator=generator).to(self.device))
+            yield images[self.orders[index][1][position * size : (position + 1) * size]]
 
     def _one_step(self) -> None:
         rate = self.recipe.schedule(self.clock)
         seen = set()
         # Closed, so that an error inside of it undoes what it has entered, at once.
-        with contextlib.closing(self.model.updates(self._batch())) as updates:
+        with contextlib.closing(self.model.updates(*self._minibatches())) as updates:
             while True:
                 # Autocast is entered anew for each update and never spans an optimizer step; without its cache,
                 # no cast copy of a weight can outlive the weight.
@@ -411,7 +424,7 @@ class _Run:
         if self.prior_variance is None or self.step <= COLLAPSE_STEPS:
             return
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False):
-            variance = float(self.model.encode(self.images.images[:1000]).float().var(0).mean())
+            variance = float(self.model.encode(self.sets[0].images[:1000]).float().var(0).mean())
         dead = variance < COLLAPSE_VARIANCE * self.prior_variance
         self.collapsed_for = self.collapsed_for + CHECK_EVERY_STEPS if dead else 0
         if self.collapsed_for >= COLLAPSE_STEPS:
@@ -422,7 +435,7 @@ class _Run:
             )
 
     def prepare_evaluation(self) -> None:
-        recompute_batch_norm(self.model, self.images.images)
+        recompute_batch_norm(self.model, self.sets[0].images)
         self.model.eval()
 
     def report(self) -> Report:
@@ -504,8 +517,8 @@ def _describe(model: Model) -> str:
     return f"{type(model).__name__}({settings(model)}){prior}, weights {shapes}"
 
 
-def _check_moves(model: Model, recipe: Recipe) -> None:
-    """Refuse a model whose networks, declared updates and recipe do not fit together."""
+def _check_moves(model: Model, recipe: Recipe, sets: int) -> None:
+    """Refuse a model whose networks, declared updates, minibatches and recipe do not fit together."""
     kind = type(model).__name__
     networks = dict(model.named_children())
     if set(recipe.optimizers) != set(model.moves):
@@ -519,6 +532,12 @@ def _check_moves(model: Model, recipe: Recipe) -> None:
     still = [name for name, parameter in model.named_parameters() if id(parameter) not in moved]
     if still:
         raise TrainingError(f"no update of {kind} moves {', '.join(still)}: name its network in {kind}.moves")
+    minibatches = inspect.signature(model.updates).parameters
+    if len(minibatches) != sets:
+        raise TrainingError(
+            f"{kind}.updates takes {len(minibatches)} minibatches ({', '.join(minibatches)}), but there are {sets} "
+            "sets of images to train on"
+        )
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(type(model).updates)))
     except (OSError, TypeError):  # a class typed at the prompt has no source; the check at run time remains

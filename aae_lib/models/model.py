@@ -22,8 +22,11 @@ class Model(nn.Module, ABC):
     prior: Prior | None = None
 
     @abstractmethod
-    def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
-        """Yield this minibatch's updates in order. A ``with`` around a ``yield`` is refused by the trainer."""
+    def updates(self, *minibatches: Images) -> Iterator[tuple[str, Tensor]]:
+        """Yield one step's updates in order. A ``with`` around a ``yield`` is refused by the trainer.
+
+        Subclasses name the minibatches that they need: ``batch``, or for instance ``unlabeled`` and ``labeled``.
+        """
 
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:
