@@ -63,9 +63,9 @@ def draw_prior(axes: Axes, prior: Prior, limit: float) -> None:
     if levels is None:
         axes.scatter(*prior_samples(prior, 2000).T, s=2, c="#d0d0d0", linewidths=0)
         return
-    side = torch.linspace(-limit, limit, 200)
+    side = torch.linspace(-limit, limit, 400)  # a coarser grid makes ragged petals of the mixture, which are 0.05 wide
     grid = torch.cartesian_prod(side, side).flip(1)  # rows of the picture are the second coordinate
-    log_density = prior.log_prob(grid).reshape(200, 200).clamp_min(levels[0] - 10)  # contours need finite values
+    log_density = prior.log_prob(grid).reshape(400, 400).clamp_min(levels[0] - 10)  # contours need finite values
     axes.contour(side, side, log_density, levels, colors="#777777", linewidths=0.7, linestyles="solid")
 
 
@@ -101,6 +101,12 @@ def draw_images(axes: Axes, images: Tensor, columns: int) -> None:
     axes.axis("off")
 
 
+def percentiles(count: int) -> Tensor:
+    """The standard Gaussian's values at ``count`` equal steps of its percentiles, ascending ``[count]``."""
+    steps = torch.linspace(0, 1, count + 2, dtype=torch.float64)[1:-1]
+    return torch.from_numpy(norm.ppf(steps)).float()
+
+
 @torch.no_grad()
 def decoded_manifold(model: Model, side: int = 20) -> Tensor:
     """Images ``[side * side, 784]`` of codes at equal steps of the Gaussian's percentiles along each dimension.
@@ -108,10 +114,27 @@ def decoded_manifold(model: Model, side: int = 20) -> Tensor:
     Row by row from the upper left, z1 growing to the right and z2 upwards (AAE, Figure 2e). The prior of the model is
     a 2-D Gaussian.
     """
-    steps = torch.linspace(0, 1, side + 2, dtype=torch.float64)[1:-1]
-    values = torch.from_numpy(norm.ppf(steps)).float() * model.prior.standard_deviation
+    values = percentiles(side) * model.prior.standard_deviation
     codes = torch.cartesian_prod(values.flip(0), values).flip(1)
     return model.decode(codes)
+
+
+@torch.no_grad()
+def decoded_component(model: Model, component: int, rows: int = 6, columns: int = 20) -> Tensor:
+    """Images ``[rows * columns, 784]`` at equal steps of the percentiles along a component's axes (AAE, Figure 4b).
+
+    The prior of the model is a Gaussian mixture. From left to right the codes move outwards along the component's
+    long axis, from top to bottom across it.
+    """
+    across, along = torch.cartesian_prod(percentiles(rows), percentiles(columns)).T
+    labels = torch.full((rows * columns,), component)
+    return model.decode(model.prior.place(torch.stack([along, across], 1), labels))
+
+
+@torch.no_grad()
+def decoded_walk(model: Model, steps: int) -> Tensor:
+    """Images ``[steps, 784]`` at equal steps of the walk through the prior (AAE, Figure 4d: along the swiss roll)."""
+    return model.decode(model.prior.walk((torch.arange(steps) + 0.5) / steps))
 
 
 def draw_history(axes: Axes, history: Iterable[dict[str, float]], updates: Iterable[str]) -> None:

@@ -42,7 +42,7 @@ from aae_lib.models import (
     UniversalPosteriorAutoencoder,
     VariationalAutoencoder,
 )
-from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture, SwissRoll, seeded
+from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture, Prior, SwissRoll, seeded
 from aae_lib.storage import StorageError, load_weights, read_file, save_weights, write_file
 from aae_lib.training import (
     SGD,
@@ -58,6 +58,7 @@ from aae_lib.training import (
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 EVIDENCE = PRETRAINED / "evidence"
+REPEATS = 200  # codes of one image
 SAMPLES = 2000  # of the prior, decoded for the evidence
 
 # AAE, appendix A.2.1: SGD, momentum 0.9 for the reconstruction and 0.1 for the adversarial updates, rates 0.01 and 0.1.
@@ -80,6 +81,7 @@ VAE_CURVE = {
     "vae-gaussian-0.125": 0.125,
     "vae-gaussian-0.0625": 0.0625,
 }
+VAE_MIXTURE_CURVE = {"vae-mixture": 1.0, "vae-mixture-0.5": 0.5, "vae-mixture-0.25": 0.25}
 
 
 @dataclass(frozen=True)
@@ -119,15 +121,18 @@ PETALS = "the mixture's numbers are those of public implementations, the paper g
 RATES = "learning rates and momenta of appendix A.2.1, 30 epochs with a cosine over the second half (ours)"
 
 
-def _vae(name: str, kl_weight: float) -> Experiment:
+def _vae(name: str, prior: Callable[[], Prior], kl_weight: float) -> Experiment:
+    mixture = name.startswith("vae-mixture")
+    panel = "d" if mixture else "c"
+    source = f"{SIZES}; {PETALS}; the KL term estimated at one code" if mixture else SIZES
     return Experiment(
         name=name,
-        title=f"VAE, 2-D Gaussian, KL weight {kl_weight:g}",
+        title=f"VAE, {'mixture of ten 2-D Gaussians' if mixture else '2-D Gaussian'}, KL weight {kl_weight:g}",
         topic=PLANE,
-        figure="AAE Fig. 2c" if kl_weight == 1 else "AAE Fig. 2 (curve)",
-        build=lambda: VariationalAutoencoder(Gaussian(2), kl_weight),
+        figure=f"AAE Fig. 2{panel}" if kl_weight == 1 else f"AAE Fig. 2{panel} (curve)",
+        build=lambda: VariationalAutoencoder(prior(), kl_weight),
         recipe=_recipe(evidence_lower_bound=RECONSTRUCTION),
-        source=f"{SIZES}; the same rate and schedule as the autoencoder",
+        source=f"{source}; the same rate and schedule as the autoencoder",
     )
 
 
@@ -161,7 +166,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             recipe=AAE_RECIPE,
             source=f"{SIZES}; prior N(0, I): the paper does not say its deviation, others use 1 or 5; {RATES}",
         ),
-        *(_vae(name, weight) for name, weight in VAE_CURVE.items()),
+        *(_vae(name, lambda: Gaussian(2), weight) for name, weight in VAE_CURVE.items()),
         Experiment(
             name="aae-mixture",
             title="AAE, mixture of ten 2-D Gaussians",
@@ -171,15 +176,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             recipe=AAE_RECIPE,
             source=f"{SIZES}; {PETALS}; {RATES}",
         ),
-        Experiment(
-            name="vae-mixture",
-            title="VAE, mixture of ten 2-D Gaussians",
-            topic=PLANE,
-            figure="AAE Fig. 2d",
-            build=lambda: VariationalAutoencoder(GaussianMixture()),
-            recipe=_recipe(evidence_lower_bound=RECONSTRUCTION),
-            source=f"{SIZES}; {PETALS}; the KL term estimated at one code; rate and schedule of the autoencoder",
-        ),
+        *(_vae(name, GaussianMixture, weight) for name, weight in VAE_MIXTURE_CURVE.items()),
         Experiment(
             name="aae-mixture-labels",
             title="AAE, mixture, 10,000 labels",
@@ -254,6 +251,7 @@ class Evidence:
         header: provenance (experiment, seed, steps, data, versions, wall time, history).
         sharpness, changes: ``[2000]``, float16: :func:`~aae_lib.metrics.sharpness` of the images decoded from samples
             of the prior, and :func:`~aae_lib.metrics.image_change` there; empty for a model without a prior.
+        repeated: ``[10, 200, d]``, float16: 200 codes of each of the first ten images: q(z|x) as a cloud.
     """
 
     codes: Tensor
@@ -262,11 +260,12 @@ class Evidence:
     header: dict[str, Any]
     sharpness: Tensor
     changes: Tensor
+    repeated: Tensor
 
     @property
     def tensors(self) -> dict[str, Tensor]:
         """What the file holds: all but the labels, which are those of the test set and are stored once for all."""
-        names = ("codes", "squared_errors", "sharpness", "changes")
+        names = ("codes", "squared_errors", "sharpness", "changes", "repeated")
         return {name: getattr(self, name) for name in names if len(getattr(self, name))}
 
 
@@ -283,11 +282,12 @@ def examine(model: Model, images: Images, header: dict[str, Any]) -> Evidence:
             code = model.encode(batch)
             codes.append(code.half())
             errors.append(squared_errors(batch, model.decode(code)))
+        repeated = model.encode(images.images[:10].repeat_interleave(REPEATS, 0)).unflatten(0, (-1, REPEATS)).half()
     sharp = changes = torch.empty(0, dtype=torch.float16)
     if model.prior is not None:
         samples = prior_samples(model.prior, SAMPLES)
         sharp, changes = sharpness(model.decode(samples)).half(), image_change(model.decode, samples).half()
-    return Evidence(torch.cat(codes), torch.cat(errors), images.labels, header, sharp, changes)
+    return Evidence(torch.cat(codes), torch.cat(errors), images.labels, header, sharp, changes, repeated)
 
 
 def measure(experiment: Experiment, evidence: Evidence) -> dict[str, float]:
@@ -316,10 +316,10 @@ def save_evidence(path: Path, evidence: Evidence) -> None:
 
 
 @cache
-def test_labels() -> Tensor:
-    """The labels ``[10000]`` of MNIST's test images, in the order of the file."""
-    tensors, _ = read_file(EVIDENCE / "test-labels.safetensors")
-    return tensors["labels"].long()
+def test_set() -> dict[str, Tensor]:
+    """What is kept of MNIST's test images, in the order of the file: ``labels`` and ``sharpness``, ``[10000]`` each."""
+    tensors, _ = read_file(EVIDENCE / "test-set.safetensors")
+    return {"labels": tensors["labels"].long(), "sharpness": tensors["sharpness"]}
 
 
 def load_evidence(name: str, seed: int = 0) -> Evidence:
@@ -330,7 +330,7 @@ def load_evidence(name: str, seed: int = 0) -> Evidence:
     """
     tensors, header = read_file(evidence_path(find(name), seed, EVIDENCE))
     empty = torch.empty(0, dtype=torch.float16)
-    return Evidence(**{"sharpness": empty, "changes": empty} | tensors, labels=test_labels(), header=header)
+    return Evidence(**{"sharpness": empty, "changes": empty} | tensors, labels=test_set()["labels"], header=header)
 
 
 def shipped_seeds(name: str) -> list[int]:

@@ -16,14 +16,29 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from aae_lib.drawing import DIGIT_COLORS, decoded_manifold, draw_codes, draw_images, draw_plane, use_style
-from aae_lib.experiments import VAE_CURVE, load_evidence, load_trained
-from aae_lib.metrics import covered, null_band, prior_samples
-from aae_lib.priors import Gaussian
-from aae_lib.results import equal_reconstruction, values_of
+from aae_lib.drawing import (
+    DIGIT_COLORS,
+    decoded_component,
+    decoded_manifold,
+    decoded_walk,
+    draw_codes,
+    draw_images,
+    draw_plane,
+    use_style,
+)
+from aae_lib.experiments import VAE_CURVE, Evidence, build, find, load_evidence, load_trained
+from aae_lib.metrics import covered, prior_samples
+from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture
+from aae_lib.results import METRICS, band, equal_reconstruction, values_of
 
+POSTERIOR_TITLES = {
+    "aae-gaussian": "Deterministic",
+    "aae-gaussian-posterior": "Gaussian posterior",
+    "aae-universal-posterior": "Universal approximator",
+}
 BLUE, RED = DIGIT_COLORS[0], DIGIT_COLORS[2]
 PLANE_LIMIT = 4.0  # of the planes with a standard Gaussian: 9,997 of 10,000 samples lie inside
+PARTS_LIMIT = 3.4  # of those with a mixture or a swiss roll, which reaches out to 3
 
 
 @dataclass(frozen=True)
@@ -52,30 +67,66 @@ def count_inside(codes: Tensor) -> dict[str, int]:
     return {f"codes within {r} standard deviations": int((radii <= r).sum()) for r in (1, 2, 3)}
 
 
+def count_parts(codes: Tensor, prior: ClassConditionalPrior) -> dict[str, int]:
+    """How many codes ``[n, 2]`` lie in each part of the prior."""
+    counts = prior.nearest_class(codes.float()).bincount(minlength=prior.classes)
+    return {f"codes in component {part}": count for part, count in enumerate(counts.tolist())}
+
+
+def count_own(evidence: Evidence, prior: ClassConditionalPrior) -> dict[str, int]:
+    """How many images of each digit have their code in the prior's part of that digit."""
+    own = prior.nearest_class(evidence.codes.float()) == evidence.labels
+    of_digit = evidence.labels[own].bincount(minlength=prior.classes).tolist()
+    all_of_digit = evidence.labels.bincount(minlength=prior.classes).tolist()
+    return {f"images of a {d} in part {d}, of {all_of_digit[d]:,}": count for d, count in enumerate(of_digit)}
+
+
 def _title(axes: Axes, title: str) -> None:
     axes.set_title(title, loc="left")
 
 
-def _draw_codes_of(axes: Axes, name: str, title: str) -> dict[str, int]:
-    evidence = load_evidence(name)
-    draw_plane(axes, evidence.codes, evidence.labels, Gaussian(2), PLANE_LIMIT)
-    _title(axes, f"{title}\ncoverage {values_of(name, 'prior_coverage')[0]:.3f}, "
+def _draw_codes_of(axes: Axes, name: str, title: str, metric: str = "prior_coverage") -> Evidence:
+    """Codes of the test images on the prior's contours, with a metric of seed 0 in the title."""
+    evidence, prior = load_evidence(name), build(find(name), 0).prior
+    limit = PARTS_LIMIT if isinstance(prior, ClassConditionalPrior) else PLANE_LIMIT
+    draw_plane(axes, evidence.codes, evidence.labels, prior, limit)
+    _title(axes, f"{title}\n{METRICS[metric]} {values_of(name, metric)[0]:.3f}, "
            f"reconstruction error {values_of(name, 'reconstruction_error')[0]:.2f}")
-    return count_inside(evidence.codes)
+    return evidence
 
 
 def figure_2a() -> tuple[Figure, dict[str, int]]:
     """Codes of the test images under the AAE with a 2-D Gaussian prior, and the prior's 50, 90 and 99 % contours."""
     use_style()
     figure, axes = plt.subplots(figsize=(4.6, 4.8))
-    return figure, _draw_codes_of(axes, "aae-gaussian", "Adversarial autoencoder: codes of held-out digits")
+    evidence = _draw_codes_of(axes, "aae-gaussian", "Adversarial autoencoder: codes of held-out digits")
+    return figure, count_inside(evidence.codes)
+
+
+def figure_2b() -> tuple[Figure, dict[str, int]]:
+    """Codes of the test images under the AAE with the mixture of ten Gaussians; no label is used."""
+    use_style()
+    figure, axes = plt.subplots(figsize=(4.6, 4.8))
+    title = "Adversarial autoencoder, mixture of ten Gaussians"
+    evidence = _draw_codes_of(axes, "aae-mixture", title, "inside_prior")
+    return figure, count_parts(evidence.codes, GaussianMixture())
 
 
 def figure_2c() -> tuple[Figure, dict[str, int]]:
     """The same for the variational autoencoder with KL weight 1; codes are samples of q(z|x)."""
     use_style()
     figure, axes = plt.subplots(figsize=(4.6, 4.8))
-    return figure, _draw_codes_of(axes, "vae-gaussian", "Variational autoencoder: codes of held-out digits")
+    evidence = _draw_codes_of(axes, "vae-gaussian", "Variational autoencoder: codes of held-out digits")
+    return figure, count_inside(evidence.codes)
+
+
+def figure_2d() -> tuple[Figure, dict[str, int]]:
+    """The mixture under the variational autoencoder, whose KL term is estimated at one code per image."""
+    use_style()
+    figure, axes = plt.subplots(figsize=(4.6, 4.8))
+    title = "Variational autoencoder, mixture of ten Gaussians"
+    evidence = _draw_codes_of(axes, "vae-mixture", title, "inside_prior")
+    return figure, count_parts(evidence.codes, GaussianMixture())
 
 
 def _draw_manifold(axes: Axes) -> dict[str, int]:
@@ -94,15 +145,63 @@ def figure_2e() -> tuple[Figure, dict[str, int]]:
 
 
 def figure_2() -> tuple[Figure, dict[str, int]]:
-    """Panels a, c and e side by side."""
+    """The whole figure: codes under the AAE (a, b) and the VAE (c, d), and images decoded from the plane of a (e)."""
     use_style()
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4.7), layout="constrained")
-    integers = {f"AAE: {k}": v for k, v in _draw_codes_of(left, "aae-gaussian", "a  Adversarial autoencoder").items()}
-    integers |= {
-        f"VAE: {k}": v for k, v in _draw_codes_of(middle, "vae-gaussian", "c  Variational autoencoder").items()
-    }
-    integers |= _draw_manifold(right)
-    right.set_title("e  Decoded from the AAE's latent plane\n", loc="left")
+    figure = plt.figure(figsize=(14.6, 8.6), layout="constrained")
+    a, b, c, d, e = figure.subplot_mosaic("abee;cdee", width_ratios=(1, 1, 1, 1)).values()
+    integers: dict[str, int] = {}
+    for axes, name, title in (
+        (a, "aae-gaussian", "a  AAE, 2-D Gaussian"),
+        (c, "vae-gaussian", "c  VAE, 2-D Gaussian"),
+    ):
+        evidence = _draw_codes_of(axes, name, title)
+        integers |= {f"{title[3:]}: {label}": count for label, count in count_inside(evidence.codes).items()}
+    for axes, name, title in (
+        (b, "aae-mixture", "b  AAE, mixture of ten Gaussians"),
+        (d, "vae-mixture", "d  VAE, mixture of ten Gaussians"),
+    ):
+        evidence = _draw_codes_of(axes, name, title, "inside_prior")
+        counts = count_parts(evidence.codes, GaussianMixture()).values()
+        integers |= {f"{title[3:]}: codes in the {word} component": count
+                     for word, count in (("fullest", max(counts)), ("emptiest", min(counts)))}
+    integers |= _draw_manifold(e)
+    e.set_title("e  Decoded from the plane of a, at equal steps of the Gaussian's percentiles", loc="left")
+    return figure, integers
+
+
+def figure_4() -> tuple[Figure, dict[str, int]]:
+    """Labels in the discriminator: each digit on its component (a, b), or on its tenth of the swiss roll (c, d)."""
+    use_style()
+    figure = plt.figure(figsize=(13.4, 9.4), layout="constrained")
+    a, b, c, d = figure.subplot_mosaic("ab;cd", width_ratios=(1, 1.5)).values()
+    mixture, roll = load_trained("aae-mixture-labels").model, load_trained("aae-swissroll-labels").model
+    integers = {}
+    for axes, name, title, model in (
+        (a, "aae-mixture-labels", "a  Codes of held-out digits: ten Gaussians", mixture),
+        (c, "aae-swissroll-labels", "c  Codes of held-out digits: swiss roll", roll),
+    ):
+        evidence = _draw_codes_of(axes, name, title, "own_class")
+        integers |= {f"{title[0]}: {label}": count for label, count in count_own(evidence, model.prior).items()}
+    draw_images(b, torch.cat([decoded_component(mixture, component) for component in range(3)]), columns=20)
+    _title(b, "b  Decoded from components 0, 1 and 2: along each,\noutwards (left to right), and across it (downwards)")
+    draw_images(d, decoded_walk(roll, 200), columns=20)
+    _title(d, "d  Decoded along the roll, outwards from its center\n(upper left, row by row); two rows are a digit")
+    return figure, integers
+
+
+def posteriors() -> tuple[Figure, dict[str, int]]:
+    """Three choices of q(z|x): all codes, and 200 codes of each of ten images, which show how wide q(z|x) is."""
+    use_style()
+    figure, panels = plt.subplots(1, 3, figsize=(13.4, 4.9), layout="constrained")
+    integers = {}
+    for axes, (name, title) in zip(panels, POSTERIOR_TITLES.items(), strict=True):
+        evidence = _draw_codes_of(axes, name, title)
+        axes.collections[0].set_alpha(0.15)
+        for image, repeated in enumerate(evidence.repeated.float()):
+            color = DIGIT_COLORS[int(evidence.labels[image])]
+            axes.scatter(*repeated.T, s=9, c=color, edgecolors="black", linewidths=0.2, zorder=4)
+        spread = evidence.repeated.float().std(1).mean()
+        integers[f"{title}: mean deviation of q(z|x) in thousandths"] = round(1000 * float(spread))
     return figure, integers
 
 
@@ -110,7 +209,7 @@ def coverage_curve() -> tuple[Figure, dict[str, int]]:
     """Coverage of the prior against reconstruction error: the VAE at five KL weights, the AAE as a point, all seeds."""
     use_style()
     figure, axes = plt.subplots(figsize=(5.6, 4.2))
-    low, high = null_band(Gaussian(2))["prior_coverage"]
+    low, high = band(Gaussian(2))["prior_coverage"]
     axes.axhspan(low, high, color="#dddddd", lw=0)
     axes.text(0.99, low, "the prior against itself ", transform=axes.get_yaxis_transform(), ha="right", va="top")
 
@@ -130,16 +229,14 @@ def coverage_curve() -> tuple[Figure, dict[str, int]]:
     axes.set(xlabel="reconstruction error of test images (better to the left)",
              ylabel="prior coverage (better upwards)")
     axes.legend(loc="lower right")
-    ours, theirs = equal_reconstruction()
+    ours = values_of("aae-gaussian", "prior_coverage").mean()
+    theirs = equal_reconstruction("prior_coverage", "aae-gaussian", VAE_CURVE)
     _title(axes, f"At the AAE's reconstruction error: coverage {ours:.3f} (AAE), {theirs:.3f} (VAE)")
     integers = {
         f"VAE, KL weight {Fraction(weight)}: coverage in percent": round(100 * c) for weight, (_, c) in curve.items()
     }
     integers["AAE: coverage in percent"] = round(100 * values_of("aae-gaussian", "prior_coverage").mean())
     return figure, integers
-
-
-
 
 
 @torch.no_grad()
@@ -171,12 +268,17 @@ def fitted_gaussian_samples(codes: Tensor) -> Tensor:
 
 
 FIGURES: dict[str, PaperFigure] = {
-    "figure-2": PaperFigure("AAE against VAE with a 2-D Gaussian prior", "AAE Fig. 2a, c, e",
-                            "03_aae_versus_vae", figure_2),
+    "figure-2": PaperFigure("AAE against VAE: a Gaussian and a mixture of ten", "AAE Fig. 2", "03_aae_versus_vae",
+                            figure_2),
     "figure-2a": PaperFigure("AAE codes of held-out digits", "AAE Fig. 2a", "02_adversarial_autoencoder", figure_2a),
+    "figure-2b": PaperFigure("AAE codes of held-out digits, mixture", "AAE Fig. 2b", "03_aae_versus_vae", figure_2b),
     "figure-2c": PaperFigure("VAE codes of held-out digits", "AAE Fig. 2c", "03_aae_versus_vae", figure_2c),
+    "figure-2d": PaperFigure("VAE codes of held-out digits, mixture", "AAE Fig. 2d", "03_aae_versus_vae", figure_2d),
     "figure-2e": PaperFigure("images decoded from the latent plane", "AAE Fig. 2e", "02_adversarial_autoencoder",
                              figure_2e),
+    "figure-4": PaperFigure("labels in the discriminator: mixture and swiss roll", "AAE Fig. 4",
+                            "04_choosing_the_prior", figure_4),
+    "posteriors": PaperFigure("three choices of q(z|x)", "AAE section 2", "04_choosing_the_prior", posteriors),
     "coverage-curve": PaperFigure("match of the prior against reconstruction", "ours", "03_aae_versus_vae",
                                   coverage_curve),
     "autoencoder-sampling": PaperFigure("why sampling a plain autoencoder fails", "ours", "01_autoencoders",

@@ -10,18 +10,25 @@ IMAGE_SIZE = 28
 PIXELS = IMAGE_SIZE**2
 
 
-def multilayer_perceptron(inputs: int, outputs: int, hidden: Iterable[int] = (1000, 1000)) -> nn.Sequential:
+def multilayer_perceptron(
+    inputs: int, outputs: int, hidden: Iterable[int] = (1000, 1000), deviation: float | None = 0.01
+) -> nn.Sequential:
     """A perceptron ``[batch, inputs] -> [batch, outputs]`` with ReLU between its layers and a linear output.
 
-    Two hidden layers of 1000 units, weights drawn from N(0, 0.01^2) and zero biases (AAE, appendix A.1 and A.2.1).
-    The small weights matter: with PyTorch's default initialization the paper's learning rates diverge.
+    Args:
+        inputs, outputs: numbers of units.
+        hidden: units of the hidden layers (AAE, appendix A.1 and A.2.1: two of 1000).
+        deviation: weights are drawn from N(0, deviation^2), and biases are zero. The paper's 0.01 matters: with
+            PyTorch's default initialization of the encoder its learning rates diverge. None: PyTorch's default, with
+            which a discriminator of two-dimensional codes sees fine structure sooner.
     """
     sizes = [inputs, *hidden, outputs]
     layers: list[nn.Module] = []
     for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
         linear = nn.Linear(fan_in, fan_out)
-        nn.init.normal_(linear.weight, std=0.01)
-        nn.init.zeros_(linear.bias)
+        if deviation is not None:
+            nn.init.normal_(linear.weight, std=deviation)
+            nn.init.zeros_(linear.bias)
         layers += [linear, nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 

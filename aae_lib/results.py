@@ -1,5 +1,6 @@
 """The results table: every experiment, seed and metric, computed anew from the evidence."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -7,16 +8,43 @@ import numpy as np
 from scipy.stats import t as student
 from tqdm.auto import tqdm
 
-from aae_lib.experiments import EXPERIMENTS, VAE_CURVE, find, load_evidence, measure, shipped_seeds
+from aae_lib.experiments import (
+    EXPERIMENTS,
+    LABELS,
+    PLANE,
+    POSTERIORS,
+    VAE_CURVE,
+    VAE_MIXTURE_CURVE,
+    build,
+    find,
+    load_evidence,
+    measure,
+    shipped_seeds,
+    test_set,
+)
 from aae_lib.metrics import null_band
-from aae_lib.priors import Gaussian
+from aae_lib.priors import Prior
 
 METRICS = {
     "reconstruction_error": "reconstruction error",
     "prior_coverage": "prior coverage",
     "sliced_wasserstein": "sliced Wasserstein",
+    "inside_prior": "inside the prior",
+    "smallest_class": "smallest component",
+    "largest_class": "largest component",
+    "own_class": "own class",
     "neighbor_accuracy": "neighbor accuracy",
+    "sample_sharpness": "sharpness",
+    "image_change": "image change",
+    "steepest_tenth": "steepest tenth",
 }
+# The columns of each topic's table; results.json has all metrics of all experiments.
+COLUMNS = {
+    PLANE: ("reconstruction_error", "prior_coverage", "sliced_wasserstein", "inside_prior", "neighbor_accuracy",
+            "sample_sharpness"),
+    LABELS: ("reconstruction_error", "prior_coverage", "sliced_wasserstein", "own_class", "neighbor_accuracy"),
+    POSTERIORS: ("reconstruction_error", "prior_coverage", "sliced_wasserstein", "neighbor_accuracy", "image_change"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,40 +98,95 @@ def summary(values: np.ndarray, digits: int = 3) -> str:
     return f"{values.mean():.{digits}f}{spread}"
 
 
+@cache
+def _band_of(description: str, prior: Prior) -> dict[str, tuple[float, float]]:
+    return null_band(prior)
+
+
+def band(prior: Prior) -> dict[str, tuple[float, float]]:
+    """:func:`~aae_lib.metrics.null_band` of a prior, computed once for all priors of the same description."""
+    return _band_of(repr(prior), prior)
+
+
 def table() -> str:
-    """The results as a Markdown table: mean over seeds with 95 % intervals, and the band of the prior itself."""
+    """All results as Markdown, a table per topic: means over seeds with 95 % intervals, and each prior's own band."""
+    return "\n\n".join(_table_of(topic, metrics) for topic, metrics in COLUMNS.items())
+
+
+def _table_of(topic: str, metrics: tuple[str, ...]) -> str:
     lines = [
-        "| experiment | figure | " + " | ".join(METRICS.values()) + " | paper | seeds | minutes |",
-        "|---|---|" + "---|" * len(METRICS) + "---|---|---|",
+        f"**{topic}**",
+        "",
+        "| experiment | figure | " + " | ".join(METRICS[metric] for metric in metrics) + " | paper | seeds | minutes |",
+        "|---|---|" + "---|" * len(metrics) + "---|---|---|",
     ]
+    priors = {}
     for name, experiment in EXPERIMENTS.items():
+        if experiment.topic != topic:
+            continue
         rows = results_of(name)
-        cells = [summary(values_of(name, metric)) for metric in METRICS]
+        cells = [summary(values_of(name, metric)) for metric in metrics]
         minutes = np.mean([row.minutes for row in rows]) if rows else float("nan")
         seeds = len({row.seed for row in rows})
         title = f"{experiment.title} (`{name}`)"
         paper = ", ".join(f"{METRICS[metric]} {value}" for metric, value in experiment.paper.items()) or "no number"
         lines.append(f"| {title} | {experiment.figure} | {' | '.join(cells)} | {paper} | {seeds} | {minutes:.1f} |")
-    band = null_band(Gaussian(2))
-    cells = [f"{band[metric][0]:.3f} to {band[metric][1]:.3f}" if metric in band else "-" for metric in METRICS]
-    lines.append(f"| *the 2-D Gaussian against itself* |  | {' | '.join(cells)} |  | 5 |  |")
+        prior = build(experiment, 0).prior
+        if prior is not None:
+            priors[repr(prior)] = prior
+    for description, prior in priors.items():
+        known = band(prior)
+        cells = [f"{known[metric][0]:.3f} to {known[metric][1]:.3f}" if metric in known else "-" for metric in metrics]
+        lines.append(f"| *`{description}` against itself* |  | {' | '.join(cells)} |  | 5 |  |")
     return "\n".join(lines)
 
 
-def equal_reconstruction(metric: str = "prior_coverage") -> tuple[float, float]:
-    """A metric of the AAE and of the VAE *at the AAE's reconstruction error*: two means over seeds.
+def equal_reconstruction(metric: str, model: str, curve: Iterable[str]) -> float:
+    """A metric along a curve of experiments at the reconstruction error of another, ``model``; means over seeds.
 
-    The VAE's value is read off its curve over KL weights, by linear interpolation between the two neighboring weights.
+    Between two neighboring points of the curve it is interpolated linearly.
 
     Raises:
-        ValueError: if no weight's VAE reconstructs as well as the AAE, so that the curve would have to be extended.
+        ValueError: if no point of the curve reconstructs as well as the model, so that it would have to be extended.
     """
-    errors = np.array([values_of(name, "reconstruction_error").mean() for name in VAE_CURVE])
-    values = np.array([values_of(name, metric).mean() for name in VAE_CURVE])
-    error = values_of("aae-gaussian", "reconstruction_error").mean()
-    if np.isnan(errors).any():
-        raise ValueError(f"some of {', '.join(VAE_CURVE)} ship no evidence, so there is no curve")
+    errors = np.array([values_of(name, "reconstruction_error").mean() for name in curve])
+    values = np.array([values_of(name, metric).mean() for name in curve])
+    error = values_of(model, "reconstruction_error").mean()
     if not errors.min() <= error <= errors.max():
-        raise ValueError(f"the AAE's reconstruction error {error:.2f} lies outside the VAE's curve {errors.round(2)}")
+        raise ValueError(f"the reconstruction error {error:.2f} of {model} lies outside the curve {errors.round(2)}")
     order = errors.argsort()
-    return float(values_of("aae-gaussian", metric).mean()), float(np.interp(error, errors[order], values[order]))
+    return float(np.interp(error, errors[order], values[order]))
+
+
+# What the paper says of Figure 2, and the measures that can tell: (claim, metric, adversarial model, VAE curve).
+CLAIMS = (
+    ("A: the AAE fills the Gaussian, without holes", "prior_coverage", "aae-gaussian", VAE_CURVE),
+    ("A: its transitions between digits are sharp", "steepest_tenth", "aae-gaussian", VAE_CURVE),
+    ("B: the AAE matches the mixture", "inside_prior", "aae-mixture", VAE_MIXTURE_CURVE),
+    ("C: the VAE leaves regions of the Gaussian empty", "prior_coverage", "aae-gaussian", VAE_CURVE),
+    ("C: the VAE leaves regions of the mixture empty", "prior_coverage", "aae-mixture", VAE_MIXTURE_CURVE),
+    ("D: the VAE deviates from the mixture", "sliced_wasserstein", "aae-mixture", VAE_MIXTURE_CURVE),
+    ("the AAE's samples are sharper, Gaussian", "sample_sharpness", "aae-gaussian", VAE_CURVE),
+    ("the AAE's samples are sharper, mixture", "sample_sharpness", "aae-mixture", VAE_MIXTURE_CURVE),
+)
+
+
+def claims() -> str:
+    """The paper's claims about Figure 2 as a Markdown table: the AAE, the VAE as it is, and at equal reconstruction.
+
+    Means over seeds with 95 % intervals. The last column is what a perfect match would give: the prior against itself,
+    or, for sharpness, the test images.
+    """
+    lines = [
+        "| the paper says | measure | AAE | VAE, KL weight 1 | VAE at the AAE's reconstruction error | perfect |",
+        "|---|---|---|---|---|---|",
+    ]
+    for claim, metric, model, curve in CLAIMS:
+        known = band(build(find(model), 0).prior)
+        perfect = f"{known[metric][0]:.3f} to {known[metric][1]:.3f}" if metric in known else "-"
+        if metric == "sample_sharpness":
+            perfect = f"{float(test_set()['sharpness'].double().mean()):.3f}"
+        equal = equal_reconstruction(metric, model, curve)
+        cells = [summary(values_of(name, metric)) for name in (model, next(iter(curve)))]
+        lines.append(f"| {claim} | {METRICS[metric]} | {cells[0]} | {cells[1]} | {equal:.3f} | {perfect} |")
+    return "\n".join(lines)

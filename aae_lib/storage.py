@@ -65,6 +65,9 @@ def save_weights(path: Path, model: nn.Module, header: dict[str, Any]) -> None:
 def load_weights(path: Path, model: nn.Module) -> dict[str, Any]:
     """Read weights into ``model`` and return the file's header.
 
+    Shipped files leave discriminators out where nothing draws them. A network that the file does not hold is removed
+    from the model, so that nobody takes its random initial weights for trained ones.
+
     Raises:
         StorageError: if the file is missing or damaged, or its tensors are not those of ``model``.
     """
@@ -74,6 +77,10 @@ def load_weights(path: Path, model: nn.Module) -> dict[str, Any]:
         for name, tensor in tensors.items()
         if name.removesuffix(SCALE) == name or name.removesuffix(SCALE) not in tensors
     }
+    stored = {name.partition(".")[0] for name in state}
+    for name, network in list(model.named_children()):
+        if name not in stored and next(network.parameters(), None) is not None:
+            delattr(model, name)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:

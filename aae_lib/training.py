@@ -98,6 +98,20 @@ class Drops:
 
 
 @dataclass(frozen=True)
+class WarmUp:
+    """Learning rates rise evenly from zero until ``until`` and then follow ``schedule``.
+
+    Large rates would otherwise throw a game that has just begun out of its bounds.
+    """
+
+    until: float
+    schedule: Cosine | Drops
+
+    def __call__(self, clock: float) -> float:
+        return min(clock / self.until, 1.0) * self.schedule(clock)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How a model is trained.
 
@@ -111,7 +125,7 @@ class Recipe:
 
     optimizers: Mapping[str, SGD | Adam]
     steps: int
-    schedule: Cosine | Drops = field(default_factory=Drops)
+    schedule: Cosine | Drops | WarmUp = field(default_factory=Drops)
     batch_size: int = 100
 
 

@@ -22,6 +22,8 @@ class AdversarialAutoencoder(Autoencoder):
         prior: what the codes should be distributed like; only its samples are used.
         hidden, reconstruction_loss: as for :class:`~aae_lib.models.autoencoder.Autoencoder`; the discriminator has
             the same hidden layers.
+        discriminator_deviation: of the discriminator's initial weights, as ``deviation`` of
+            :func:`~aae_lib.networks.multilayer_perceptron`.
     """
 
     moves = {"reconstruction": ("encoder", "decoder"), "discriminator": ("discriminator",), "generator": ("encoder",)}
@@ -31,10 +33,11 @@ class AdversarialAutoencoder(Autoencoder):
         prior: Prior,
         hidden: tuple[int, ...] = (1000, 1000),
         reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
+        discriminator_deviation: float | None = 0.01,
     ):
         super().__init__(prior.dimensions, hidden, reconstruction_loss)
         self.prior = prior
-        self.discriminator = multilayer_perceptron(prior.dimensions, 1, hidden)
+        self.discriminator = multilayer_perceptron(prior.dimensions, 1, hidden, discriminator_deviation)
 
     def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
         code = self.encoder(batch.images)
