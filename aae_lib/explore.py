@@ -7,6 +7,7 @@
     explorer.z = (0.5, -1.0)                # what the two sliders do
     explorer.random()                       # what the button "Random from the prior" does
     explorer.encode_digit(7)                # what the button "Encode a digit" does, for the digit of your choice
+    explorer.walk(0.5)                      # what the slider "walk" does, for priors that have a path: half of the way
 
 It needs ipywidgets alone. The expensive picture, the plane, is drawn and sent once; a move sends a new position for the
 marker and one image of 28x28 pixels, which takes the kernel about 1.5 milliseconds.
@@ -37,12 +38,14 @@ from aae_lib.drawing import MASSES, contour_levels, draw_codes, draw_prior
 from aae_lib.metrics import prior_samples
 from aae_lib.models import Model
 
-POINTS = 2_000  # codes and prior samples in the plane
+POINTS = 2_000  # codes and prior samples in the plane, and points of the path through the prior
 
 SIDE = 308  # of every picture in the page's pixels, 11 for each of a digit; beside JupyterLab's side bar three fit
 DENSITY = 2  # picture pixels for each of the page's, so that screens of high resolution show sharp edges
 MARKER = 26  # side of the marker in the page's pixels
 GAP = 16
+
+WALK_STEPS, WALK_INTERVAL = 100, 80  # of the play button, and milliseconds between two of them: eight seconds a walk
 
 
 class LatentExplorer(widgets.VBox):
@@ -50,7 +53,8 @@ class LatentExplorer(widgets.VBox):
 
     The plane shows the codes of held-out digits, colored and marked by digit, and the contours within which 50, 90 and
     99 % of the prior lie (a prior without `log_prob` is shown by its samples instead, as gray dots). It is drawn once:
-    make a new explorer after training the model further.
+    make a new explorer after training the model further. A prior with a path through it, `walk`, gets one more slider,
+    which moves along that path, and a button that plays it.
 
     Args:
         model: any model with 2-D codes. It is used in evaluation mode and given back as it was, and so is torch's
@@ -66,9 +70,10 @@ class LatentExplorer(widgets.VBox):
         self._digits = (load_mnist().test if digits is None else digits)[:POINTS]
         self._generator = np.random.default_rng(0)  # the buttons' choices
         self._codes, self._samples = self._encode_and_sample()
+        self._path = self._codes_along(torch.linspace(0, 1, POINTS))
 
         # Whatever the buttons can reach must lie in the plane. The step is 0.05 for codes of the order of 1.
-        extent = 1.02 * float(np.abs(np.concatenate([self._codes, self._samples])).max())
+        extent = 1.02 * float(np.abs(np.concatenate([self._codes, self._samples, self._path])).max())
         step = 10.0 ** math.floor(math.log10(max(extent, 1e-3))) / 20
         self._limit = round(10 * step * math.ceil(extent / (10 * step)), 6)
 
@@ -117,6 +122,21 @@ class LatentExplorer(widgets.VBox):
             raise IndexError(f"digit {index}: the explorer holds digits 0 to {len(self._digits) - 1}")
         self._move(self._codes[index], digit_index=int(index))
 
+    def walk(self, share: float) -> None:
+        """Move to the code on the prior's path before which this share of the path lies: 0 is its start, 1 its end.
+
+        Raises:
+            ValueError: `share` is not from 0 to 1, or the prior has no path.
+        """
+        if not len(self._path):
+            raise ValueError("this model's prior has no path to walk along; set `explorer.z` instead")
+        if not 0 <= share <= 1:
+            raise ValueError(f"share {share}: the walk goes from 0, its start, to 1, its end")
+        self._move(self._codes_along(torch.tensor([float(share)]))[0])
+        with self._programmatically():
+            self._walk_slider.value = float(share)
+            self._walk_player.value = round(WALK_STEPS * share)
+
     def picture(self) -> Image.Image:
         """What the explorer shows now, without its controls, as one still picture."""
         plane = self._plane_picture.copy()
@@ -163,6 +183,11 @@ class LatentExplorer(widgets.VBox):
             raise ValueError("the encoder gives codes that are not finite: the model is damaged, or it has diverged")
         return codes, samples
 
+    def _codes_along(self, shares: torch.Tensor) -> np.ndarray:
+        """Codes on the prior's path, [n] -> [n, 2], or [0, 2] if it has none."""
+        prior = self._model.prior
+        return _array(prior.walk(shares)) if hasattr(prior, "walk") else np.empty((0, 2), np.float32)
+
     def _decode(self, z: tuple[float, float]) -> np.ndarray:
         with self._undisturbed():
             return _array(self._model.decode(torch.tensor([z], device=self._device))).reshape(28, 28)
@@ -191,12 +216,9 @@ class LatentExplorer(widgets.VBox):
         image = self._decode(z)  # before anything has changed: if it fails, all stays as it was
         self._z, self._image, self._digit_index = z, image, digit_index
 
-        self._moving = True  # each slider would report its change and decode once more
-        try:
+        with self._programmatically():
             for slider, coordinate in zip(self._sliders, z, strict=True):
                 slider.value = coordinate
-        finally:
-            self._moving = False
 
         left, top = (center - MARKER // 2 for center in self._pixel())
         self._marker.layout.margin = f"{top}px 0 0 {left}px"
@@ -206,6 +228,15 @@ class LatentExplorer(widgets.VBox):
             self._original_image.value = _png(_enlarge(self._original()))
             self._original_label.value = self._original_title()
         self._original_panel.layout.display = "none" if digit_index is None else None
+
+    @contextmanager
+    def _programmatically(self) -> Iterator[None]:
+        """Inside, controls are set to what is shown already: their reports would decode once more."""
+        self._moving = True
+        try:
+            yield
+        finally:
+            self._moving = False
 
     def _slid(self, _: Any) -> None:
         if self._moving:
@@ -217,6 +248,14 @@ class LatentExplorer(widgets.VBox):
         )
         if z != self._z:
             self._move(z)
+
+    def _walk_slid(self, change: dict[str, Any]) -> None:
+        if not self._moving and abs(change["new"] - change["old"]) > 0.501 / WALK_STEPS:  # else a rounded one, as above
+            self.walk(change["new"])
+
+    def _played(self, change: dict[str, Any]) -> None:
+        if not self._moving:
+            self.walk(change["new"] / WALK_STEPS)
 
     def _checked(self, value: Sequence[float]) -> tuple[float, float]:
         try:
@@ -276,19 +315,8 @@ class LatentExplorer(widgets.VBox):
             layout=widgets.Layout(flex_flow="row wrap", grid_gap=f"8px {GAP}px", overflow="visible"),
         )
 
-        self._sliders = [
-            widgets.FloatSlider(
-                0.0,
-                min=-self._limit,
-                max=self._limit,
-                step=step,
-                description=name,
-                readout_format=".2f" if step >= 0.01 else ".4f",
-                style={"description_width": "20px"},
-                layout=widgets.Layout(width=f"{SIDE}px", margin="2px 0"),
-            )
-            for name in ("z₁", "z₂")
-        ]
+        names_width = 32 if len(self._path) else 20
+        self._sliders = [_slider(name, -self._limit, self._limit, step, names_width) for name in ("z₁", "z₂")]
         for slider in self._sliders:
             slider.observe(self._slid, "value")
 
@@ -309,7 +337,16 @@ class LatentExplorer(widgets.VBox):
             ],
             layout=widgets.Layout(flex_flow="row wrap", grid_gap=f"0 {GAP}px", margin="6px 0 0 0", overflow="visible"),
         )
-        return [panels, controls]
+        return [panels, controls, self._build_walk(names_width)] if len(self._path) else [panels, controls]
+
+    def _build_walk(self, names_width: int) -> widgets.Widget:
+        self._walk_slider = _slider("walk", 0, 1, 1 / WALK_STEPS, names_width)
+        self._walk_slider.tooltip = "How much of the path through the prior lies before z"
+        self._walk_slider.observe(self._walk_slid, "value")
+        self._walk_player = widgets.Play(max=WALK_STEPS, interval=WALK_INTERVAL, tooltip="Walk along the path")
+        self._walk_player.observe(self._played, "value")
+        row = widgets.Layout(flex_flow="row wrap", grid_gap=f"0 {GAP}px", overflow="visible")
+        return widgets.HBox([self._walk_slider, self._walk_player], layout=row)
 
     def _plane_title(self) -> str:
         if self._model.prior is None or contour_levels(self._model.prior) is None:
@@ -323,6 +360,7 @@ class LatentExplorer(widgets.VBox):
             self._draw_scale(axes)
             if self._model.prior is not None:
                 draw_prior(axes, self._model.prior, self._limit)
+            axes.plot(*self._path.T, color="#999999", linewidth=0.6, linestyle=(0, (4, 4)), zorder=1)
             draw_codes(axes, torch.from_numpy(self._codes), self._digits.labels.cpu())
             return _render(figure)
 
@@ -407,6 +445,19 @@ class _Picture(widgets.Image):
     def __init__(self, side: int, tooltip: str, **layout: str) -> None:
         layout = {"width": f"{side}px", "height": f"{side}px", "margin": "0"} | layout
         super().__init__(format="png", tooltip=tooltip, layout=layout)
+
+
+def _slider(name: str, low: float, high: float, step: float, name_width: int) -> widgets.FloatSlider:
+    return widgets.FloatSlider(
+        0.0,
+        min=low,
+        max=high,
+        step=step,
+        description=name,
+        readout_format=".2f" if step >= 0.01 else ".4f",
+        style={"description_width": f"{name_width}px"},
+        layout=widgets.Layout(width=f"{SIDE}px", margin="2px 0"),
+    )
 
 
 def _column(title: widgets.Widget, picture: widgets.Widget) -> widgets.VBox:

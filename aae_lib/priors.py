@@ -5,8 +5,11 @@ An adversarial autoencoder only ever *samples* its prior (AAE, sections 2 and 2.
 * ``dimensions``: the length d of a code, and
 * ``sample(count, device)``: a float tensor ``[count, d]`` drawn with torch's global random-number generator.
 
-``log_prob(codes)`` is optional: a variational autoencoder needs it, and the pictures draw contours with it. A prior
-made of classes is a :class:`ClassConditionalPrior`.
+Two methods are optional. ``log_prob(codes)``, ``[n, d] -> [n]``: a variational autoencoder needs it, and the pictures
+draw contours with it. ``walk(shares)``, ``[n]`` in [0, 1] -> ``[n, d]``: codes on a continuous path through the prior,
+from its start, 0, to its end, 1; the explorer moves along it.
+
+A prior made of classes is a :class:`ClassConditionalPrior`.
 
 Samples and densities are written without matrix products, which the training loop would multiply in bfloat16.
 """
@@ -33,6 +36,9 @@ class Prior(ABC):
     @abstractmethod
     def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
         """Draw ``count`` codes ``[count, dimensions]`` from torch's global random-number generator."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
 
 
 class Gaussian(Prior):
@@ -135,6 +141,15 @@ class GaussianMixture(ClassConditionalPrior):
         """The component that is most likely to have drawn each code: ``[n, 2] -> [n]``."""
         return self.component_log_probs(codes).argmax(1)
 
+    def walk(self, shares: Tensor) -> Tensor:
+        """Codes on the circle of the means, from component 0 over 1, 2 ... 9 back to 0.
+
+        ``[n]`` in [0, 1] -> ``[n, 2]``. The mean of component k is passed at share k / 10, and a tenth of the way is
+        nearest to it. Between two means the path crosses the gap between their petals, where the prior has almost no
+        mass: what the decoder shows there, no training image has taught it. To see that is why the walk goes this way.
+        """
+        return _circle(self.shift, shares)
+
 
 class SwissRoll(ClassConditionalPrior):
     """A spiral of two turns that reaches out to radius 3; each tenth of its samples is a class (AAE, Figure 4c).
@@ -148,10 +163,13 @@ class SwissRoll(ClassConditionalPrior):
 
     def sample_of_class(self, labels: Tensor) -> Tensor:
         self.check_labels(labels)
-        return self.at((labels + torch.rand(len(labels), device=labels.device)) / self.classes)
+        return self.walk((labels + torch.rand(len(labels), device=labels.device)) / self.classes)
 
-    def at(self, shares: Tensor) -> Tensor:
-        """Points of the roll by the share of samples that lie before each: ``[n]`` in [0, 1] -> ``[n, 2]``."""
+    def walk(self, shares: Tensor) -> Tensor:
+        """Points of the roll, from its center outwards, by the share of samples that lie before each.
+
+        ``[n]`` in [0, 1] -> ``[n, 2]``. Class k is passed between the shares k / 10 and (k + 1) / 10.
+        """
         root = shares.sqrt()
         angle = 4 * math.pi * root
         return torch.stack([3 * root * angle.cos(), 3 * root * angle.sin()], 1)
@@ -161,7 +179,7 @@ class SwissRoll(ClassConditionalPrior):
 
         The roll is replaced by 2,000 of its points, of which no two neighbors are more than 0.04 apart.
         """
-        points = self.at((torch.arange(2000, device=codes.device) + 0.5) / 2000)
+        points = self.walk((torch.arange(2000, device=codes.device) + 0.5) / 2000)
         distances = torch.cdist(codes.float(), points, compute_mode="donot_use_mm_for_euclid_dist")
         return distances.argmin(1) // (2000 // self.classes)
 
@@ -240,6 +258,10 @@ class Ring(Prior):
         of_distance = (-0.5 * scaled.square()).logsumexp(0) - math.log(self.width * math.sqrt(2 * math.pi))
         return of_distance - distance.log() - math.log(2 * math.pi)  # spread over the circle of that radius
 
+    def walk(self, shares: Tensor) -> Tensor:
+        """Codes once around the middle of the ring, from the first axis back to it: ``[n]`` in [0, 1] -> ``[n, 2]``."""
+        return _circle(self.radius, shares)
+
 
 class UniformSphere(Prior):
     """The uniform distribution on the unit sphere, which is a surface and has no density in space (AGE, section 2).
@@ -277,6 +299,12 @@ def check_prior(prior: Prior) -> float:
         raise PriorError(f"{type(prior).__name__}.sample(1000) is constant in dimension {int(variance.argmin())}: "
                          "codes matched to it would carry nothing about the image")
     return float(variance.mean())
+
+
+def _circle(radius: float, shares: Tensor) -> Tensor:
+    """Points of a circle around the center, by the share of it that lies before each: ``[n]`` -> ``[n, 2]``."""
+    angle = 2 * math.pi * shares
+    return radius * torch.stack([angle.cos(), angle.sin()], 1)
 
 
 @contextmanager

@@ -1,9 +1,10 @@
-"""The explorer in a real JupyterLab in a real browser: does an arrow key on a slider change the picture on the page?
+"""The explorer in a real JupyterLab in a real browser: do its controls change the picture on the page?
 
 The pictures of the page are saved to the folder $AAE_SCREENSHOTS, where it is set, or to pytest's temporary folder.
 """
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -20,15 +21,18 @@ import pytest
 from aae_lib.explore import SIDE
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SECONDS = 90  # for everything, on a busy machine
+SECONDS = 120  # for everything, on a busy machine
 
-# The cell that the reader runs.
+# The cell that the reader runs, with a prior that has a path to walk along.
 NOTEBOOK = """\
 from aae_lib.data import load_sample
 from aae_lib.experiments import load_trained
 from aae_lib.explore import LatentExplorer
+from aae_lib.priors import GaussianMixture
 
-LatentExplorer(load_trained("aae-gaussian").model, load_sample().test)
+model = load_trained("aae-gaussian").model
+model.prior = GaussianMixture()
+LatentExplorer(model, load_sample().test)
 """
 
 FLAGS = (
@@ -143,7 +147,7 @@ def write_notebook(path):
     path.write_text(json.dumps(notebook))
 
 
-def test_an_arrow_key_changes_the_picture(lab, browser, deadline, tmp_path):
+def test_arrow_keys_and_buttons_change_the_picture(lab, browser, deadline, tmp_path):
     screenshots = Path(os.environ.get("AAE_SCREENSHOTS", tmp_path))
     screenshots.mkdir(parents=True, exist_ok=True)
 
@@ -188,7 +192,7 @@ def test_an_arrow_key_changes_the_picture(lab, browser, deadline, tmp_path):
 
     # The picture of a code in the middle.
     browser.execute_script("document.querySelector('.jp-OutputArea-output').scrollIntoView({block: 'end'})")
-    assert texts() == (["0.00", "0.00"], "Decoded from z = (0.00, 0.00)")
+    assert texts() == (["0.00", "0.00", "0.00"], "Decoded from z = (0.00, 0.00)")
     assert marker() == pytest.approx((SIDE / 2, SIDE / 2), abs=0.6)
     before, source = decoded().screenshot_as_png, decoded().get_attribute("src")
     shoot("explorer-1-start.png")
@@ -201,7 +205,7 @@ def test_an_arrow_key_changes_the_picture(lab, browser, deadline, tmp_path):
     wait(lambda: decoded().get_attribute("src") != source, "the arrow key does not change the picture")
     print(f"\narrow key to new picture in the page: {1000 * (time.monotonic() - start):.0f} ms")
     handle.send_keys(Keys.ARROW_RIGHT * 19)
-    wait(lambda: texts() == (["1.00", "0.00"], "Decoded from z = (1.00, 0.00)"), "z1 does not arrive at 1.00")
+    wait(lambda: texts() == (["1.00", "0.00", "0.00"], "Decoded from z = (1.00, 0.00)"), "z1 does not arrive at 1.00")
     wait(lambda: decoded().screenshot_as_png != before, "the picture looks the same")
     assert marker()[0] > SIDE / 2 + 10
     shoot("explorer-2-moved.png")
@@ -215,3 +219,22 @@ def test_an_arrow_key_changes_the_picture(lab, browser, deadline, tmp_path):
     assert original.size == decoded().size == {"width": SIDE, "height": SIDE}
     assert original.location["y"] == decoded().location["y"]
     shoot("explorer-3-digit.png")
+
+    # The play button walks along the circle of the mixture's means, and the stop button goes back to its start.
+    source = decoded().get_attribute("src")
+    play, stop, _ = browser.find_elements(By.CSS_SELECTOR, ".widget-play button")
+    ActionChains(browser).move_to_element(play).click().perform()
+    wait(lambda: float(texts()[0][2]) >= 0.1, "the play button does not move the slider of the walk")
+    assert decoded().get_attribute("src") != source
+    stop.click()
+    wait(lambda: texts() == (["1.40", "0.00", "0.00"], "Decoded from z = (1.40, 0.00)"), "the walk does not stop")
+
+    # An arrow key on the walk's slider takes a step of it.
+    handle = browser.find_elements(By.CSS_SELECTOR, ".noUi-handle")[2]
+    browser.execute_script("arguments[0].focus()", handle)
+    handle.send_keys(Keys.ARROW_RIGHT * 2)
+    title = f"Decoded from z = ({1.4 * math.cos(0.04 * math.pi):.2f}, {1.4 * math.sin(0.04 * math.pi):.2f})"
+    wait(lambda: texts()[0][2] == "0.02" and texts()[1] == title, "the walk does not take two steps")
+    time.sleep(1)  # z stays on the path, though the sliders of z1 and z2 round it
+    assert texts()[1] == title
+    shoot("explorer-4-walk.png")

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import torch
 from IPython.core.formatters import DisplayFormatter
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
 import aae_lib.explore
 from aae_lib.data import Digits, Images
-from aae_lib.drawing import DIGIT_COLORS, contour_levels
+from aae_lib.drawing import DIGIT_COLORS, contour_levels, draw_prior
 from aae_lib.explore import MARKER, SIDE, LatentExplorer
-from aae_lib.priors import Gaussian
+from aae_lib.priors import Gaussian, GaussianMixture, Ring, SwissRoll, UniformSquare
 
 
 class SmallModel(nn.Module):
@@ -81,6 +82,11 @@ def every(widget, kind):
 
 def sliders(explorer):
     return every(explorer, widgets.FloatSlider)
+
+
+def walk_controls(explorer):
+    """The slider and the play button of the walk."""
+    return sliders(explorer)[2], every(explorer, widgets.Play)[0]
 
 
 def button(explorer, description):
@@ -244,6 +250,105 @@ def test_random_samples_the_prior(explorer):
     assert np.abs(np.std(moves, axis=0) - 1).max() < 0.15
 
 
+# ----------------------------------------------------------------------------------- the walk
+
+
+@pytest.fixture
+def walker(digits):
+    return LatentExplorer(SmallModel(GaussianMixture()), digits)
+
+
+@pytest.mark.parametrize("prior", [GaussianMixture(), Ring(), SwissRoll()], ids=lambda prior: type(prior).__name__)
+@pytest.mark.parametrize("share", [0, 0.123456, 0.25, 1])
+def test_a_walk_moves_z_along_the_path_of_the_prior(prior, share, digits):
+    explorer, other = (LatentExplorer(SmallModel(prior), digits) for _ in range(2))
+    before = explorer.image
+    explorer.walk(share)
+
+    expected = prior.walk(torch.tensor([float(share)]))[0].tolist()
+    assert explorer.z == pytest.approx(expected, abs=1e-6)
+    assert [slider.value for slider in sliders(explorer)] == [*explorer.z, share]
+    assert walk_controls(explorer)[1].value == round(100 * share)
+    other.z = expected
+    assert pictures(explorer) == pictures(other)
+    margins = [every(each, widgets.Image)[1].layout.margin for each in (explorer, other)]
+    assert margins[0] == margins[1]
+    assert (explorer.image != before).any() or np.hypot(*expected) == 0  # where the roll starts, z was before
+
+
+def test_the_walk_slider_and_the_play_button_do_what_the_call_does(walker, digits):
+    slider, player = walk_controls(walker)
+    called = LatentExplorer(SmallModel(GaussianMixture()), digits)
+    for share, act in {
+        0.3: lambda: setattr(slider, "value", 0.3),
+        0.31: lambda: setattr(player, "value", 31),
+        1.0: lambda: setattr(player, "value", 100),
+        0.0: lambda: setattr(player, "value", 0),  # the button that stops it
+    }.items():
+        decoded = walker._model.decoded
+        act()
+        assert walker._model.decoded == decoded + 1
+        called.walk(share)
+        assert walker.z == called.z
+        assert pictures(walker) == pictures(called)
+        assert (slider.value, player.value) == (share, round(100 * share))
+
+
+def test_a_walk_goes_on_where_it_was_left_and_does_not_move_z_back(walker):
+    slider, player = walk_controls(walker)
+    walker.walk(0.503)
+    walker.z = (0.5, 0.5)
+    slider.value = 0.5  # a browser that rounds it
+    walker.encode_digit(3)
+    encoded = walker.z
+    assert slider.value == 0.5 and player.value == 50
+    assert walker.z == encoded and original_is_shown(walker)
+    player.value += 1
+    assert not original_is_shown(walker)
+    on_path = walker.z
+    walker.walk(0.51)
+    assert walker.z == on_path != encoded
+
+
+@pytest.mark.parametrize("share", [-0.01, 1.01, float("nan"), float("inf")])
+def test_a_share_outside_of_the_path_is_refused_and_nothing_moves(walker, share):
+    walker.walk(0.2)
+    z = walker.z
+    with pytest.raises(ValueError, match=f"share {share}: .* from 0, its start, to 1"):
+        walker.walk(share)
+    assert walker.z == z
+    assert walk_controls(walker)[0].value == 0.2
+
+
+def test_an_error_of_the_model_stops_a_walk_where_it_is(walker):
+    walker.walk(0.2)
+    z = walker.z
+    walker._model.decode = lambda codes: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        walker.walk(0.3)
+    assert walker.z == z
+    assert walk_controls(walker)[0].value == 0.2
+
+
+@pytest.mark.parametrize("prior", [Gaussian(), UniformSquare(), Disk(), None])
+def test_a_prior_without_a_path_has_no_row_for_it(prior, digits):
+    explorer = LatentExplorer(SmallModel(prior), digits)
+    assert not every(explorer, widgets.Play)
+    assert len(sliders(explorer)) == len(explorer.children) == 2
+    with pytest.raises(ValueError, match="no path"):
+        explorer.walk(0.5)
+
+
+def test_a_walk_of_a_users_prior_stays_in_the_plane(digits):
+    class Line(Disk):
+        def walk(self, shares):
+            return torch.stack([20 * shares, -30 * shares], 1)
+
+    explorer = LatentExplorer(SmallModel(Line()), digits)
+    explorer.walk(1)
+    assert explorer.z == (20, -30)
+
+
 # ----------------------------------------------------------------------------------- the plane
 
 
@@ -254,12 +359,25 @@ def test_contours_hold_the_shares_of_the_prior_that_the_title_names(explorer):
     assert titles(explorer)[0] == "Latent plane; 50, 90, 99 % of the prior"
 
 
-@pytest.mark.parametrize("prior", [Disk(), FlatDisk()])
-def test_a_prior_without_contours_is_shown_by_its_samples(prior, digits):
+@pytest.mark.parametrize(("prior", "reach"), [(Disk(), 1), (FlatDisk(), 1), (SwissRoll(), 3), (UniformSquare(), 2)])
+def test_a_prior_without_contours_is_shown_by_its_samples(prior, reach, digits):
     explorer = LatentExplorer(SmallModel(prior), digits)
     assert titles(explorer)[0] == "Latent plane"
-    explorer.random()
-    assert np.hypot(*explorer.z) <= 1
+    plane = pixels(pictures(explorer)[0])[..., :3]
+    assert (plane == 0xD0).all(axis=2).any()  # gray dots
+    for _ in range(20):
+        explorer.random()
+        assert np.abs(explorer.z).max() <= reach
+
+
+@pytest.mark.parametrize("limit", [3, 6])
+def test_the_contours_of_narrow_petals_are_alike_and_smooth(limit):
+    axes = Figure().add_subplot()
+    draw_prior(axes, GaussianMixture(), limit)
+    inner = axes.collections[0].get_paths()[2].to_polygons()  # within it lies half of the prior
+    assert len(inner) == 10
+    lengths = [np.ptp(np.hypot(*polygon.T)) for polygon in inner]
+    assert max(lengths) / min(lengths) < 1.05
 
 
 def test_a_model_without_prior(digits):

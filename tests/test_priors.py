@@ -295,11 +295,51 @@ def test_a_tenth_of_the_roll_is_evenly_filled(label: int) -> None:
 def test_the_roll_starts_at_the_center_and_codes_beside_it_belong_to_its_nearest_point() -> None:
     roll = SwissRoll()
     expected = torch.tensor([[0.0, 0.0], [1.5, 0.0], [3.0, 0.0]])
-    torch.testing.assert_close(roll.at(torch.tensor([0.0, 0.25, 1.0])), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(roll.walk(torch.tensor([0.0, 0.25, 1.0])), expected, rtol=0, atol=1e-5)
     # On the first axis the roll passes at 0, at 1.5 (class 2) and at 3 (class 9); the ring of 2.25 (class 5) lies left.
     codes = torch.tensor([[0.0, 0.0], [1.3, 0.0], [2.0, 0.0], [2.7, -0.1], [9.0, -1.0], [-2.25, 0.0], [-2.0, 0.0]])
     assert roll.nearest_class(codes).tolist() == [0, 2, 2, 9, 9, 5, 5]
     assert roll.nearest_class(codes.half()).tolist() == [0, 2, 2, 9, 9, 5, 5]
+
+
+@pytest.mark.parametrize("prior", [GaussianMixture(), SwissRoll(), Ring(2.0, 0.1)], ids=name_of)
+def test_a_walk_is_continuous_and_can_be_had_in_parts(prior: Prior) -> None:
+    shares = torch.linspace(0, 1, 10_001)
+    codes = prior.walk(shares)
+    assert codes.shape == (10_001, 2) and codes.dtype == torch.float32
+    steps = codes.diff(dim=0).norm(dim=1)
+    assert steps.min() > 0 and steps.max() < (0.035 if isinstance(prior, SwissRoll) else 0.0015)
+    assert torch.equal(prior.walk(shares[5:7]), codes[5:7])
+    assert prior.walk(shares[:0]).shape == (0, 2)
+
+
+@pytest.mark.parametrize("prior", [GaussianMixture(), SwissRoll()], ids=name_of)
+def test_a_walk_gives_each_class_the_same_share_of_the_way_in_order(prior: ClassConditionalPrior) -> None:
+    shares = (torch.arange(10_000) + 0.5) / 10_000
+    classes = prior.nearest_class(prior.walk(shares))
+    shift = 0.5 if isinstance(prior, GaussianMixture) else 0  # the mixture's walk starts in the middle of component 0
+    expected = (10 * shares + shift).floor().long() % 10
+    assert (classes == expected).double().mean() > 0.999
+    assert (torch.bincount(classes) - 1000).abs().max() <= 2
+
+
+def test_the_mixtures_walk_goes_from_mean_to_mean_and_crosses_the_gaps() -> None:
+    mixture = GaussianMixture()
+    means = mixture.place(torch.zeros(11, 2), torch.arange(11) % 10)
+    torch.testing.assert_close(mixture.walk(torch.arange(11) / 10), means, rtol=0, atol=1e-5)
+    torch.manual_seed(0)
+    sampled = mixture.log_prob(mixture.sample(10_000)).quantile(torch.tensor([0.001, 0.99]))
+    assert (mixture.log_prob(means) > sampled[1]).all()
+    assert (mixture.log_prob(mixture.walk(torch.arange(10) / 10 + 0.05)) < sampled[0]).all()
+
+
+def test_the_rings_walk_is_once_around_its_middle() -> None:
+    ring = Ring(1.5, 0.1)
+    quarters = torch.tensor([[1.5, 0.0], [0.0, 1.5], [-1.5, 0.0], [0.0, -1.5], [1.5, 0.0]])
+    torch.testing.assert_close(ring.walk(torch.arange(5) / 4), quarters, rtol=0, atol=1e-5)
+    torch.manual_seed(0)
+    likely = ring.log_prob(ring.sample(10_000)).quantile(0.9)
+    assert (ring.log_prob(ring.walk(torch.rand(100))) > likely).all()
 
 
 def test_categorical_samples_are_one_hot() -> None:
