@@ -111,6 +111,9 @@ class WarmUp:
         return min(clock / self.until, 1.0) * self.schedule(clock)
 
 
+Schedule = Cosine | Drops | WarmUp
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a model is trained.
@@ -118,15 +121,20 @@ class Recipe:
     Attributes:
         optimizers: one per update of the model, by the update's name.
         steps: number of minibatches.
-        schedule: factor on all learning rates as a function of the clock (updates of 100 images, whatever the batch
-            size or the data); a run of fewer steps keeps the schedule's absolute positions.
+        schedule: factor on the learning rates as a function of the clock (updates of 100 images, whatever the batch
+            size or the data), one for all or one per update; a run of fewer steps keeps its absolute positions.
         batch_size: images per minibatch.
     """
 
     optimizers: Mapping[str, SGD | Adam]
     steps: int
-    schedule: Cosine | Drops | WarmUp = field(default_factory=Drops)
+    schedule: Schedule | Mapping[str, Schedule] = field(default_factory=Drops)
     batch_size: int = 100
+
+    def learning_rate(self, update: str, clock: float) -> float:
+        """The learning rate of an update at a time of the clock."""
+        schedule = self.schedule[update] if isinstance(self.schedule, Mapping) else self.schedule
+        return self.optimizers[update].learning_rate * schedule(clock)
 
 
 @dataclass(frozen=True)
@@ -137,14 +145,14 @@ class Report:
         step: minibatches done so far.
         clock: the same in updates of 100 images.
         losses: mean of each update's loss since the last report.
-        rate: the schedule's factor on the learning rates at this step.
+        learning_rates: of each update at this step.
         seconds: training time so far; what the caller does between reports does not count.
     """
 
     step: int
     clock: float
     losses: dict[str, float]
-    rate: float
+    learning_rates: dict[str, float]
     seconds: float
 
     @property
@@ -373,7 +381,6 @@ class _Run:
             yield images[self.orders[index][1][position * size : (position + 1) * size]]
 
     def _one_step(self) -> None:
-        rate = self.recipe.schedule(self.clock)
         seen = set()
         # Closed, so that an error inside of it undoes what it has entered, at once.
         with contextlib.closing(self.model.updates(*self._minibatches())) as updates:
@@ -390,13 +397,13 @@ class _Run:
                     )
                 if name not in self.optimizers:
                     raise TrainingError(f"update '{name}' is not declared in {type(self.model).__name__}.moves")
-                self._update(name, loss, rate)
+                self._update(name, loss)
                 seen.add(name)
         if missing := set(self.optimizers) - seen:
             raise TrainingError(f"{type(self.model).__name__}.updates never yielded {sorted(missing)}")
         self.step += 1
 
-    def _update(self, name: str, loss: Tensor, rate: float) -> None:
+    def _update(self, name: str, loss: Tensor) -> None:
         """One optimizer step: gradients of ``loss`` for the networks of update ``name`` and for nothing else."""
         value = loss.item()
         if not math.isfinite(value):
@@ -417,7 +424,7 @@ class _Run:
         optimizer = self.optimizers[name]
         masters = [self.masters[n] for n in self.names[name]]
         for group in optimizer.param_groups:
-            group["lr"] = self.recipe.optimizers[name].learning_rate * rate
+            group["lr"] = self.recipe.learning_rate(name, self.clock)
         if self.bfloat16:
             torch._foreach_copy_([master.grad for master in masters], gradients)
         else:
@@ -455,7 +462,8 @@ class _Run:
     def report(self) -> Report:
         losses = {name: total / count for name, (total, count) in self.sums.items()}
         self.sums = {}
-        report = Report(self.step, self.clock, losses, self.recipe.schedule(self.clock), self.seconds)
+        rates = {update: self.recipe.learning_rate(update, self.clock) for update in self.recipe.optimizers}
+        report = Report(self.step, self.clock, losses, rates, self.seconds)
         self.reports.append(report)
         return report
 
@@ -539,6 +547,9 @@ def _check_moves(model: Model, recipe: Recipe, sets: int) -> None:
         raise TrainingError(
             f"the recipe has optimizers for {sorted(recipe.optimizers)}, but {kind} has updates {sorted(model.moves)}"
         )
+    if isinstance(recipe.schedule, Mapping) and set(recipe.schedule) != set(recipe.optimizers):
+        raise TrainingError(f"the recipe has optimizers for {sorted(recipe.optimizers)}, but schedules for "
+                            f"{sorted(recipe.schedule)}")
     named = {name for names in model.moves.values() for name in names}
     if unknown := named - set(networks):
         raise TrainingError(f"{kind}.moves names {sorted(unknown)}, but its networks are {sorted(networks)}")
