@@ -148,7 +148,7 @@ def figure_2() -> tuple[Figure, dict[str, int]]:
     """The whole figure: codes under the AAE (a, b) and the VAE (c, d), and images decoded from the plane of a (e)."""
     use_style()
     figure = plt.figure(figsize=(14.6, 8.6), layout="constrained")
-    a, b, c, d, e = figure.subplot_mosaic("abee;cdee", width_ratios=(1, 1, 1, 1)).values()
+    a, b, c, d, e = (axes for _, axes in sorted(figure.subplot_mosaic("abee;cdee").items()))
     integers: dict[str, int] = {}
     for axes, name, title in (
         (a, "aae-gaussian", "a  AAE, 2-D Gaussian"),
@@ -173,7 +173,7 @@ def figure_4() -> tuple[Figure, dict[str, int]]:
     """Labels in the discriminator: each digit on its component (a, b), or on its tenth of the swiss roll (c, d)."""
     use_style()
     figure = plt.figure(figsize=(13.4, 9.4), layout="constrained")
-    a, b, c, d = figure.subplot_mosaic("ab;cd", width_ratios=(1, 1.5)).values()
+    a, b, c, d = (axes for _, axes in sorted(figure.subplot_mosaic("ab;cd", width_ratios=(1, 1.5)).items()))
     mixture, roll = load_trained("aae-mixture-labels").model, load_trained("aae-swissroll-labels").model
     integers = {}
     for axes, name, title, model in (

@@ -1,6 +1,6 @@
 """The results table: every experiment, seed and metric, computed anew from the evidence."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 
@@ -98,14 +98,14 @@ def summary(values: np.ndarray, digits: int = 3) -> str:
     return f"{values.mean():.{digits}f}{spread}"
 
 
-@cache
-def _band_of(description: str, prior: Prior) -> dict[str, tuple[float, float]]:
-    return null_band(prior)
+_BANDS: dict[str, dict[str, tuple[float, float]]] = {}
 
 
 def band(prior: Prior) -> dict[str, tuple[float, float]]:
     """:func:`~aae_lib.metrics.null_band` of a prior, computed once for all priors of the same description."""
-    return _band_of(repr(prior), prior)
+    if repr(prior) not in _BANDS:
+        _BANDS[repr(prior)] = null_band(prior)
+    return _BANDS[repr(prior)]
 
 
 def table() -> str:
@@ -141,7 +141,7 @@ def _table_of(topic: str, metrics: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
-def equal_reconstruction(metric: str, model: str, curve: Iterable[str]) -> float:
+def equal_reconstruction(metric: str, model: str, curve: Collection[str]) -> float:
     """A metric along a curve of experiments at the reconstruction error of another, ``model``; means over seeds.
 
     Between two neighboring points of the curve it is interpolated linearly.

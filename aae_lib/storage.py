@@ -65,8 +65,8 @@ def save_weights(path: Path, model: nn.Module, header: dict[str, Any]) -> None:
 def load_weights(path: Path, model: nn.Module) -> dict[str, Any]:
     """Read weights into ``model`` and return the file's header.
 
-    Shipped files leave discriminators out where nothing draws them. A network that the file does not hold is removed
-    from the model, so that nobody takes its random initial weights for trained ones.
+    Shipped files leave discriminators out where nothing draws them. A discriminator that the file does not hold is
+    removed from the model, so that nobody takes its random initial weights for trained ones.
 
     Raises:
         StorageError: if the file is missing or damaged, or its tensors are not those of ``model``.
@@ -78,11 +78,14 @@ def load_weights(path: Path, model: nn.Module) -> dict[str, Any]:
         if name.removesuffix(SCALE) == name or name.removesuffix(SCALE) not in tensors
     }
     stored = {name.partition(".")[0] for name in state}
-    for name, network in list(model.named_children()):
-        if name not in stored and next(network.parameters(), None) is not None:
-            delattr(model, name)
+    discriminators = {n: network for n, network in model.named_children() if n.startswith("discriminator")}
+    missing = {name: network for name, network in discriminators.items() if name not in stored}
+    for name in missing:
+        delattr(model, name)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
+        for name, network in missing.items():
+            setattr(model, name, network)
         raise StorageError(f"{path} does not fit {type(model).__name__}: {error}") from error
     return header

@@ -376,7 +376,8 @@ class _Run:
         for index, images in enumerate(self.sets):
             epoch, position = divmod(self.step, len(images) // size)
             if self.orders[index][0] != epoch:  # a function of seed, set and epoch: it needs no place in the state
-                generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch + index * 2**40)
+                # (manual_seed looks at 32 bits only, so the parts must fit into them)
+                generator = torch.Generator().manual_seed(self.seed * 1_000_003 + index * 500_000 + epoch)
                 self.orders[index] = (epoch, torch.randperm(len(images), generator=generator).to(self.device))
             yield images[self.orders[index][1][position * size : (position + 1) * size]]
 

@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from aae_lib.__main__ import experiments
+from aae_lib.experiments import EXPERIMENTS
+from aae_lib.results import COLUMNS
+from aae_lib.storage import read_file
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -48,13 +53,22 @@ def test_a_folder_without_mnist_is_an_error(tmp_path):
 
 
 def test_evaluate_prints_one_json_object_with_the_stored_numbers():
-    result = run("evaluate", "aae-gaussian", "--json")
-    found = json.loads(result.stdout)
-    assert set(found) == {"experiment", "metrics", "paper", "data", "weights"}
     stored = json.loads((ROOT / "figures" / "results.json").read_text())
-    for row in stored:
-        if row["experiment"] == "aae-gaussian" and row["seed"] == 0:
-            assert found["metrics"][row["metric"]] == pytest.approx(row["value"], abs=2e-3)
+    for name in ("aae-gaussian", "aae-swissroll-labels"):
+        result = run("evaluate", name, "--json")
+        found = json.loads(result.stdout)
+        assert set(found) == {"experiment", "metrics", "paper", "data", "weights"}
+        of_seed_0 = {row["metric"]: row["value"] for row in stored if (row["experiment"], row["seed"]) == (name, 0)}
+        assert of_seed_0 and found["metrics"] == pytest.approx(of_seed_0, abs=2e-3, rel=1e-3)
+
+
+def test_experiments_are_listed_by_topic(capsys):
+    experiments()  # in this process, where other tests use the same results
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.strip("*") for line in lines if line.startswith("**")] == list(COLUMNS)
+    for name, experiment in EXPERIMENTS.items():
+        (line,) = [line for line in lines if f"(`{name}`)" in line]
+        assert line.startswith(f"| {experiment.title} (`{name}`) | {experiment.figure} |")
 
 
 def test_train_writes_weights_and_evidence_and_refuses_to_overwrite(tmp_path):
@@ -66,6 +80,18 @@ def test_train_writes_weights_and_evidence_and_refuses_to_overwrite(tmp_path):
     assert again.returncode == 1 and "--resume" in again.stderr
     evaluated = run("evaluate", "autoencoder", "--weights", str(tmp_path / "autoencoder.safetensors"), "--json")
     assert json.loads(evaluated.stdout)["metrics"]["reconstruction_error"] > 20
+
+
+def test_train_with_labels_says_how_many_lie_in_their_part(tmp_path):
+    name, validation = "aae-mixture-labels", ("--validation", "--seed", "1")
+    result = run("train", name, "--steps", "3", "--out", str(tmp_path), "--device", "cpu", *validation)
+    assert result.returncode == 0, result.stderr
+    assert "held-out digits, validation" in result.stdout and "own_class 0." in result.stdout
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"state.safetensors", f"{name}.safetensors", f"{name}-seed-1.safetensors"}
+    _, header = read_file(tmp_path / f"{name}-seed-1.safetensors")
+    assert header["evaluated_on"] == "validation" and header["trained_on"] in (3_334, 50_000)
+    assert run("train", "aae-mixture-label").stderr.startswith("error: there is no experiment 'aae-mixture-label'")
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path):

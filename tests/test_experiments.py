@@ -1,6 +1,7 @@
 """The registry, and a training run from its name to its files, on the sample digits and a tiny budget."""
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,14 @@ import torch
 from torch import Tensor
 
 from aae_lib import experiments
-from aae_lib.data import Digits
+from aae_lib.data import Digits, Images
 from aae_lib.experiments import (
     EXPERIMENTS,
+    LABELS,
+    PLANE,
+    POSTERIORS,
+    VAE_CURVE,
+    VAE_MIXTURE_CURVE,
     Evidence,
     Experiment,
     build,
@@ -26,10 +32,27 @@ from aae_lib.experiments import (
     weights_path,
 )
 from aae_lib.losses import half_squared_error
-from aae_lib.metrics import match, neighbor_accuracy
-from aae_lib.models import AdversarialAutoencoder, Autoencoder, Model, VariationalAutoencoder
-from aae_lib.priors import Gaussian
-from aae_lib.storage import StorageError, read_file
+from aae_lib.metrics import (
+    class_shares,
+    image_change,
+    match,
+    neighbor_accuracy,
+    own_class,
+    prior_samples,
+    sharpness,
+    steepest_tenth,
+)
+from aae_lib.models import (
+    AdversarialAutoencoder,
+    Autoencoder,
+    GaussianPosteriorAutoencoder,
+    LabelInformedAutoencoder,
+    Model,
+    UniversalPosteriorAutoencoder,
+    VariationalAutoencoder,
+)
+from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture, SwissRoll
+from aae_lib.storage import StorageError, read_file, write_file
 from aae_lib.training import TrainingError
 
 STEPS = 20
@@ -38,7 +61,14 @@ TINY = {
     "aae-gaussian": lambda: AdversarialAutoencoder(Gaussian(2), (32,)),
     "vae-gaussian": lambda: VariationalAutoencoder(Gaussian(2), 1.0, (32,)),
     "vae-gaussian-0.5": lambda: VariationalAutoencoder(Gaussian(2), 0.5, (32,)),
+    "aae-mixture": lambda: AdversarialAutoencoder(GaussianMixture(), (32,)),
+    "vae-mixture": lambda: VariationalAutoencoder(GaussianMixture(), 1.0, (32,)),
+    "aae-mixture-labels": lambda: LabelInformedAutoencoder(GaussianMixture(), (32,)),
+    "aae-swissroll-labels": lambda: LabelInformedAutoencoder(SwissRoll(), (32,)),
+    "aae-gaussian-posterior": lambda: GaussianPosteriorAutoencoder(Gaussian(2), (32,)),
+    "aae-universal-posterior": lambda: UniversalPosteriorAutoencoder(Gaussian(2), hidden=(32,)),
 }
+STOCHASTIC = VariationalAutoencoder | GaussianPosteriorAutoencoder | UniversalPosteriorAutoencoder
 
 
 @pytest.fixture
@@ -56,7 +86,15 @@ def go(experiment: Experiment, digits: Digits, out: Path, **arguments: Any) -> l
 
 def evidence_in(path: Path, labels: Tensor) -> Evidence:
     tensors, header = read_file(path)
-    return Evidence(tensors["codes"], tensors["squared_errors"], labels, header)
+    empty = torch.empty(0, dtype=torch.float16)
+    return Evidence(**{"sharpness": empty, "changes": empty} | tensors, labels=labels, header=header)
+
+
+def equal(one: Evidence, other: Evidence) -> bool:
+    """Whether all that the files hold is the same, bit by bit."""
+    return one.tensors.keys() == other.tensors.keys() and all(
+        torch.equal(tensor, other.tensors[name]) for name, tensor in one.tensors.items()
+    )
 
 
 def same(one: Model, other: Model) -> bool:
@@ -71,6 +109,7 @@ def test_names_are_those_of_the_registry() -> None:
     for name, experiment in EXPERIMENTS.items():
         assert experiment.name == name and find(name) is experiment
         assert experiment.title and experiment.figure and experiment.source
+        assert experiment.topic in (PLANE, LABELS, POSTERIORS)
 
 
 def test_an_unknown_name_is_answered_with_those_that_exist() -> None:
@@ -84,18 +123,24 @@ def test_recipes_fit_their_models(name: str) -> None:
     experiment = EXPERIMENTS[name]
     model = build(experiment, 0)
     assert set(experiment.recipe.optimizers) == set(model.moves)
-    assert experiment.recipe.schedule(0) == 1 > experiment.recipe.schedule(experiment.recipe.steps)
+    for update, optimizer in experiment.recipe.optimizers.items():
+        rates = [experiment.recipe.learning_rate(update, clock) for clock in range(0, experiment.recipe.steps + 1, 300)]
+        assert max(rates) == optimizer.learning_rate and 0 <= rates[-1] <= 0.05 * optimizer.learning_rate
+        assert rates[-1] == min(rates[len(rates) // 2 :]), "the rates fall to the end"
 
 
-def test_the_curve_of_the_vae_differs_in_its_kl_weight_alone() -> None:
-    weights = {}
-    for name in EXPERIMENTS:
-        model = build(find(name), 0)
-        if isinstance(model, VariationalAutoencoder):
-            weights[name] = model.kl_weight
-            assert find(name).recipe == find("vae-gaussian").recipe
-    assert weights["vae-gaussian"] == 1 and len(set(weights.values())) == len(weights) == 5
-    assert all(float(name.rpartition("-")[2]) == weight for name, weight in weights.items() if weight != 1)
+def test_the_curves_of_the_vae_differ_in_their_kl_weights_alone() -> None:
+    for curve, prior in ((VAE_CURVE, Gaussian), (VAE_MIXTURE_CURVE, GaussianMixture)):
+        assert len(curve) >= 3 and list(curve.values()) == sorted(set(curve.values()), reverse=True)
+        assert next(iter(curve.values())) == 1
+        for name, weight in curve.items():
+            model = build(find(name), 0)
+            assert isinstance(model, VariationalAutoencoder) and type(model.prior) is prior
+            assert model.kl_weight == weight and find(name).recipe == find("vae-gaussian").recipe
+            assert weight == 1 or float(name.rpartition("-")[2]) == weight
+            assert f"KL weight {weight:g}" in find(name).title
+    variational = {name for name in EXPERIMENTS if name.startswith("vae-")}
+    assert variational == VAE_CURVE.keys() | VAE_MIXTURE_CURVE.keys()
 
 
 def test_gaussian_experiments_are_the_papers() -> None:
@@ -117,6 +162,101 @@ def test_initial_weights_are_those_of_the_seed(tiny: dict[str, Experiment]) -> N
     assert same(one, again) and not same(one, other)
 
 
+# Which images a run takes
+
+
+@pytest.fixture
+def numbered(digits: Digits) -> Callable[[int], Images]:
+    """Makes as many images as wanted, each of a single pixel that holds its number, with the labels of real digits."""
+
+    def make(count: int) -> Images:
+        labels = digits.train.labels.repeat(count // len(digits.train) + 1)[:count]
+        return Images(torch.arange(count).float()[:, None], labels)
+
+    return make
+
+
+def numbers(part: Images) -> set[int]:
+    return {int(number) for number in part.images[:, 0]}
+
+
+OF_LABELS = ["aae-mixture-labels", "aae-swissroll-labels"]
+
+
+def test_the_experiments_with_labels_are_those_of_their_topic() -> None:
+    assert [name for name, experiment in EXPERIMENTS.items() if experiment.topic == LABELS] == OF_LABELS
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in OF_LABELS])
+def test_without_labels_all_images_make_one_set(name: str, numbered: Callable[[int], Images]) -> None:
+    (part,) = find(name).select(numbered(60_000), 0)
+    assert torch.equal(part.images[:, 0], torch.arange(60_000).float())
+
+
+@pytest.mark.parametrize("name", OF_LABELS)
+@pytest.mark.parametrize(
+    "count, kept, labeled_count",
+    [(60_000, 50_000, 10_000), (50_000, 50_000, 10_000), (4_000, 4_000, 800), (3_334, 3_334, 660)],
+)
+def test_a_fifth_of_the_images_keep_their_labels(
+    name: str, count: int, kept: int, labeled_count: int, numbered: Callable[[int], Images]
+) -> None:
+    """Of each digit as many; the last 10,000 of all 60,000 are never used."""
+    images = numbered(count)
+    unlabeled, labeled = find(name).select(images, 0)
+    assert len(labeled) == len(numbers(labeled)) == labeled_count
+    assert labeled.labels.bincount(minlength=10).tolist() == 10 * [labeled_count // 10]
+    assert numbers(unlabeled).isdisjoint(numbers(labeled))
+    assert numbers(unlabeled) | numbers(labeled) == set(range(kept)) and len(unlabeled) + len(labeled) == kept
+    for part in (unlabeled, labeled):
+        assert torch.equal(part.labels, images.labels[part.images[:, 0].long()])
+
+
+def test_each_seed_draws_its_own_labels(numbered: Callable[[int], Images]) -> None:
+    images = numbered(60_000)
+    first, other = (numbers(find("aae-mixture-labels").select(images, seed)[1]) for seed in (0, 1))
+    assert 0.15 < len(first & other) / 10_000 < 0.25  # by chance a fifth
+    for name in OF_LABELS:
+        torch.manual_seed(len(name))
+        assert numbers(find(name).select(images, 0)[1]) == first
+
+
+@pytest.mark.parametrize("name", OF_LABELS)
+def test_a_run_reads_the_labels_that_were_drawn_and_no_others(
+    name: str, digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]
+) -> None:
+    experiment = find(name)
+
+    def spoil(which: int) -> Experiment:
+        def select(images: Images, seed: int) -> tuple[Images, ...]:
+            parts = list(experiment.select(images, seed))
+            parts[which] = replace(parts[which], labels=9 - parts[which].labels)
+            return tuple(parts)
+
+        return replace(experiment, select=select)
+
+    found = []
+    for run, variant in enumerate((experiment, spoil(0), spoil(1))):
+        go(variant, digits, tmp_path / str(run))
+        found.append(load_trained(name, weights_path(experiment, tmp_path / str(run))))
+        assert found[-1].header["trained_on"] == 4000
+    assert same(found[0].model, found[1].model) and not same(found[0].model, found[2].model)
+
+
+def test_images_are_selected_with_the_seed_of_the_run(
+    digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]
+) -> None:
+    experiment, asked = find("aae-mixture-labels"), []
+
+    def select(images: Images, seed: int) -> tuple[Images, ...]:
+        asked.append((len(images), seed))
+        return experiment.select(images, seed)
+
+    go(replace(experiment, select=select), digits, tmp_path / "final", seed=5)
+    go(replace(experiment, select=select), digits, tmp_path / "validation", seed=6, validation=True)
+    assert asked == [(4000, 5), (3334, 6)]
+
+
 # From the name to the files
 
 
@@ -136,8 +276,9 @@ def test_a_real_run_leaves_weights_evidence_and_state(digits: Digits, tmp_path: 
     again = examine(trained.model, digits.test, trained.header)
     assert stored.codes.dtype == torch.float16 and stored.codes.shape == (1000, 2)
     assert stored.squared_errors.dtype == torch.float32 and stored.squared_errors.shape == (1000,)
-    assert torch.equal(again.codes, stored.codes) and torch.equal(again.squared_errors, stored.squared_errors)
-    assert stored.header == trained.header
+    assert stored.sharpness.shape == stored.changes.shape == (2000,) and stored.repeated.shape == (10, 200, 2)
+    assert {stored.sharpness.dtype, stored.changes.dtype, stored.repeated.dtype} == {torch.float16}
+    assert equal(again, stored) and stored.header == trained.header
 
     header = trained.header
     assert json.loads(json.dumps(header)) == header
@@ -156,7 +297,24 @@ def test_a_real_run_leaves_weights_evidence_and_state(digits: Digits, tmp_path: 
         assert (tensor - whole[f"weights/{name}"]).abs().max() <= 0.51 * step
 
 
-@pytest.mark.parametrize("name", ["autoencoder", "aae-gaussian", "vae-gaussian"])
+OF_ALL = {"reconstruction_error", "neighbor_accuracy"}
+OF_A_PRIOR = {"prior_coverage", "sliced_wasserstein", "sample_sharpness", "image_change", "steepest_tenth"}
+OF_A_DENSITY = OF_ALL | OF_A_PRIOR | {"inside_prior"}
+OF_CLASSES = {"smallest_class", "largest_class"}
+MEASURES = {
+    "autoencoder": OF_ALL,
+    "aae-gaussian": OF_A_DENSITY,
+    "vae-gaussian": OF_A_DENSITY,
+    "aae-mixture": OF_A_DENSITY | OF_CLASSES,
+    "vae-mixture": OF_A_DENSITY | OF_CLASSES,
+    "aae-mixture-labels": OF_A_DENSITY | OF_CLASSES | {"own_class"},
+    "aae-swissroll-labels": OF_ALL | OF_A_PRIOR | OF_CLASSES | {"own_class"},
+    "aae-gaussian-posterior": OF_A_DENSITY,
+    "aae-universal-posterior": OF_A_DENSITY,
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
 def test_measures_have_their_names_and_are_had_again(
     name: str, digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]
 ) -> None:
@@ -166,17 +324,29 @@ def test_measures_have_their_names_and_are_had_again(
     stored = evidence_in(evidence_path(experiment, 0, tmp_path), digits.test.labels)
     metrics = measure(experiment, stored)
     assert metrics == measure(experiment, examine(trained.model, digits.test, trained.header))
-    of_prior = {"prior_coverage", "sliced_wasserstein"} if name != "autoencoder" else set()
-    assert metrics.keys() == {"reconstruction_error", "neighbor_accuracy"} | of_prior
+    assert metrics.keys() == MEASURES[name]
     # Each against its definition, on the model.
+    prior, labels = trained.model.prior, digits.test.labels
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(0)  # a stochastic encoder's codes in the evidence are those of seed 0
         codes = trained.model.encode(digits.test.images)
         errors = 0.5 * (trained.model.decode(codes) - digits.test.images).square().sum(1)
-    assert metrics["reconstruction_error"] == pytest.approx(errors.mean().item(), rel=1e-4)
-    assert metrics["neighbor_accuracy"] == pytest.approx(neighbor_accuracy(codes.half(), digits.test.labels))
-    if of_prior:
-        assert {key: metrics[key] for key in of_prior} == match(codes.half(), Gaussian(2))
+    codes = codes.half()
+    expected = {"reconstruction_error": errors.mean().item(), "neighbor_accuracy": neighbor_accuracy(codes, labels)}
+    if prior is not None:
+        samples = prior_samples(prior, 2000)
+        changes = image_change(trained.model.decode, samples)
+        expected |= match(codes, prior) | {
+            "sample_sharpness": sharpness(trained.model.decode(samples)).mean().item(),
+            "image_change": changes.mean().item(),
+            "steepest_tenth": steepest_tenth(changes),
+        }
+    if isinstance(prior, ClassConditionalPrior):
+        shares = class_shares(codes, prior).tolist()
+        expected |= {"smallest_class": min(shares), "largest_class": max(shares)}
+    if "own_class" in MEASURES[name]:
+        expected["own_class"] = own_class(codes, labels, prior)
+    assert metrics == pytest.approx(expected, rel=1e-3)
 
 
 def test_examining_leaves_random_numbers_alone(digits: Digits) -> None:
@@ -186,13 +356,70 @@ def test_examining_leaves_random_numbers_alone(digits: Digits) -> None:
     assert not one.codes.requires_grad
 
 
-def test_evidence_goes_around(digits: Digits, tmp_path: Path) -> None:
-    evidence = examine(TINY["autoencoder"](), digits.test, {"experiment": "autoencoder"})
-    save_evidence(tmp_path / "evidence", evidence)
-    found = evidence_in(tmp_path / "evidence", digits.test.labels)
-    assert torch.equal(found.codes, evidence.codes) and torch.equal(found.squared_errors, evidence.squared_errors)
-    assert found.header == evidence.header
-    assert "labels" not in read_file(tmp_path / "evidence")[0]
+@pytest.mark.parametrize("name", TINY)
+def test_repeated_codes_of_an_image_vary_where_the_encoder_is_stochastic(name: str, digits: Digits) -> None:
+    torch.manual_seed(0)
+    model = TINY[name]()
+    for parameter in model.encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)  # so that images differ in their codes
+    evidence = examine(model, digits.test[:50], {})
+    assert evidence.codes.shape == (50, 2) and evidence.repeated.shape == (10, 200, 2)
+    repeated = evidence.repeated.float()
+    if isinstance(model, STOCHASTIC):
+        assert (repeated.std(1) > 0.01).all()
+        assert all(len(codes.unique(dim=0)) > 150 for codes in repeated)
+    else:
+        assert (repeated == repeated[:, :1]).all()
+        assert torch.allclose(repeated[:, 0], evidence.codes[:10].float(), atol=2e-3)
+        assert len(repeated[:, 0].unique(dim=0)) == 10
+
+
+@pytest.mark.parametrize("name", ["vae-gaussian", "aae-gaussian-posterior"])
+def test_repeated_codes_are_a_cloud_of_the_posterior(name: str, digits: Digits) -> None:
+    torch.manual_seed(0)
+    model = TINY[name]()
+    for parameter in model.encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    clouds = examine(model, digits.test[:50], {}).repeated.float()
+    posterior = model.posterior if name == "vae-gaussian" else model.encoder.posterior
+    with torch.no_grad():
+        mean, log_variance = posterior(digits.test.images[:10])
+    deviation = (0.5 * log_variance).exp()
+    assert ((clouds.mean(1) - mean).abs() < 4 * deviation / 200**0.5).all()
+    assert torch.allclose(clouds.std(1), deviation, rtol=0.25)
+
+
+def test_what_is_decoded_from_the_prior_is_looked_at_where_there_is_one(digits: Digits) -> None:
+    without = examine(TINY["autoencoder"](), digits.test[:50], {})
+    assert without.sharpness.shape == without.changes.shape == (0,)
+    assert without.tensors.keys() == {"codes", "squared_errors", "repeated"}
+    within = examine(TINY["aae-mixture"](), digits.test[:50], {})
+    assert within.tensors.keys() == {"codes", "squared_errors", "sharpness", "changes", "repeated"}
+    assert len(within.sharpness) == len(within.changes) == 2000 and (within.changes > 0).all()
+
+
+@pytest.fixture
+def folder_of_evidence(tmp_path: Path, digits: Digits, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """In the place of what ships: a folder with nothing but what is kept of the test images."""
+    monkeypatch.setattr(experiments, "EVIDENCE", tmp_path)
+    tensors = {"labels": digits.test.labels.to(torch.uint8), "sharpness": sharpness(digits.test.images).half()}
+    write_file(tmp_path / "test-set.safetensors", tensors, {})
+    experiments.test_set.cache_clear()
+    yield tmp_path
+    experiments.test_set.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "aae-gaussian", "vae-mixture", "aae-swissroll-labels"])
+def test_evidence_goes_around(name: str, digits: Digits, folder_of_evidence: Path) -> None:
+    evidence = examine(TINY[name](), digits.test, {"experiment": name, "seed": 3})
+    path = evidence_path(find(name), 3, folder_of_evidence)
+    save_evidence(path, evidence)
+    found = experiments.load_evidence(name, 3)
+    assert equal(found, evidence) and found.header == evidence.header
+    assert found.labels.dtype == torch.int64 and torch.equal(found.labels, digits.test.labels)
+    assert found.sharpness.dtype == found.changes.dtype == found.repeated.dtype == torch.float16
+    assert len(found.sharpness) == len(found.changes) == (0 if name == "autoencoder" else 2000)
+    assert "labels" not in read_file(path)[0]
 
 
 def test_equal_seeds_give_equal_bits_and_others_do_not(
@@ -210,7 +437,8 @@ def test_equal_seeds_give_equal_bits_and_others_do_not(
     first, second, other = contents
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
     assert not any(torch.equal(tensor, other[name]) for name, tensor in first.items() if name.endswith("weight"))
-    assert not torch.equal(first["codes"], other["codes"])
+    for name in ("codes", "sharpness", "changes", "repeated"):
+        assert not torch.equal(first[name], other[name])
 
 
 def test_validation_holds_out_the_last_sixth(digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]) -> None:

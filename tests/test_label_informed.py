@@ -1,35 +1,48 @@
 """Labels in the discriminator: what it is shown, what no update reads, and where the labeled codes go."""
 
+import copy
 from collections.abc import Iterator
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aae_lib.data import Images, balanced_subset
+from aae_lib.data import Digits, Images, balanced_subset
+from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
 from aae_lib.models import LabelInformedAutoencoder
-from aae_lib.models.label_informed import UNLABELED, hide_labels
 from aae_lib.priors import Categorical, ClassConditionalPrior, Gaussian, GaussianMixture, PriorError, SwissRoll
-from aae_lib.training import SGD, Adam, Recipe, train
+from aae_lib.training import SGD, Adam, Recipe, TrainingError, train
+
+Sets = tuple[Images, Images]
 
 
 @pytest.fixture
-def half_labeled(images: Images) -> Images:
-    """600 images, of which 300 have a label."""
-    return hide_labels(images, balanced_subset(images.labels, 300, seed=0))
+def sets(images: Images) -> Sets:
+    """300 unlabeled and 200 labeled images."""
+    return apart(images, 200)
 
 
-def tiny(prior: ClassConditionalPrior, hidden: tuple[int, ...] = (32,)) -> LabelInformedAutoencoder:
+def apart(images: Images, count: int) -> Sets:
+    """The images of which nobody shall know the label, and ``count`` labeled ones, of which each digit has as many."""
+    labeled = balanced_subset(images.labels, count, seed=0)
+    is_labeled = torch.zeros(len(images), dtype=torch.bool).index_fill(0, labeled, True)
+    return images[~is_labeled][: len(images) // 2], images[labeled]
+
+
+def tiny(
+    prior: ClassConditionalPrior, hidden: tuple[int, ...] = (32,), input_noise: float = 0.3
+) -> LabelInformedAutoencoder:
     """With weights larger than the paper's, so that every update shows within a few steps."""
     torch.manual_seed(0)
-    model = LabelInformedAutoencoder(prior, hidden)
+    model = LabelInformedAutoencoder(prior, hidden, input_noise=input_noise)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.1)
     return model
 
 
-def run(model: LabelInformedAutoencoder, images: Images, recipe: Recipe) -> list:
-    return list(train(model, images, recipe, device="cpu", bfloat16=False))
+def run(model: LabelInformedAutoencoder, sets: Sets, recipe: Recipe, **arguments) -> list:
+    return list(train(model, sets, recipe, device="cpu", **{"bfloat16": False, **arguments}))
 
 
 def weights(model: nn.Module) -> list[Tensor]:
@@ -40,65 +53,93 @@ def equal(some: list[Tensor], others: list[Tensor]) -> bool:
     return all(torch.equal(one, other) for one, other in zip(some, others, strict=True))
 
 
+def labeled_as(images: Images, label: int) -> Images:
+    return Images(images.images, torch.full_like(images.labels, label))
+
+
 # What the discriminator is shown
 
 
-def test_the_switch_has_an_entry_for_each_label_and_one_for_none() -> None:
+def test_the_switch_has_an_entry_for_each_label_and_one_for_none(images: Images) -> None:
     model = LabelInformedAutoencoder(GaussianMixture(), (8,))
-    assert torch.equal(model.switch(torch.tensor([0, 9, UNLABELED, 3])), torch.eye(11)[[0, 9, 10, 3]])
-    assert LabelInformedAutoencoder(Categorical(3), (8,)).switch(torch.tensor([UNLABELED, 2])).tolist() == [
-        [0, 0, 0, 1],
-        [0, 0, 1, 0],
-    ]
+    labeled = Images(images.images[:3], torch.tensor([0, 9, 3]))
+    switch = model.switch(images[:2], labeled)
+    assert torch.equal(switch, torch.eye(11)[[10, 10, 0, 9, 3]]) and switch.dtype == torch.float32
+    model = LabelInformedAutoencoder(Categorical(3), (8,))
+    assert model.switch(images[:1], labeled_as(images[:1], 2)).tolist() == [[0, 0, 0, 1], [0, 0, 1, 0]]
 
 
-def seen_by_the_discriminator(batch: Images) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+def seen_by_the_discriminator(unlabeled: Images, labeled: Images) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     """Real and fake codes with their switches, the generator's, and the two codes of one step on one-hot codes."""
-    model = tiny(Categorical(10))
+    model = tiny(Categorical(10)).train()
     inputs, codes = [], []
     model.discriminator.register_forward_pre_hook(lambda module, arguments: inputs.append(arguments[0].detach()))
     model.encoder.register_forward_hook(lambda module, arguments, output: codes.append(output.detach()))
     torch.manual_seed(1)
-    for name, loss in model.updates(batch):
+    for name, loss in model.updates(unlabeled, labeled):
         if name == "reconstruction":
             gradients = torch.autograd.grad(loss, list(model.encoder.parameters()))
             for parameter, gradient in zip(model.encoder.parameters(), gradients, strict=True):
                 parameter.data -= 0.01 * gradient
     of_discriminator, of_generator = inputs
-    real, fake = of_discriminator.split(len(batch))
+    real, fake = of_discriminator.split(len(unlabeled) + len(labeled))
     return real, fake, of_generator, codes
 
 
-def test_labeled_samples_are_of_their_class_and_the_others_of_any(images: Images, half_labeled: Images) -> None:
-    labels, is_labeled = half_labeled.labels, half_labeled.labels != UNLABELED
-    real, _, _, _ = seen_by_the_discriminator(half_labeled)
+def test_labeled_samples_are_of_their_class_and_the_others_of_any(sets: Sets) -> None:
+    unlabeled, labeled = sets
+    real, _, _, _ = seen_by_the_discriminator(unlabeled, labeled)
     classes = real[:, :10].argmax(1)
-    assert torch.equal(classes[is_labeled], labels[is_labeled])
-    of_others = classes[~is_labeled]
-    assert torch.bincount(of_others, minlength=10).min() > 10
-    assert (of_others == images.labels[~is_labeled]).double().mean() < 0.2  # 0.1 by chance
+    assert torch.equal(classes[300:], labeled.labels)
+    assert torch.bincount(classes[:300], minlength=10).min() > 10
+    assert (classes[:300] == unlabeled.labels).double().mean() < 0.2  # 0.1 by chance
 
 
-def test_codes_come_with_the_same_switches_from_the_encoder_that_has_moved(half_labeled: Images) -> None:
-    real, fake, of_generator, (before, after) = seen_by_the_discriminator(half_labeled)
-    expected = torch.eye(11)[half_labeled.labels.where(half_labeled.labels != UNLABELED, 10)]
+def test_codes_come_with_the_same_switches_from_the_encoder_that_has_moved(sets: Sets) -> None:
+    unlabeled, labeled = sets
+    real, fake, of_generator, (before, after) = seen_by_the_discriminator(unlabeled, labeled)
+    expected = torch.eye(11)[torch.cat([torch.full((300,), 10), labeled.labels])]
     assert torch.equal(real[:, 10:], expected) and torch.equal(fake[:, 10:], expected)
     assert torch.equal(fake[:, :10], after) and torch.equal(of_generator, fake)
     assert not torch.equal(before, after)
 
 
-@pytest.mark.parametrize("count", [0, 600])
-def test_no_label_and_all_labels_will_do(count: int, images: Images) -> None:
-    batch = hide_labels(images, torch.arange(count))
-    real, fake, _, _ = seen_by_the_discriminator(batch)
-    assert real[:, 20].sum() == fake[:, 20].sum() == 600 - count
+def test_the_losses_are_those_of_both_sets_together(sets: Sets) -> None:
+    """Written out without noise: unlabeled images first, in codes, samples, switches and in what is reconstructed."""
+    unlabeled, labeled = (part[:100] for part in sets)
+    model = tiny(GaussianMixture()).eval()
+    torch.manual_seed(7)
+    losses = dict(model.updates(unlabeled, labeled))
+    torch.manual_seed(7)
+    everything = torch.cat([unlabeled.images, labeled.images])
+    real = torch.cat([GaussianMixture().sample(100), GaussianMixture().sample_of_class(labeled.labels)])
+    switch = torch.zeros(200, 11)
+    switch[:100, 10] = 1
+    switch[torch.arange(100, 200), labeled.labels] = 1
+    code = model.encode(everything)
+    true, false = torch.cat([real, switch], 1), torch.cat([code, switch], 1)
+    expected = {
+        "reconstruction": half_squared_error(model.decoder(code), everything),
+        "discriminator": real_fake_loss(model.discriminator, real=true, fake=false),
+        "generator": fool_loss(model.discriminator, false),
+    }
+    assert losses.keys() == expected.keys()
+    for name, loss in losses.items():
+        torch.testing.assert_close(loss, expected[name], rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize("label", [10, -2])
+def test_labels_are_shown_to_the_discriminator_alone(sets: Sets) -> None:
+    unlabeled, labeled = sets
+    first = seen_by_the_discriminator(unlabeled, labeled)
+    other = seen_by_the_discriminator(unlabeled, Images(labeled.images, labeled.labels.flip(0)))
+    assert all(torch.equal(one, two) for one, two in zip(first[3], other[3], strict=True))
+    assert not torch.equal(first[1], other[1])
+
+
+@pytest.mark.parametrize("label", [10, -1])
 def test_labels_that_the_prior_does_not_have_are_refused(label: int, images: Images) -> None:
-    batch = Images(images.images[:10], torch.full((10,), label))
     with pytest.raises(PriorError, match=f"GaussianMixture needs integer labels .* not labels from {label} to {label}"):
-        list(tiny(GaussianMixture()).updates(batch))
+        list(tiny(GaussianMixture()).updates(images[10:], labeled_as(images[:10], label)))
 
 
 def test_a_prior_without_classes_is_refused() -> None:
@@ -106,55 +147,63 @@ def test_a_prior_without_classes_is_refused() -> None:
         LabelInformedAutoencoder(Gaussian(2), (8,))
 
 
+def test_one_set_of_images_is_refused(images: Images, make_recipe) -> None:
+    model = tiny(GaussianMixture())
+    with pytest.raises(TrainingError, match=r"takes 2 minibatches \(unlabeled, labeled\), but there are 1 sets"):
+        run(model, images, make_recipe(model, 1))
+
+
 # What an update moves
 
 
 @pytest.mark.parametrize("bfloat16", [False, True])
-def test_each_update_moves_its_networks_and_no_other(bfloat16: bool, half_labeled: Images, make_recipe) -> None:
+def test_each_update_moves_its_networks_and_no_other(bfloat16: bool, sets: Sets, make_recipe) -> None:
     states: list[tuple[str, dict[str, list[Tensor]]]] = []
 
     class Watched(LabelInformedAutoencoder):
-        def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
+        def updates(self, unlabeled: Images, labeled: Images) -> Iterator[tuple[str, Tensor]]:
             states.append(("", {name: weights(network) for name, network in self.named_children()}))
-            for name, loss in super().updates(batch):
+            for name, loss in super().updates(unlabeled, labeled):
                 yield name, loss
                 states.append((name, {name: weights(network) for name, network in self.named_children()}))
 
     model = tiny(SwissRoll())
     model.__class__ = Watched
-    list(train(model, half_labeled, make_recipe(model, 1, SGD(0.1)), device="cpu", bfloat16=bfloat16))
+    run(model, sets, make_recipe(model, 1, SGD(0.1)), bfloat16=bfloat16)
     assert [name for name, _ in states] == ["", "reconstruction", "discriminator", "generator"]
     for (_, before), (name, after) in zip(states[:-1], states[1:], strict=True):
         moved = {network for network in before if not equal(before[network], after[network])}
         assert moved == set(LabelInformedAutoencoder.moves[name])
 
 
-# Labels that are hidden
+# Labels that nobody knows
 
 
-def test_hidden_labels_are_gone(images: Images) -> None:
-    labels = images.labels.clone()
-    hidden = hide_labels(images, torch.tensor([3, 17]))
-    assert hidden.images is images.images and torch.equal(images.labels, labels)
-    assert hidden.labels[[3, 17]].tolist() == labels[[3, 17]].tolist() and hidden.labels.dtype == labels.dtype
-    assert (hidden.labels == UNLABELED).sum() == len(images) - 2
+def test_no_label_of_an_unlabeled_image_is_read(sets: Sets, make_recipe) -> None:
+    """Whatever they are, training has the same bits; whatever one label of a labeled image is, it has not."""
+    unlabeled, labeled = sets
 
-
-def test_no_label_but_those_that_were_given_is_read(images: Images, make_recipe) -> None:
-    """Whatever the other labels are, training has the same bits; whatever these are, it has not."""
-    labeled = balanced_subset(images.labels, 100, seed=0)
-
-    def trained(labels: Tensor) -> list[Tensor]:
+    def trained(unlabeled: Images, labeled: Images) -> list[Tensor]:
         model = tiny(GaussianMixture())
-        run(model, hide_labels(Images(images.images, labels), labeled), make_recipe(model, 6))
+        run(model, (unlabeled, labeled), make_recipe(model, 6))  # two passes and three
         return weights(model)
 
-    reference = trained(images.labels)
-    for other in (images.labels.flip(0), torch.full_like(images.labels, 7), torch.full_like(images.labels, 1 << 40)):
-        tampered = other.index_copy(0, labeled, images.labels[labeled])
-        assert equal(trained(tampered), reference)
-    wrong = images.labels.index_copy(0, labeled[:1], 9 - images.labels[labeled[:1]])
-    assert not equal(trained(wrong), reference)
+    reference = trained(unlabeled, labeled)
+    for label in (-1, 7, 1 << 40):
+        assert equal(trained(labeled_as(unlabeled, label), labeled), reference)
+    assert equal(trained(Images(unlabeled.images, unlabeled.labels.flip(0)), labeled), reference)
+    wrong = labeled.labels.clone()
+    wrong[0] = 9 - wrong[0]
+    assert not equal(trained(unlabeled, Images(labeled.images, wrong)), reference)
+
+
+def test_an_unlabeled_image_needs_no_labels_at_all(sets: Sets) -> None:
+    class Untouchable:
+        def __getattr__(self, name: str) -> None:
+            raise AssertionError(f"labels.{name} is read")
+
+    unlabeled, labeled = sets
+    assert len(list(tiny(SwissRoll()).updates(Images(unlabeled.images, Untouchable()), labeled))) == 3
 
 
 def test_codes_and_images_need_no_label(images: Images) -> None:
@@ -163,12 +212,61 @@ def test_codes_and_images_need_no_label(images: Images) -> None:
     assert codes.shape == (5, 2) and model.decode(codes).shape == (5, 784)
 
 
+# Noise on the images that the encoder sees
+
+
+def test_the_encoder_sees_noise_in_training_and_none_in_evaluation(images: Images) -> None:
+    batch = images.images[:100]
+    model = tiny(SwissRoll(), input_noise=0.5)
+    clean = copy.deepcopy(model.encoder)
+    clean[0] = nn.Identity()
+    model.eval()
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    assert torch.equal(model.encode(batch), clean(batch)) and torch.equal(torch.get_rng_state(), state)
+    model.train()
+    code = model.encode(batch)
+    torch.manual_seed(2)
+    assert torch.equal(code, clean(batch + 0.5 * torch.randn(100, 784)))
+    assert (model.encode(batch) != code).all()  # new noise at each call
+
+
+def test_noise_is_by_default_the_papers_and_may_be_none(images: Images) -> None:
+    model = LabelInformedAutoencoder(SwissRoll(), (8,))
+    assert model.encoder[0].standard_deviation == 0.3
+    model = tiny(SwissRoll(), input_noise=0.0).train()
+    assert torch.equal(model.encode(images.images), model.eval().encode(images.images))
+
+
+def test_both_passes_of_a_step_see_noise_and_the_clean_images_are_reconstructed(sets: Sets, make_recipe) -> None:
+    seen: list[Tensor] = []
+    targets: list[Tensor] = []
+
+    def loss(logits: Tensor, images: Tensor) -> Tensor:
+        targets.append(images)
+        return half_squared_error(logits, images)
+
+    model = tiny(SwissRoll(), input_noise=0.25)
+    model.reconstruction_loss = loss
+    model.encoder[1].register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0].detach()))
+    run(model, sets, make_recipe(model, 1))
+    (clean,) = targets
+    rows = {tuple(image) for part in sets for image in part.images.tolist()}
+    assert {tuple(image) for image in clean.tolist()} <= rows
+    noises = [noisy - clean for noisy in seen]
+    assert len(noises) == 2 and all(noise.shape == (200, 784) for noise in noises)
+    for noise in noises:
+        assert noise.mean().abs() < 0.003 and noise.std().item() == pytest.approx(0.25, rel=0.01)
+    correlation = F.cosine_similarity(noises[0].flatten(), noises[1].flatten(), dim=0)
+    assert correlation.abs() < 0.01
+
+
 @pytest.mark.parametrize(("prior", "share"), [(GaussianMixture(), 0.5), (SwissRoll(), 0.35)])
 def test_codes_of_held_out_images_go_to_the_part_of_their_label(
-    prior: ClassConditionalPrior, share: float, digits
+    prior: ClassConditionalPrior, share: float, digits: Digits
 ) -> None:
     model = tiny(prior, hidden=(64,))
-    images = hide_labels(digits.train, balanced_subset(digits.train.labels, 2000, seed=0))
+    unlabeled, labeled = apart(digits.train, 2000)
     discriminator, generator = Adam(0.01, (0.5, 0.9)), Adam(0.002, (0.5, 0.9))
     optimizers = {"reconstruction": SGD(1e-4, 0.9), "discriminator": discriminator, "generator": generator}
 
@@ -177,5 +275,5 @@ def test_codes_of_held_out_images_go_to_the_part_of_their_label(
             return (prior.nearest_class(model.encode(digits.test.images)) == digits.test.labels).double().mean().item()
 
     assert own() < 0.2  # 0.1 by chance
-    run(model, images, Recipe(optimizers, steps=400))
+    run(model, (labeled_as(unlabeled, -1), labeled), Recipe(optimizers, steps=400))
     assert own() > share

@@ -1,22 +1,33 @@
 """The measures: answers that are known beforehand, and slow implementations that agree."""
 
+import math
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from aae_lib.data import Images
 from aae_lib.metrics import (
+    class_shares,
+    image_change,
+    inside_prior,
     match,
     neighbor_accuracy,
     null_band,
+    own_class,
     prior_coverage,
     prior_samples,
+    sharpness,
     sliced_wasserstein,
     squared_errors,
+    steepest_tenth,
 )
-from aae_lib.priors import Gaussian
+from aae_lib.models import Model
+from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture, Prior, SwissRoll
 
 COUNT = 3000
 
@@ -143,6 +154,63 @@ def test_sliced_wasserstein_of_one_dimension_is_that_of_sorted_values() -> None:
     assert sliced_wasserstein(one, other) == pytest.approx(expected)
 
 
+# Inside the prior, and in its parts
+
+
+@pytest.mark.parametrize("prior", [Gaussian(2), Gaussian(3, 5.0), GaussianMixture()], ids=repr)
+def test_of_the_priors_own_samples_99_percent_are_inside(prior: Prior) -> None:
+    assert inside_prior(prior_samples(prior, seed=7), prior) == pytest.approx(0.99, abs=0.004)
+
+
+def test_inside_a_gaussian_is_inside_a_circle() -> None:
+    # A share exp(-r^2 / 2) of N(0, I) lies farther out than r: a hundredth beyond 3.03.
+    edge = math.sqrt(2 * math.log(100))
+    turn = 2 * torch.pi * torch.arange(100) / 100
+    circle = torch.stack([turn.cos(), turn.sin()], dim=1)
+    for deviation in (1.0, 4.0):
+        prior = Gaussian(2, deviation)
+        assert inside_prior(deviation * (edge - 0.1) * circle, prior) == 1
+        assert inside_prior(deviation * (edge + 0.1) * circle, prior) == 0
+        assert inside_prior(deviation * torch.cat([2 * circle, 4 * circle, 5 * circle, 6 * circle]), prior) == 0.25
+
+
+def test_codes_between_the_petals_and_far_out_are_not_inside_the_mixture() -> None:
+    component = torch.arange(10)
+    means, gaps = (1.4 * centers(component + turn) / 4 for turn in (0, 0.5))
+    assert inside_prior(means, GaussianMixture()) == 1
+    assert inside_prior(gaps, GaussianMixture()) == 0
+    assert inside_prior(3 * means, GaussianMixture()) == 0
+    assert inside_prior(torch.cat([means, gaps[:5]]), GaussianMixture()) == pytest.approx(2 / 3)
+
+
+def test_the_match_tells_what_is_inside_where_there_is_a_density() -> None:
+    codes = normal(500)
+    for prior in (Gaussian(2), GaussianMixture()):
+        assert match(codes, prior)["inside_prior"] == inside_prior(codes, prior)
+    assert match(codes, SwissRoll()).keys() == {"prior_coverage", "sliced_wasserstein"}
+    assert null_band(SwissRoll(), 300, draws=2).keys() == {"prior_coverage", "sliced_wasserstein"}
+    low, high = null_band(GaussianMixture(), 2000, draws=3)["inside_prior"]
+    assert 0.98 < low < high < 0.998
+
+
+def test_shares_count_the_codes_in_each_component() -> None:
+    components = torch.tensor([0, 0, 0, 4, 4, 7, 8, 8])  # the last one is empty as well
+    shares = class_shares(1.4 * centers(components) / 4, GaussianMixture())
+    assert shares.tolist() == [3 / 8, 0, 0, 0, 2 / 8, 0, 0, 1 / 8, 2 / 8, 0]
+
+
+@pytest.mark.parametrize("prior", [GaussianMixture(), SwissRoll()], ids=repr)
+def test_samples_by_class_lie_in_their_own_part_and_others_in_any(prior: ClassConditionalPrior) -> None:
+    torch.manual_seed(5)
+    labels = torch.randint(10, (10_000,))
+    codes = prior.sample_of_class(labels)
+    assert own_class(codes, labels, prior) > 0.99
+    assert own_class(codes, (labels + 1) % 10, prior) < 0.01
+    assert own_class(codes, torch.where(labels < 5, labels, 9 - labels), prior) == pytest.approx(0.5, abs=0.02)
+    assert own_class(codes, torch.randint(10, (10_000,)), prior) == pytest.approx(0.1, abs=0.015)
+    assert class_shares(codes, prior).tolist() == pytest.approx(10 * [0.1], abs=0.015)
+
+
 # Neighbors
 
 
@@ -171,6 +239,91 @@ def test_an_encoder_that_ignores_the_image_matches_the_prior_and_says_nothing(
     assert neighbor_accuracy(by_label, labels) == 1 and prior_coverage(by_label, samples) < 0.9
 
 
+# Decoded images
+
+
+def laplacian(image: list[list[float]]) -> list[float]:
+    """Of each pixel that has four neighbors, one by one."""
+    return [
+        image[row - 1][column] + image[row + 1][column] + image[row][column - 1] + image[row][column + 1]
+        - 4 * image[row][column]
+        for row in range(1, 27)
+        for column in range(1, 27)
+    ]  # fmt: skip
+
+
+def test_sharpness_agrees_with_a_loop_over_pixels(images: Images) -> None:
+    some = torch.cat([images.images[:4], torch.rand(2, 784, generator=torch.Generator().manual_seed(0))])
+    expected = [np.var(laplacian(image), ddof=1) for image in some.double().reshape(-1, 28, 28).tolist()]
+    assert sharpness(some).tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_sharpness_of_a_straight_edge_and_of_nothing() -> None:
+    half = torch.zeros(28, 28)
+    half[:, 14:] = 1  # a column of 26 ones in the Laplacian and one of minus ones, zeros elsewhere
+    for edge in (half, half.T, 1 - half):
+        assert sharpness(edge.reshape(1, 784)).item() == pytest.approx(2 * 26 / (26 * 26 - 1))
+    assert sharpness(torch.tensor([0.0, 0.3, 1.0])[:, None].expand(3, 784)).tolist() == pytest.approx(3 * [0])
+
+
+def test_blurred_digits_are_less_sharp_and_pale_ones_too(images: Images) -> None:
+    sharp = sharpness(images.images)
+    assert sharp.shape == (600,) and (sharp > 0).all()
+    pictures = images.images.reshape(-1, 1, 28, 28)
+    for width in (3, 5):
+        blurred = sharpness(F.avg_pool2d(pictures, width, stride=1, padding=width // 2).reshape(-1, 784))
+        assert (blurred < 0.5 * sharp).all()
+        sharp = blurred
+    assert torch.allclose(sharpness(images.images / 2), sharpness(images.images) / 4)
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 5])
+def test_the_images_of_a_linear_decoder_change_everywhere_as_its_matrix_says(dimensions: int) -> None:
+    matrix = normal(dimensions, 784)
+    changes = image_change(lambda codes: codes @ matrix + 1, normal(50, dimensions))
+    expected = math.sqrt(sum(entry**2 for entry in matrix.flatten().tolist()))  # the Frobenius norm
+    assert changes.shape == (50,) and changes.tolist() == pytest.approx(50 * [expected], rel=1e-5)
+
+
+def test_image_change_agrees_with_finite_differences(make_model: Callable[..., Model]) -> None:
+    model = make_model(seed=3)
+    with torch.no_grad():
+        model.decoder[0].weight.mul_(30)  # so that images change fast, and not everywhere alike
+    codes = normal(20)
+    changes = image_change(model.decode, codes)
+    assert not changes.requires_grad and all(parameter.grad is None for parameter in model.parameters())
+
+    decoder, step = model.decoder.double(), 1e-6
+    expected = []
+    for code in codes.double():
+        squared = 0.0
+        for dimension in range(2):
+            moved = torch.zeros(2, dtype=torch.float64)
+            moved[dimension] = step
+            with torch.no_grad():
+                difference = decoder(code + moved).sigmoid() - decoder(code - moved).sigmoid()
+            squared += float((difference / (2 * step)).square().sum())
+        expected.append(math.sqrt(squared))
+    assert max(expected) > 1.2 * min(expected) > 0
+    assert changes.tolist() == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_steepest_tenth_of_even_changes_is_a_tenth() -> None:
+    assert steepest_tenth(torch.full((2000,), 0.7)) == pytest.approx(0.1)
+    assert steepest_tenth(torch.full((2000,), 100.0).half()) == pytest.approx(0.1)  # a sum beyond float16
+
+
+def test_the_steepest_tenth_of_plateaus_is_all_there_is() -> None:
+    cliffs = torch.zeros(1000)
+    cliffs[::10] = 5
+    assert steepest_tenth(cliffs) == 1
+    slopes = torch.ones(1000)
+    slopes[::10] = 9
+    assert steepest_tenth(slopes) == pytest.approx(0.5)  # 100 nines of 900 ones and 100 nines
+    assert steepest_tenth(3 * slopes.flip(0)) == pytest.approx(0.5)
+    assert steepest_tenth(torch.arange(1.0, 101.0)) == pytest.approx(sum(range(91, 101)) / 5050)
+
+
 # What all share
 
 
@@ -178,12 +331,12 @@ def test_measures_are_deterministic_and_draw_no_one_elses_numbers() -> None:
     torch.manual_seed(3)
     np.random.seed(3)
     state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
-    first = match(normal(500), Gaussian(2)), null_band(Gaussian(2), 300, draws=2)
+    first = match(normal(500), GaussianMixture()), null_band(GaussianMixture(), 300, draws=2)
     neighbor_accuracy(normal(500), torch.arange(500) % 10)
     assert torch.equal(torch.get_rng_state(), state) and (np.random.get_state()[1] == numpy_state).all()
     torch.manual_seed(4)
     np.random.seed(4)
-    assert (match(normal(500), Gaussian(2)), null_band(Gaussian(2), 300, draws=2)) == first
+    assert (match(normal(500), GaussianMixture()), null_band(GaussianMixture(), 300, draws=2)) == first
 
 
 def test_prior_samples_are_those_of_their_seed() -> None:
@@ -193,6 +346,7 @@ def test_prior_samples_are_those_of_their_seed() -> None:
 
 
 def test_codes_of_the_evidence_are_measured_as_they_are(samples: Tensor) -> None:
-    codes = normal(COUNT).half()
-    assert match(codes, Gaussian(2)) == match(codes.float(), Gaussian(2))
+    for prior in (Gaussian(2), GaussianMixture(), SwissRoll()):
+        codes = prior_samples(prior, COUNT, seed=9).half()
+        assert match(codes, prior) == match(codes.float(), prior)
     assert neighbor_accuracy(codes, torch.arange(COUNT) % 10) > 0

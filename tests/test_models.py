@@ -128,6 +128,24 @@ def test_the_variational_loss_is_the_formula(kl_weight: float, images: Images) -
     assert loss.item() == pytest.approx((reconstruction + kl_weight * kl).item(), rel=1e-5)
 
 
+@pytest.mark.parametrize("deviation", [0.01, 0.2, None])
+def test_the_discriminators_initial_weights_are_as_asked_and_the_others_the_papers(deviation: float | None) -> None:
+    arguments = {} if deviation == 0.01 else {"discriminator_deviation": deviation}
+    torch.manual_seed(0)
+    model = AdversarialAutoencoder(Gaussian(2), (300, 400), **arguments)
+    torch.manual_seed(0)
+    plain = Autoencoder(2, (300, 400))
+    for name, tensor in plain.state_dict().items():
+        assert torch.equal(model.state_dict()[name], tensor)
+    layers = [layer for layer in model.discriminator if isinstance(layer, nn.Linear)]
+    expected = [nn.Linear(2, 300), nn.Linear(300, 400), nn.Linear(400, 1)]
+    for layer, default in zip(layers, expected, strict=True):
+        if deviation is None:
+            assert torch.equal(layer.weight, default.weight) and torch.equal(layer.bias, default.bias)
+        else:
+            assert layer.weight.std().item() == pytest.approx(deviation, rel=0.15) and not layer.bias.any()
+
+
 # What an update moves, and where to
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from aae_lib.networks import as_pictures, has_batch_norm, mosaic, multilayer_perceptron
+from aae_lib.networks import GaussianNoise, as_pictures, has_batch_norm, mosaic, multilayer_perceptron
 
 
 def linears(network: nn.Module) -> list[nn.Linear]:
@@ -36,6 +36,24 @@ def test_weights_are_small_and_biases_zero() -> None:
         assert not layer.bias.any()
 
 
+def test_weights_are_as_large_as_asked() -> None:
+    torch.manual_seed(0)
+    for layer in linears(multilayer_perceptron(784, 500, (600, 600), deviation=0.2)):
+        assert layer.weight.std().item() == pytest.approx(0.2, rel=0.02)
+        assert (layer.weight / 0.2).pow(4).mean().item() == pytest.approx(3, rel=0.05)
+        assert not layer.bias.any()
+    assert not any(layer.weight.any() for layer in linears(multilayer_perceptron(3, 4, (5,), deviation=0.0)))
+
+
+def test_without_a_deviation_layers_are_as_pytorch_makes_them() -> None:
+    torch.manual_seed(0)
+    network = multilayer_perceptron(30, 4, (50, 60), deviation=None)
+    torch.manual_seed(0)
+    for layer, plain in zip(linears(network), [nn.Linear(30, 50), nn.Linear(50, 60), nn.Linear(60, 4)], strict=True):
+        assert torch.equal(layer.weight, plain.weight) and torch.equal(layer.bias, plain.bias)
+        assert layer.bias.all()
+
+
 def test_the_output_has_no_activation_and_the_hidden_layers_have() -> None:
     torch.manual_seed(0)
     network = multilayer_perceptron(2, 50, (20, 20))
@@ -44,6 +62,51 @@ def test_the_output_has_no_activation_and_the_hidden_layers_have() -> None:
         nn.init.normal_(parameter)
     output = network(torch.randn(100, 2))
     assert output.min() < -5 and output.max() > 5
+
+
+# Noise
+
+
+@pytest.mark.parametrize("deviation", [0.3, 2.0])
+def test_noise_is_gaussian_and_new_at_each_call(deviation: float) -> None:
+    torch.manual_seed(0)
+    layer, images = GaussianNoise(deviation).train(), torch.rand(1000, 784)
+    kept = images.clone()
+    first, second = (layer(images) - images for _ in range(2))
+    assert torch.equal(images, kept)  # it adds to a copy
+    for noise in (first, second):
+        assert abs(noise.mean().item()) < 0.005 * deviation
+        assert noise.std().item() == pytest.approx(deviation, rel=0.005)
+        assert (noise / deviation).pow(4).mean().item() == pytest.approx(3, rel=0.02)
+        assert noise.mean(0).abs().max() < 0.15 * deviation and noise.mean(1).abs().max() < 0.2 * deviation
+    both = torch.stack([first.flatten(), second.flatten(), images.flatten()])
+    assert torch.corrcoef(both).triu(1).abs().max() < 0.005
+    assert abs(torch.corrcoef(first.T).triu(1).mean().item()) < 0.002  # one number for each pixel
+
+
+def test_noise_keeps_to_what_comes_in() -> None:
+    layer = GaussianNoise(0.3)
+    for images in (torch.zeros(5, 784), torch.zeros(2, 3, 28, 28), torch.zeros(4, dtype=torch.float64)):
+        noisy = layer(images)
+        assert noisy.shape == images.shape and noisy.dtype == images.dtype and noisy.all()
+    assert not list(layer.state_dict())  # files of weights are those of the network without it
+
+
+def test_noise_is_off_in_evaluation_and_draws_nothing() -> None:
+    layer, images = GaussianNoise(0.3).eval(), torch.rand(5, 784)
+    state = torch.get_rng_state()
+    assert torch.equal(layer(images), images) and torch.equal(torch.get_rng_state(), state)
+    assert not torch.equal(layer.train()(images), images)
+
+
+def test_gradients_pass_the_noise_unchanged() -> None:
+    images = torch.rand(3, 784, requires_grad=True)
+    weights = torch.randn(3, 784)
+    (gradient,) = torch.autograd.grad((GaussianNoise(0.3)(images) * weights).sum(), images)
+    assert torch.equal(gradient, weights)
+
+
+# Batch-norm and pictures
 
 
 @pytest.mark.parametrize("layer", [nn.BatchNorm1d(3), nn.BatchNorm2d(3), nn.SyncBatchNorm(3)])

@@ -53,6 +53,20 @@ def test_the_top_level_holds_what_was_agreed():
 def test_what_ships_is_small():
     shipped = sum(path.stat().st_size for path in (ROOT / "aae_lib" / "pretrained").rglob("*") if path.is_file())
     assert shipped <= 45e6
+    listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("needs a git checkout")
+    files = [ROOT / name for name in listed.stdout.split("\0") if name]
+    assert 0 < sum(path.stat().st_size for path in files if path.exists()) <= 55e6
+
+
+def test_everything_that_ships_is_installed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["aae_lib"]
+    installed = {path for pattern in patterns for path in (ROOT / "aae_lib").glob(pattern)}
+    assert installed and installed == {p for p in (ROOT / "aae_lib" / "pretrained").rglob("*") if p.is_file()}
+    packages = {path.parent.relative_to(ROOT) for path in (ROOT / "aae_lib").rglob("*.py")}
+    assert set(project["tool"]["setuptools"]["packages"]) == {".".join(package.parts) for package in packages}
 
 
 def test_readme_names_every_notebook_and_every_command():

@@ -43,9 +43,13 @@ def run(model: nn.Module, images: Images, recipe: Recipe, **arguments) -> list:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_codes_are_new_at_each_call_and_as_long_as_the_prior_is_wide(kind: type, images: Images, tiny) -> None:
+@pytest.mark.parametrize("is_training", [False, True])
+def test_codes_are_new_at_each_call_and_as_long_as_the_prior_is_wide(
+    kind: type, is_training: bool, images: Images, tiny
+) -> None:
+    """In evaluation too: the noise is the model's, and no regularizer."""
     for dimensions in (2, 5):
-        model = tiny(kind, Gaussian(dimensions))
+        model = tiny(kind, Gaussian(dimensions)).train(is_training)
         first, second = model.encode(images.images[:7]), model.encode(images.images[:7])
         assert first.shape == (7, dimensions) and first.dtype == torch.float32
         assert (first != second).all()

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from aae_lib import storage, training
 from aae_lib.data import Images
-from aae_lib.models import AdversarialAutoencoder
-from aae_lib.priors import Gaussian
+from aae_lib.models import LabelInformedAutoencoder
+from aae_lib.priors import GaussianMixture
 from aae_lib.storage import read_file
 from aae_lib.training import SGD, Cosine, Recipe, train
 
@@ -31,13 +31,15 @@ RECIPE = Recipe(
 )
 
 
-def model_and_images() -> tuple[AdversarialAutoencoder, Images]:
+def model_and_sets() -> tuple[LabelInformedAutoencoder, tuple[Images, Images]]:
+    """A model that draws noise and samples, and two sets whose passes take five minibatches and three."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = AdversarialAutoencoder(Gaussian(2), hidden=(8,))
+        model = LabelInformedAutoencoder(GaussianMixture(), hidden=(8,))
         for parameter in model.parameters():
             nn.init.normal_(parameter, std=0.1)
-        return model, Images(torch.rand(500, 784).round(), torch.zeros(500, dtype=torch.int64))
+        everything = Images(torch.rand(800, 784).round(), torch.arange(800) % 10)
+        return model, (everything[:500], everything[500:])
 
 
 def run(state: Path, slow: str | None = None) -> None:
@@ -71,8 +73,8 @@ def run(state: Path, slow: str | None = None) -> None:
         os.fsync = at_length(os.fsync)
     if slow == "before the file is in place":
         os.replace = at_length(os.replace)
-    model, images = model_and_images()
-    for _ in train(model, images, RECIPE, state=state, report_every=REPORT_EVERY, device="cpu", bfloat16=False):
+    model, sets = model_and_sets()
+    for _ in train(model, sets, RECIPE, state=state, report_every=REPORT_EVERY, device="cpu", bfloat16=False):
         pass
 
 
@@ -120,7 +122,7 @@ def expected(start, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str,
 
 
 def reports_of(position: dict) -> list:
-    return [(report["step"], report["losses"], report["rate"]) for report in position["reports"]]
+    return [(report["step"], report["losses"], report["learning_rates"]) for report in position["reports"]]
 
 
 def assert_ended_as(state: Path, expected: tuple[dict[str, Tensor], list, float]) -> None:
@@ -136,12 +138,12 @@ def step_of(state: Path) -> int:
 
 
 def test_the_unbroken_run_is_that_of_this_process(expected, tmp_path: Path) -> None:
-    model, images = model_and_images()
+    model, sets = model_and_sets()
     arguments = {"state": tmp_path / "state", "report_every": REPORT_EVERY, "device": "cpu", "bfloat16": False}
-    assert [report.step for report in train(model, images, RECIPE, **arguments)] == list(range(16, 161, 16))
+    assert [report.step for report in train(model, sets, RECIPE, **arguments)] == list(range(16, 161, 16))
     assert_ended_as(tmp_path / "state", expected)
-    before, _ = model_and_images()
-    assert not torch.equal(before.encoder[0].weight, model.encoder[0].weight)
+    before, _ = model_and_sets()
+    assert not torch.equal(before.encoder[1].weight, model.encoder[1].weight)
 
 
 def test_runs_killed_at_random_moments_end_the_same(start, expected, tmp_path: Path) -> None:

@@ -14,7 +14,11 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from aae_lib import storage
+from aae_lib.data import Images
+from aae_lib.models import AdversarialAutoencoder
+from aae_lib.priors import Gaussian
 from aae_lib.storage import StorageError, load_weights, read_file, save_weights, write_file
+from aae_lib.training import TrainingError, train
 
 HEADER = {"experiment": "aae-gaussian", "seed": 0, "history": [{"step": 600, "loss": 0.1 + 0.2}], "ü": None}
 
@@ -207,6 +211,107 @@ def test_weights_of_another_shape_are_refused(other: nn.Module, tmp_path: Path) 
     save_weights(path, nn.Linear(20, 30), {})
     with pytest.raises(StorageError, match=f"{path} does not fit {type(other).__name__}"):
         load_weights(path, other)
+
+
+# Networks that a file leaves out
+
+
+def without(path: Path, prefix: str) -> None:
+    """Take the tensors whose names begin with `prefix` out of a file."""
+    tensors, header = read_file(path)
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(prefix)}
+    assert len(kept) < len(tensors)
+    write_file(path, kept, header)
+
+
+def test_a_network_that_the_file_leaves_out_is_gone_from_the_model(tmp_path: Path, make_model) -> None:
+    path, trained, model = tmp_path / "weights", make_model(seed=1), make_model(seed=2)
+    save_weights(path, trained, HEADER)
+    without(path, "discriminator.")
+    assert model.discriminator(torch.zeros(1, 2)).shape == (1, 1)
+    assert load_weights(path, model) == HEADER
+    with pytest.raises(AttributeError, match="'AdversarialAutoencoder' object has no attribute 'discriminator'"):
+        model.discriminator  # noqa: B018 - to look at it is the test
+    assert [name for name, _ in model.named_children()] == ["encoder", "decoder"]
+    assert not any(name.startswith("discriminator") for name in model.state_dict())
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(tensor, trained.state_dict()[name], rtol=0, atol=0.002)
+    with torch.no_grad():
+        codes = model.encode(torch.eye(784)[:50])
+        torch.testing.assert_close(codes, trained.encode(torch.eye(784)[:50]), rtol=0, atol=0.03)
+        assert model.decode(model.prior.sample(3)).shape == (3, 784)
+
+
+def test_a_model_without_one_of_its_networks_cannot_train(
+    tmp_path: Path, images: Images, make_model, make_recipe
+) -> None:
+    path, model = tmp_path / "weights", make_model()
+    save_weights(path, model, {})
+    without(path, "discriminator.")
+    load_weights(path, model)
+    with pytest.raises(TrainingError, match=r"names \['discriminator'\], but its networks are \['decoder', 'enc"):
+        list(train(model, images, make_recipe(model), device="cpu"))
+
+
+def test_a_model_may_be_saved_as_it_was_loaded(tmp_path: Path, make_model) -> None:
+    once, twice = make_model(seed=1), make_model(seed=2)
+    save_weights(tmp_path / "weights", make_model(seed=3), {})
+    without(tmp_path / "weights", "discriminator.")
+    load_weights(tmp_path / "weights", once)
+    save_weights(tmp_path / "again", once, {})
+    load_weights(tmp_path / "again", twice)
+    assert once.state_dict().keys() == twice.state_dict().keys()
+    assert not hasattr(twice, "discriminator") and hasattr(make_model(), "discriminator")  # others keep theirs
+
+
+@pytest.mark.parametrize(
+    "prefix", ["discriminator.0.weight", "discriminator.0", "discriminator.2.bias", "encoder.2", "decoder.0.weight"]
+)
+def test_a_network_of_which_a_part_is_missing_is_refused(prefix: str, tmp_path: Path, make_model) -> None:
+    path, model = tmp_path / "weights", make_model()
+    save_weights(path, model, {})
+    without(path, prefix)
+    with pytest.raises(StorageError, match=rf"(?s){path} does not fit AdversarialAutoencoder: .*Missing key.*{prefix}"):
+        load_weights(path, model)
+
+
+def test_a_network_that_the_model_does_not_have_is_refused(tmp_path: Path, make_model) -> None:
+    path, model = tmp_path / "weights", make_model()
+    model.critic = nn.Linear(2, 1)
+    save_weights(path, model, {})
+    with pytest.raises(StorageError, match=r"(?s)does not fit Adversarial.*: .*Unexpected key.*critic\.weight"):
+        load_weights(path, make_model())
+
+
+def test_networks_are_told_apart_by_their_whole_name(tmp_path: Path) -> None:
+    class Two(AdversarialAutoencoder):
+        def __init__(self, prior: Gaussian):
+            super().__init__(prior, (4,))
+            self.discriminator_of_labels = nn.Linear(10, 1)
+
+    path, model = tmp_path / "weights", Two(Gaussian(2))
+    save_weights(path, model, {})
+    without(path, "discriminator.")
+    load_weights(path, model)
+    assert [name for name, _ in model.named_children()] == ["encoder", "decoder", "discriminator_of_labels"]
+
+
+def test_layers_that_have_no_weights_stay(tmp_path: Path) -> None:
+    model, loaded = (nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Dropout(), nn.Linear(4, 2)) for _ in range(2))
+    save_weights(tmp_path / "weights", model, {})
+    load_weights(tmp_path / "weights", loaded)
+    assert [type(layer) for layer in loaded] == [nn.Linear, nn.ReLU, nn.Dropout, nn.Linear]
+
+
+def test_a_file_that_is_refused_takes_no_network_away(tmp_path: Path, make_model) -> None:
+    path, model = tmp_path / "weights", make_model()
+    before = [(name, tensor.clone()) for name, tensor in model.state_dict().items()]
+    save_weights(path, nn.Linear(20, 30), {})
+    with pytest.raises(StorageError, match="does not fit"):
+        load_weights(path, model)
+    after = list(model.state_dict().items())
+    assert [name for name, _ in after] == [name for name, _ in before]
+    assert all(torch.equal(one, other) for (_, one), (_, other) in zip(before, after, strict=True))
 
 
 def test_damaged_weights_are_refused_and_leave_the_model_alone(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The loop: what it refuses, whose random numbers it uses, when it stops, and that resumed runs end the same."""
 
+import copy
 import math
 import random
 import time
@@ -15,16 +16,34 @@ from torch import Tensor, nn
 from aae_lib import training
 from aae_lib.data import Images
 from aae_lib.losses import fool_loss, real_fake_loss
-from aae_lib.models import AdversarialAutoencoder, Autoencoder, Model, VariationalAutoencoder
-from aae_lib.priors import Gaussian
+from aae_lib.models import (
+    AdversarialAutoencoder,
+    Autoencoder,
+    LabelInformedAutoencoder,
+    Model,
+    VariationalAutoencoder,
+)
+from aae_lib.networks import GaussianNoise
+from aae_lib.priors import Gaussian, GaussianMixture
 from aae_lib.storage import read_file
-from aae_lib.training import SGD, Adam, Cosine, Drops, Recipe, Report, TrainingError, recompute_batch_norm, train
+from aae_lib.training import (
+    SGD,
+    Adam,
+    Cosine,
+    Drops,
+    Recipe,
+    Report,
+    TrainingError,
+    WarmUp,
+    recompute_batch_norm,
+    train,
+)
 
 Updates = Iterator[tuple[str, Tensor]]
 KINDS = [Autoencoder, AdversarialAutoencoder, VariationalAutoencoder]
 
 
-def run(model: Model, images: Images, recipe: Recipe, **arguments: Any) -> list[Report]:
+def run(model: Model, images: Images | tuple[Images, ...], recipe: Recipe, **arguments: Any) -> list[Report]:
     return list(train(model, images, recipe, device="cpu", **{"bfloat16": False, **arguments}))
 
 
@@ -38,7 +57,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 
 def without_seconds(reports: list[Report]) -> list[tuple]:
-    return [(report.step, report.clock, report.losses, report.rate) for report in reports]
+    return [(report.step, report.clock, report.losses, report.learning_rates) for report in reports]
 
 
 # Models and updates that do not fit together
@@ -201,6 +220,43 @@ def test_too_few_images_are_refused(images, make_model, make_recipe) -> None:
     model = make_model()
     with pytest.raises(TrainingError, match="99 training images do not fill one minibatch of 100"):
         run(model, images[:99], make_recipe(model))
+    model = Pair()
+    for sets in ((images, images[:99]), (images[:99], images)):
+        with pytest.raises(TrainingError, match="99 training images do not fill one minibatch of 100"):
+            run(model, sets, make_recipe(model))
+    run(model, (images[:100], images), make_recipe(model, 2))
+
+
+class Pair(Autoencoder):
+    """Takes two minibatches and writes down the labels of each."""
+
+    def __init__(self, dimensions: int = 2, hidden: tuple[int, ...] = (2,)):
+        super().__init__(dimensions, hidden)
+        self.seen: tuple[list[Tensor], list[Tensor]] = ([], [])
+
+    def updates(self, first: Images, second: Images) -> Updates:
+        for diary, batch in zip(self.seen, (first, second), strict=True):
+            diary.append(batch.labels)
+        yield from super().updates(Images(torch.cat([first.images, second.images]), first.labels))
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "message"),
+    [
+        (Autoencoder, 2, r"Autoencoder\.updates takes 1 minibatches \(batch\), but there are 2 sets"),
+        (Pair, 1, r"Pair\.updates takes 2 minibatches \(first, second\), but there are 1 sets"),
+        (Pair, 3, r"Pair\.updates takes 2 minibatches \(first, second\), but there are 3 sets"),
+        (Autoencoder, 0, r"Autoencoder\.updates takes 1 minibatches \(batch\), but there are 0 sets"),
+    ],
+)
+def test_a_wrong_number_of_sets_is_refused_before_anything_moves(
+    kind: type[Model], count: int, message: str, images, make_model, make_recipe
+) -> None:
+    model = make_model(kind)
+    before = weights(model)
+    with pytest.raises(TrainingError, match=message):
+        run(model, (images,) * count, make_recipe(model))
+    assert same(weights(model), before)
 
 
 class StaleGraph(AdversarialAutoencoder):
@@ -353,6 +409,66 @@ def test_each_pass_takes_each_image_once_in_a_new_order(count: int, make_recipe)
     assert passes(0) == orders and passes(1)[0] not in orders
 
 
+@pytest.mark.parametrize("seed", [0, 3])
+def test_the_order_of_a_pass_is_that_of_its_seed_and_number(seed: int, make_recipe) -> None:
+    """The shipped models were trained in this order: another one would change their bits."""
+    expected = [
+        torch.randperm(65, generator=torch.Generator().manual_seed(seed * 1_000_003 + number))[:60]
+        for number in range(3)
+    ]
+    ends = []
+    for images in (numbered(65), (numbered(65),)):
+        model = Diary()
+        for parameter in model.parameters():
+            nn.init.constant_(parameter, 0.01)
+        run(model, images, make_recipe(model, 18, SGD(1e-9), batch_size=10), seed=seed)
+        assert torch.equal(torch.cat(model.seen), torch.cat(expected))
+        ends.append(weights(model))
+    assert same(*ends)
+
+
+def passes_of_two(seed: int, counts: tuple[int, int], make_recipe) -> list[list[list[int]]]:
+    """The passes over each of two sets in 24 steps of 10 images each, those that are complete."""
+    model = Pair()
+    run(model, tuple(map(numbered, counts)), make_recipe(model, 24, SGD(1e-9), batch_size=10), seed=seed)
+    assert all(len(batch) == 10 for diary in model.seen for batch in diary)
+    per_pass = [count // 10 for count in counts]
+    return [
+        [torch.cat(diary[start : start + length]).tolist() for start in range(0, 25 - length, length)]
+        for diary, length in zip(model.seen, per_pass, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("counts", [(60, 30), (30, 60), (60, 60), (65, 48), (10, 80)])
+def test_each_set_is_passed_over_in_its_own_time(counts: tuple[int, int], make_recipe) -> None:
+    for passes, count in zip(passes_of_two(0, counts, make_recipe), counts, strict=True):
+        assert len(passes) == 240 // (count // 10 * 10)
+        for order in passes:
+            assert len(order) == len(set(order)) == count // 10 * 10 and set(order) <= set(range(count))
+        assert len(set(map(tuple, passes))) == len(passes)  # a new order each time
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4000])
+def test_each_set_has_an_order_of_its_own(seed: int, make_recipe) -> None:
+    """Sets of equal size would otherwise go in step, and each image would meet the same partner in each pass."""
+    first, second = passes_of_two(seed, (60, 60), make_recipe)
+    assert not {*map(tuple, first)} & {*map(tuple, second)}
+    alike = np.mean(np.array(first) == np.array(second))
+    assert alike < 0.08  # 1/60 by chance
+    others = passes_of_two(seed + 1, (60, 60), make_recipe)
+    assert not {*map(tuple, [*first, *second])} & {*map(tuple, [*others[0], *others[1]])}
+    assert passes_of_two(seed, (60, 60), make_recipe) == [first, second]
+
+
+def test_the_first_set_goes_as_it_would_alone(make_recipe) -> None:
+    alone = Diary()
+    run(alone, numbered(60), make_recipe(alone, 24, SGD(1e-9), batch_size=10), seed=2)
+    expected = torch.cat(alone.seen).tolist()
+    for count in (30, 70):
+        first, _ = passes_of_two(2, (60, count), make_recipe)
+        assert sum(first, []) == expected
+
+
 # Clock and schedules
 
 
@@ -371,6 +487,38 @@ def test_drops_multiply_at_their_times() -> None:
     assert Drops()(1e9) == 1
 
 
+@pytest.mark.parametrize("after", [Drops(), Drops(at=(50, 200), factor=0.5), Cosine(50, 150, 0.1)])
+def test_a_warm_up_rises_evenly_and_then_follows_its_schedule(after: Cosine | Drops) -> None:
+    schedule = WarmUp(until=40, schedule=after)
+    assert [schedule(clock) for clock in (0, 10, 20, 30, 40)] == [0, 0.25, 0.5, 0.75, 1]
+    for clock in (40.5, 49.9, 50, 75, 150, 200, 1e6):
+        assert schedule(clock) == after(clock)
+    late = WarmUp(until=100, schedule=after)  # the schedule's own times pass meanwhile
+    assert late(75) == pytest.approx(0.75 * after(75)) and late(100) == after(100)
+    for some, other in ((schedule, WarmUp(40, after)), (schedule, schedule)):
+        assert some == other and hash(some) == hash(other)
+
+
+def test_the_first_step_of_a_warm_up_moves_nothing(images, make_model, make_recipe) -> None:
+    model = make_model(Autoencoder)
+    states = [weights(model)]
+    recipe = make_recipe(model, 4, SGD(0.01), WarmUp(2.0, Drops()))
+    for report in train(model, images, recipe, report_every=1, device="cpu", bfloat16=False):
+        states.append(weights(model))
+        assert report.learning_rates == {"reconstruction": 0.01 * min(report.step / 2, 1)}
+    assert same(states[0], states[1])
+    assert not any(same(before, after) for before, after in zip(states[1:-1], states[2:], strict=True))
+
+
+def test_a_warm_up_scales_the_steps(images, make_model, make_recipe) -> None:
+    ends = []
+    for schedule in (WarmUp(4.0, Drops(at=(5,))), lambda clock: [0, 0.25, 0.5, 0.75, 1, 0.1][int(clock)]):
+        model = make_model()
+        run(model, images, make_recipe(model, 5, schedule=schedule))
+        ends.append(weights(model))
+    assert same(*ends)
+
+
 @pytest.mark.parametrize(("batch_size", "dropped_at"), [(100, 6), (50, 12), (200, 3), (300, 2)])
 def test_the_clock_counts_hundreds_of_images(batch_size: int, dropped_at: int, images, make_model, make_recipe) -> None:
     model = make_model(Autoencoder)
@@ -381,7 +529,8 @@ def test_the_clock_counts_hundreds_of_images(batch_size: int, dropped_at: int, i
         reports.append(report)
     assert [report.clock for report in reports] == [step * batch_size / 100 for step in range(1, 15)]
     assert reports[-1].epoch == pytest.approx(14 * batch_size / 60_000)
-    assert [report.rate for report in reports] == [float(step < dropped_at) for step in range(1, 15)]
+    rates = [report.learning_rates["reconstruction"] for report in reports]
+    assert rates == [0.01 * (step < dropped_at) for step in range(1, 15)]
     moved = [not same(before, after) for before, after in zip(states[:-1], states[1:], strict=True)]
     assert moved == [step < dropped_at for step in range(14)]
 
@@ -391,7 +540,9 @@ def test_a_shorter_run_keeps_the_schedules_positions(images, make_model, make_re
     recipe = make_recipe(long, 40, schedule=Cosine(start=5, end=40))
     middle = [(report, weights(long)) for report in train(long, images, recipe, report_every=15, device="cpu")][0]
     (end,) = run(short, images, recipe, steps=15, bfloat16=None)
-    assert end.step == middle[0].step == 15 and end.rate == middle[0].rate == recipe.schedule(15) < 1
+    assert end.step == middle[0].step == 15 and end.learning_rates == middle[0].learning_rates
+    assert end.learning_rates == dict.fromkeys(short.moves, 0.005 * recipe.schedule(15))
+    assert recipe.schedule(15) < 1
     assert same(weights(short), middle[1])
 
 
@@ -403,6 +554,42 @@ def test_each_update_has_its_own_rate(images, make_model) -> None:
     assert [name for name, end in weights(model).items() if torch.equal(end, before[name])] == [
         name for name in before if name.startswith("discriminator")
     ]
+
+
+def test_each_update_can_have_its_own_schedule(images, make_model) -> None:
+    """As long as its schedule is that of the others, bits are too; where it is zero, nothing moves."""
+    optimizers = {"reconstruction": SGD(0.001), "discriminator": SGD(0.02), "generator": SGD(0.03)}
+    stopping = {"reconstruction": Drops(), "discriminator": Drops(at=(3,), factor=0.0), "generator": Cosine(1, 5, 0.0)}
+    models, states = [make_model(), make_model()], [[], []]
+    schedules = stopping, {name: stopping["discriminator"] for name in optimizers}
+    reports = []
+    for model, seen, schedule in zip(models, states, schedules, strict=True):
+        for report in train(
+            model, images, Recipe(optimizers, 6, schedule), report_every=1, device="cpu", bfloat16=False
+        ):
+            seen.append(weights(model))
+            reports.append(report)
+    for before, after, step in zip(states[0][:-1], states[0][1:], range(1, 6), strict=True):
+        moved = {name.split(".")[0] for name in after if not torch.equal(after[name], before[name])}
+        assert moved == {"encoder", "decoder"} | ({"discriminator"} if step < 3 else set())
+    assert not same(states[1][1], states[1][2]) and same(states[1][2], states[1][5])
+    for report in reports[:6]:
+        assert report.learning_rates == {
+            "reconstruction": 0.001,
+            "discriminator": 0.02 * (report.step < 3),
+            "generator": pytest.approx(0.03 * (1 + math.cos(math.pi * max(min((report.step - 1) / 4, 1), 0))) / 2),
+        }
+    one = make_model()
+    run(one, images, Recipe(optimizers, 6, stopping["discriminator"]))
+    assert same(weights(one), states[1][5])
+
+
+@pytest.mark.parametrize("names", [["reconstruction"], ["reconstruction", "discriminator", "generator", "more"], []])
+def test_schedules_of_other_updates_are_refused(names: list[str], images, make_model) -> None:
+    model = make_model()
+    recipe = Recipe(dict.fromkeys(model.moves, SGD(0.1)), 3, dict.fromkeys(names, Drops()))
+    with pytest.raises(TrainingError, match=r"optimizers for \['discriminator', .* but schedules for \["):
+        run(model, images, recipe)
 
 
 # Runs that have died
@@ -645,6 +832,47 @@ def test_batch_norm_statistics_are_those_of_one_pass(is_training: bool, digits, 
     assert same(statistics(model), first)
 
 
+class NormalizedWithNoise(Normalized):
+    """Noise and dropout around the encoder's batch-norm."""
+
+    def __init__(self, prior: Gaussian, hidden: tuple[int, ...] = (16,)):
+        super().__init__(prior, hidden)
+        self.encoder = nn.Sequential(GaussianNoise(5.0), *self.encoder[:-1], nn.Dropout(0.9), self.encoder[-1])
+
+
+def test_batch_norm_statistics_are_those_of_clean_images(digits, make_model) -> None:
+    """Neither noise nor dropout is on, and every layer comes back in the mode that it was in."""
+    noisy = make_model(NormalizedWithNoise)
+    clean = copy.deepcopy(noisy)
+    clean.encoder[0], clean.encoder[4] = nn.Identity(), nn.Identity()
+    noisy.train()
+    noisy.encoder[2].eval(), noisy.decoder.eval(), noisy.decoder[1].train(), noisy.discriminator.eval()
+    modes = [module.training for module in noisy.modules()]
+    assert len(set(modes)) == 2
+    for model in (noisy, clean):
+        recompute_batch_norm(model, digits.train.images[:2000])
+    assert [module.training for module in noisy.modules()] == modes
+    for ours, theirs in ((noisy.encoder[2], clean.encoder[2]), (noisy.decoder[1], clean.decoder[1])):
+        assert torch.equal(ours.running_mean, theirs.running_mean)
+        assert torch.equal(ours.running_var, theirs.running_var)
+
+
+def test_noise_and_batch_norm_train_together(images, make_model, make_recipe) -> None:
+    """The noise is on in each step, also after a report, and off in the statistics that come with it."""
+    model = make_model(NormalizedWithNoise)
+    inputs: list[Tensor] = []
+    hook = model.encoder[1].register_forward_pre_hook(lambda module, arguments: inputs.append(arguments[0]))
+    for report in train(model, images, make_recipe(model, 6), report_every=3, device="cpu", bfloat16=False):
+        noisy, clean = inputs[:6], inputs[6:]
+        assert report.step in (3, 6) and all(batch.std() > 4 for batch in noisy)  # two passes of each step
+        assert torch.equal(torch.cat(clean), images.images)
+        inputs.clear()
+    hook.remove()
+    with torch.no_grad():
+        hidden = model.encoder[1](images.images)
+    torch.testing.assert_close(model.encoder[2].running_mean, hidden.mean(0), rtol=1e-4, atol=1e-5)
+
+
 def test_batch_norm_keeps_its_momentum(images, make_model) -> None:
     model = make_model(Normalized)
     recompute_batch_norm(model, images.images)
@@ -755,6 +983,55 @@ def test_a_resumed_run_ends_with_the_same_bits(
     optimizers = {name.split("/")[-1] for name in tensors if name.startswith("optimizers/")}
     expected_keys = {"exp_avg", "exp_avg_sq", "step"} if isinstance(optimizer, Adam) else {"momentum_buffer"}
     assert optimizers == (expected_keys if optimizer != SGD(0.01) else set())
+
+
+def with_labels(seed: int = 0, input_noise: float = 0.3) -> LabelInformedAutoencoder:
+    torch.manual_seed(seed)
+    model = LabelInformedAutoencoder(GaussianMixture(), (8,), input_noise=input_noise)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_a_resumed_run_on_two_sets_ends_with_the_same_bits(
+    bfloat16: bool, tmp_path: Path, images, make_recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken off inside of passes over both sets, over one, and between them."""
+    monkeypatch.setattr(training, "STATE_EVERY_SECONDS", 0.0)
+    sets = images[:350], images[350:]  # passes of three and of two minibatches
+    unbroken = with_labels()
+    recipe = make_recipe(unbroken, 20, schedule=WarmUp(8, Cosine(10, 20)))
+
+    def go(model: Model, path: Path, steps: int) -> list[Report]:
+        return run(model, sets, recipe, steps=steps, state=path, report_every=1, bfloat16=bfloat16, seed=2)
+
+    expected = go(unbroken, tmp_path / "unbroken", 20)
+    for steps in (1, 5, 6, 8, 9, 16, 20):
+        resumed = with_labels(seed=0 if steps == 1 else steps)
+        reports = go(resumed, tmp_path / "resumed", steps)
+        assert without_seconds(reports) == without_seconds(expected[:steps])
+    assert same(weights(resumed), weights(unbroken))
+    tensors, position = all_of_state(tmp_path / "resumed")
+    expected_tensors, expected_position = all_of_state(tmp_path / "unbroken")
+    assert same(tensors, expected_tensors) and position == expected_position
+
+
+@pytest.mark.parametrize("change", ["first", "second", "swapped", "noise"])
+def test_the_state_of_a_run_on_other_sets_or_with_other_noise_is_refused(
+    change: str, tmp_path: Path, images, make_recipe
+) -> None:
+    model = with_labels()
+    recipe = make_recipe(model, 4)
+    run(model, (images[:400], images[400:]), recipe, state=tmp_path / "state")
+    other = {
+        "first": (images[:300], images[400:]),
+        "second": (images[:400], images[500:]),
+        "swapped": (images[400:], images[:400]),
+        "noise": (images[:400], images[400:]),
+    }[change]
+    with pytest.raises(TrainingError, match="state of another run .*Choose another folder or delete it"):
+        run(with_labels(input_noise=0.5 if change == "noise" else 0.3), other, recipe, state=tmp_path / "state")
 
 
 def test_a_run_left_at_any_report_resumes(

@@ -43,7 +43,7 @@ class LabelInformedAutoencoder(Autoencoder):
         if not isinstance(prior, ClassConditionalPrior):
             raise PriorError(f"labels need a ClassConditionalPrior, and {type(prior).__name__} is none")
         super().__init__(prior.dimensions, hidden, reconstruction_loss)
-        self.prior = prior
+        self.prior, self.input_noise = prior, input_noise
         self.encoder = nn.Sequential(GaussianNoise(input_noise), *self.encoder)
         self.discriminator = multilayer_perceptron(prior.dimensions + prior.classes + 1, 1, hidden)
 
