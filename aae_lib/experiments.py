@@ -186,8 +186,8 @@ EXPERIMENTS: dict[str, Experiment] = {
             figure="AAE Fig. 2b",
             build=lambda: AdversarialAutoencoder(GaussianMixture()),
             recipe=MIXTURE_RECIPE,
-            source=f"{SIZES}; {PETALS}; learning rates and momenta of appendix A.2.1, 40 epochs, the reconstruction's rate "
-            "falls before the adversary's (ours, chosen on validation images)",
+            source=f"{SIZES}; {PETALS}; learning rates and momenta of appendix A.2.1, 40 epochs, the reconstruction's "
+            "rate falls before the adversary's (ours, chosen on validation images)",
         ),
         *(_vae(name, GaussianMixture, weight) for name, weight in VAE_MIXTURE_CURVE.items()),
         Experiment(
