@@ -1,6 +1,7 @@
 """Networks: plain ``torch.nn`` modules with the papers' sizes and initial weights."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,11 @@ PIXELS = IMAGE_SIZE**2
 
 
 def multilayer_perceptron(
-    inputs: int, outputs: int, hidden: Iterable[int] = (1000, 1000), deviation: float | None = 0.01
+    inputs: int,
+    outputs: int,
+    hidden: Iterable[int] = (1000, 1000),
+    deviation: float | None = 0.01,
+    dropout: float = 0.0,
 ) -> nn.Sequential:
     """A perceptron ``[batch, inputs] -> [batch, outputs]`` with ReLU between its layers and a linear output.
 
@@ -21,16 +26,19 @@ def multilayer_perceptron(
         deviation: weights are drawn from N(0, deviation^2), and biases are zero. The paper's 0.01 matters: with
             PyTorch's default initialization of the encoder its learning rates diverge. None: PyTorch's default, with
             which a discriminator of two-dimensional codes sees fine structure sooner.
+        dropout: probability with which each hidden unit is left out of a training step.
     """
     sizes = [inputs, *hidden, outputs]
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for index, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         linear = nn.Linear(fan_in, fan_out)
         if deviation is not None:
             nn.init.normal_(linear.weight, std=deviation)
             nn.init.zeros_(linear.bias)
-        layers += [linear, nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+        if index:
+            layers += [nn.ReLU(), nn.Dropout(dropout)] if dropout else [nn.ReLU()]
+        layers.append(linear)
+    return nn.Sequential(*layers)
 
 
 class GaussianNoise(nn.Module):
@@ -45,6 +53,11 @@ class GaussianNoise(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return images + self.standard_deviation * torch.randn_like(images) if self.training else images
+
+
+def scale_gradient(codes: Tensor, scale: float) -> Tensor:
+    """The same codes; what flows back through them is multiplied by ``scale``."""
+    return codes.detach() + scale * (codes - codes.detach())
 
 
 def has_batch_norm(network: nn.Module) -> bool:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from aae_lib.data import Images
 from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
 from aae_lib.models.autoencoder import Autoencoder
-from aae_lib.networks import GaussianNoise, multilayer_perceptron
+from aae_lib.networks import PIXELS, GaussianNoise, multilayer_perceptron, scale_gradient
 from aae_lib.priors import ClassConditionalPrior, PriorError
 
 
@@ -23,9 +23,12 @@ class LabelInformedAutoencoder(Autoencoder):
     Args:
         prior: what the codes should be distributed like, in parts; label k belongs to its part k.
         hidden, reconstruction_loss: as for :class:`~aae_lib.models.aae.AdversarialAutoencoder`.
-        input_noise: standard deviation of the noise on the images that the encoder sees while training. The paper
-            adds it to its semi-supervised networks (A.2.1); with 10,000 labels it is what keeps the encoder from
-            learning them by heart.
+        input_noise, dropout: standard deviation of the noise on the images that the encoder sees while training (the
+            paper adds 0.3 to its semi-supervised networks, A.2.1), and the share of its hidden units that each step
+            leaves out. They keep the encoder from learning the labeled images by heart.
+        encoder_share: factor on the reconstruction's gradient where it enters the encoder. In the plane, an image's
+            neighbors and its label's part of the prior are two things; at full weight the first decides, and codes
+            stay where the reconstruction put them. The decoder learns at full speed.
 
     Raises:
         PriorError: if the prior is not made of classes.
@@ -38,19 +41,22 @@ class LabelInformedAutoencoder(Autoencoder):
         prior: ClassConditionalPrior,
         hidden: tuple[int, ...] = (1000, 1000),
         reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
-        input_noise: float = 0.3,
+        input_noise: float = 0.4,
+        dropout: float = 0.3,
+        encoder_share: float = 0.05,
     ):
         if not isinstance(prior, ClassConditionalPrior):
             raise PriorError(f"labels need a ClassConditionalPrior, and {type(prior).__name__} is none")
         super().__init__(prior.dimensions, hidden, reconstruction_loss)
-        self.prior, self.input_noise = prior, input_noise
-        self.encoder = nn.Sequential(GaussianNoise(input_noise), *self.encoder)
+        self.prior, self.input_noise, self.dropout, self.encoder_share = prior, input_noise, dropout, encoder_share
+        encoder = multilayer_perceptron(PIXELS, prior.dimensions, hidden, dropout=dropout)
+        self.encoder = nn.Sequential(GaussianNoise(input_noise), *encoder)
         self.discriminator = multilayer_perceptron(prior.dimensions + prior.classes + 1, 1, hidden)
 
     def updates(self, unlabeled: Images, labeled: Images) -> Iterator[tuple[str, Tensor]]:
         images = torch.cat([unlabeled.images, labeled.images])
         code = self.encoder(images)
-        yield "reconstruction", self.reconstruction_loss(self.decoder(code), images)
+        yield "reconstruction", self.reconstruction_loss(self.decoder(scale_gradient(code, self.encoder_share)), images)
 
         real = [self.prior.sample(len(unlabeled), images.device), self.prior.sample_of_class(labeled.labels)]
         switch = self.switch(unlabeled, labeled)
