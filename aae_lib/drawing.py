@@ -120,7 +120,7 @@ def decoded_manifold(model: Model, side: int = 20) -> Tensor:
 
 
 @torch.no_grad()
-def decoded_component(model: Model, component: int, rows: int = 6, columns: int = 20) -> Tensor:
+def decoded_component(model: Model, component: int, rows: int, columns: int) -> Tensor:
     """Images ``[rows * columns, 784]`` at equal steps of the percentiles along a component's axes (AAE, Figure 4b).
 
     The prior of the model is a Gaussian mixture. From left to right the codes move outwards along the component's

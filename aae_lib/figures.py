@@ -28,6 +28,7 @@ from aae_lib.drawing import (
 )
 from aae_lib.experiments import VAE_CURVE, Evidence, build, find, load_evidence, load_trained
 from aae_lib.metrics import covered, prior_samples
+from aae_lib.networks import PIXELS
 from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture
 from aae_lib.results import METRICS, band, equal_reconstruction, values_of
 
@@ -182,7 +183,9 @@ def figure_4() -> tuple[Figure, dict[str, int]]:
     ):
         evidence = _draw_codes_of(axes, name, title, "own_class")
         integers |= {f"{title[0]}: {label}": count for label, count in count_own(evidence, model.prior).items()}
-    draw_images(b, torch.cat([decoded_component(mixture, component) for component in range(3)]), columns=20)
+    white = torch.ones(20, PIXELS)  # a row between two components
+    blocks = [decoded_component(mixture, component, rows=4, columns=20) for component in range(3)]
+    draw_images(b, torch.cat([blocks[0], white, blocks[1], white, blocks[2]]), columns=20)
     _title(b, "b  Decoded from components 0, 1 and 2: along each,\noutwards (left to right), and across it (downwards)")
     draw_images(d, decoded_walk(roll, 200), columns=20)
     _title(d, "d  Decoded along the roll, outwards from its center\n(upper left, row by row); two rows are a digit")

@@ -55,9 +55,18 @@ class GaussianNoise(nn.Module):
         return images + self.standard_deviation * torch.randn_like(images) if self.training else images
 
 
-def scale_gradient(codes: Tensor, scale: float) -> Tensor:
-    """The same codes; what flows back through them is multiplied by ``scale``."""
-    return codes.detach() + scale * (codes - codes.detach())
+class Attenuated(nn.Sequential):
+    """A network that is trained as ever, but lets only a share of the gradient flow back to its input.
+
+    Behind a decoder of this kind the encoder feels the reconstruction less than the decoder does, at any learning rate.
+    """
+
+    def __init__(self, network: nn.Sequential, share: float):
+        super().__init__(*network)
+        self.share = share
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return super().forward(codes.detach() + self.share * (codes - codes.detach()))
 
 
 def has_batch_norm(network: nn.Module) -> bool:

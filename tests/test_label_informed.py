@@ -31,11 +31,12 @@ def apart(images: Images, count: int) -> Sets:
 
 
 def tiny(
-    prior: ClassConditionalPrior, hidden: tuple[int, ...] = (32,), input_noise: float = 0.3
+    prior: ClassConditionalPrior, hidden: tuple[int, ...] = (32,), input_noise: float = 0.3, **settings: float
 ) -> LabelInformedAutoencoder:
     """With weights larger than the paper's, so that every update shows within a few steps."""
     torch.manual_seed(0)
-    model = LabelInformedAutoencoder(prior, hidden, input_noise=input_noise)
+    settings = {"dropout": 0.0, "encoder_share": 1.0, **settings}
+    model = LabelInformedAutoencoder(prior, hidden, input_noise=input_noise, **settings)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.1)
     return model
@@ -231,11 +232,35 @@ def test_the_encoder_sees_noise_in_training_and_none_in_evaluation(images: Image
     assert (model.encode(batch) != code).all()  # new noise at each call
 
 
-def test_noise_is_by_default_the_papers_and_may_be_none(images: Images) -> None:
-    model = LabelInformedAutoencoder(SwissRoll(), (8,))
-    assert model.encoder[0].standard_deviation == 0.3
+def test_noise_may_be_none(images: Images) -> None:
     model = tiny(SwissRoll(), input_noise=0.0).train()
     assert torch.equal(model.encode(images.images), model.eval().encode(images.images))
+
+
+def test_dropout_leaves_units_out_in_training_alone(images: Images) -> None:
+    model = tiny(SwissRoll(), (400,), input_noise=0.0, dropout=0.3)
+    hidden: list[Tensor] = []
+    model.encoder[-1].register_forward_pre_hook(lambda module, arguments: hidden.append(arguments[0].detach()))
+    model.eval().encode(images.images)
+    model.train().encode(images.images)
+    whole, thinned = hidden
+    left_out = (thinned == 0) & (whole > 0)
+    assert left_out[whole > 0].double().mean() == pytest.approx(0.3, abs=0.01)
+    assert torch.allclose(thinned[~left_out], whole[~left_out] / 0.7)
+
+
+def test_a_share_of_the_reconstruction_s_gradient_reaches_the_encoder_and_all_of_it_the_decoder(sets: Sets) -> None:
+    gradients = []
+    for share in (1.0, 0.05):
+        model = tiny(SwissRoll(), input_noise=0.0, encoder_share=share)
+        name, loss = next(model.updates(*sets))
+        networks = [*model.encoder.parameters()], [*model.decoder.parameters()]
+        gradients.append([torch.autograd.grad(loss, network, retain_graph=True) for network in networks])
+        assert name == "reconstruction"
+    (whole_encoder, whole_decoder), (encoder, decoder) = gradients
+    assert equal(decoder, whole_decoder)
+    for part, whole in zip(encoder, whole_encoder, strict=True):
+        assert torch.allclose(part, 0.05 * whole, rtol=1e-4, atol=1e-6) and part.abs().max() > 0
 
 
 def test_both_passes_of_a_step_see_noise_and_the_clean_images_are_reconstructed(sets: Sets, make_recipe) -> None:

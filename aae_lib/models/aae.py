@@ -7,7 +7,7 @@ from torch import Tensor
 from aae_lib.data import Images
 from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
 from aae_lib.models.autoencoder import Autoencoder
-from aae_lib.networks import multilayer_perceptron
+from aae_lib.networks import Attenuated, multilayer_perceptron
 from aae_lib.priors import Prior
 
 
@@ -24,6 +24,9 @@ class AdversarialAutoencoder(Autoencoder):
             the same hidden layers.
         discriminator_deviation: of the discriminator's initial weights, as ``deviation`` of
             :func:`~aae_lib.networks.multilayer_perceptron`.
+        encoder_share: how much of the reconstruction's gradient reaches the encoder; the decoder always learns from
+            all of it. Below 1 (the paper's), the encoder listens more to the adversary. A prior of narrow parts needs
+            that: with the full gradient the two pull the codes to and fro, and many stay in the gaps.
     """
 
     moves = {"reconstruction": ("encoder", "decoder"), "discriminator": ("discriminator",), "generator": ("encoder",)}
@@ -34,9 +37,12 @@ class AdversarialAutoencoder(Autoencoder):
         hidden: tuple[int, ...] = (1000, 1000),
         reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
         discriminator_deviation: float | None = 0.01,
+        encoder_share: float = 1.0,
     ):
         super().__init__(prior.dimensions, hidden, reconstruction_loss)
-        self.prior = prior
+        self.prior, self.encoder_share = prior, encoder_share
+        if encoder_share != 1:
+            self.decoder = Attenuated(self.decoder, encoder_share)
         self.discriminator = multilayer_perceptron(prior.dimensions, 1, hidden, discriminator_deviation)
 
     def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:

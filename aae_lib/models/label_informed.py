@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from aae_lib.data import Images
 from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
 from aae_lib.models.autoencoder import Autoencoder
-from aae_lib.networks import PIXELS, GaussianNoise, multilayer_perceptron, scale_gradient
+from aae_lib.networks import PIXELS, Attenuated, GaussianNoise, multilayer_perceptron
 from aae_lib.priors import ClassConditionalPrior, PriorError
 
 
@@ -26,9 +26,8 @@ class LabelInformedAutoencoder(Autoencoder):
         input_noise, dropout: standard deviation of the noise on the images that the encoder sees while training (the
             paper adds 0.3 to its semi-supervised networks, A.2.1), and the share of its hidden units that each step
             leaves out. They keep the encoder from learning the labeled images by heart.
-        encoder_share: factor on the reconstruction's gradient where it enters the encoder. In the plane, an image's
-            neighbors and its label's part of the prior are two things; at full weight the first decides, and codes
-            stay where the reconstruction put them. The decoder learns at full speed.
+        encoder_share: as for the adversarial autoencoder. At full weight, codes stay where the reconstruction has put
+            them, whatever the labels say.
 
     Raises:
         PriorError: if the prior is not made of classes.
@@ -51,12 +50,13 @@ class LabelInformedAutoencoder(Autoencoder):
         self.prior, self.input_noise, self.dropout, self.encoder_share = prior, input_noise, dropout, encoder_share
         encoder = multilayer_perceptron(PIXELS, prior.dimensions, hidden, dropout=dropout)
         self.encoder = nn.Sequential(GaussianNoise(input_noise), *encoder)
+        self.decoder = Attenuated(self.decoder, encoder_share)
         self.discriminator = multilayer_perceptron(prior.dimensions + prior.classes + 1, 1, hidden)
 
     def updates(self, unlabeled: Images, labeled: Images) -> Iterator[tuple[str, Tensor]]:
         images = torch.cat([unlabeled.images, labeled.images])
         code = self.encoder(images)
-        yield "reconstruction", self.reconstruction_loss(self.decoder(scale_gradient(code, self.encoder_share)), images)
+        yield "reconstruction", self.reconstruction_loss(self.decoder(code), images)
 
         real = [self.prior.sample(len(unlabeled), images.device), self.prior.sample_of_class(labeled.labels)]
         switch = self.switch(unlabeled, labeled)
