@@ -197,8 +197,8 @@ EXPERIMENTS: dict[str, Experiment] = {
             build=lambda: AdversarialAutoencoder(GaussianMixture(), discriminator_deviation=None, encoder_share=0.05),
             recipe=MIXTURE_RECIPE,
             source=f"{SIZES}, but the discriminator's weights are PyTorch's default; {PETALS}; learning rates and "
-            "momenta of appendix A.2.1, a twentieth of the reconstruction's gradient into the encoder, 50 epochs with a "
-            "cosine from epoch 15 (ours, chosen on validation images)",
+            "momenta of appendix A.2.1, a twentieth of the reconstruction's gradient into the encoder, 50 epochs, "
+            "a cosine from epoch 15 (ours, chosen on validation images)",
         ),
         *(_vae(name, GaussianMixture, weight) for name, weight in VAE_MIXTURE_CURVE.items()),
         Experiment(
