@@ -66,7 +66,9 @@ class Attenuated(nn.Sequential):
         self.share = share
 
     def forward(self, codes: Tensor) -> Tensor:
-        return super().forward(codes.detach() + self.share * (codes - codes.detach()))
+        if self.training:  # in evaluation derivatives are those of the network
+            codes = codes.detach() + self.share * (codes - codes.detach())
+        return super().forward(codes)
 
 
 def has_batch_norm(network: nn.Module) -> bool:

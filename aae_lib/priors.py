@@ -155,15 +155,24 @@ class SwissRoll(ClassConditionalPrior):
     """A spiral of two turns that reaches out to radius 3; each tenth of its samples is a class (AAE, Figure 4c).
 
     A share u of the samples lies before radius 3 sqrt(u), at angle 4 pi sqrt(u); the first tenth is class 0, and so
-    on. The paper does not give the numbers; these are the ones that public implementations share (as above). The roll
-    has no thickness and so no density.
+    on. The paper does not give the numbers; these are the ones that public implementations share (as above).
+
+    Args:
+        width: standard deviation of Gaussian noise on the samples, at least 0. Public implementations have none. But no
+            encoder hits a curve without width exactly, so a discriminator can always tell, and the game goes astray.
     """
 
     dimensions, classes = 2, 10
 
+    def __init__(self, width: float = 0.0):
+        if width < 0:
+            raise PriorError(f"SwissRoll needs width >= 0, not {width}")
+        self.width = width
+
     def sample_of_class(self, labels: Tensor) -> Tensor:
         self.check_labels(labels)
-        return self.walk((labels + torch.rand(len(labels), device=labels.device)) / self.classes)
+        points = self.walk((labels + torch.rand(len(labels), device=labels.device)) / self.classes)
+        return points + self.width * torch.randn_like(points) if self.width else points
 
     def walk(self, shares: Tensor) -> Tensor:
         """Points of the roll, from its center outwards, by the share of samples that lie before each.

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from aae_lib.networks import GaussianNoise, as_pictures, has_batch_norm, mosaic, multilayer_perceptron
+from aae_lib.networks import Attenuated, GaussianNoise, as_pictures, has_batch_norm, mosaic, multilayer_perceptron
 
 
 def linears(network: nn.Module) -> list[nn.Linear]:
@@ -135,3 +135,18 @@ def test_a_mosaic_is_laid_out_row_by_row() -> None:
 def test_a_mosaic_refuses_a_broken_row() -> None:
     with pytest.raises(ValueError, match="5 images do not fill rows of 3"):
         mosaic(torch.rand(5, 784), columns=3)
+
+
+def test_an_attenuated_network_learns_in_full_and_passes_a_share_on_in_training_alone() -> None:
+    plain = multilayer_perceptron(3, 2, (8,), deviation=0.5)
+    codes = torch.randn(5, 3, requires_grad=True)
+    weights = [*plain.parameters()]
+    of_codes, *of_weights = torch.autograd.grad(plain(codes).square().sum(), [codes, *weights])
+    attenuated = Attenuated(plain, 0.1)
+    assert [*attenuated.state_dict()] == [*plain.state_dict()]
+    for training, share in ((True, 0.1), (False, 1.0)):
+        output = attenuated.train(training)(codes)
+        assert torch.equal(output, plain(codes))
+        found, *others = torch.autograd.grad(output.square().sum(), [codes, *weights])
+        assert torch.allclose(found, share * of_codes)
+        assert all(torch.equal(one, other) for one, other in zip(others, of_weights, strict=True))
