@@ -170,7 +170,7 @@ def _vae(name: str, prior: Callable[[], Prior], kl_weight: float) -> Experiment:
 
 def _label_some(images: Images, seed: int) -> tuple[Images, Images]:
     """Unlabeled and labeled images, of which each digit has equally many; the last images stay for validation."""
-    kept = images[: len(images) if len(images) <= 50_000 else 50_000]
+    kept = images[:50_000]
     labeled = balanced_subset(kept.labels, int(LABELED * len(kept)) // CLASSES * CLASSES, seed)
     unlabeled = torch.ones(len(kept), dtype=torch.bool)
     unlabeled[labeled] = False
