@@ -377,3 +377,16 @@ def test_the_sphere_is_evenly_covered(dimensions: int) -> None:
 def test_bad_arguments_are_refused(make: Callable[[], Prior], message: str) -> None:
     with pytest.raises(PriorError, match=message):
         make()
+
+
+def test_a_roll_with_a_width_spreads_evenly_around_its_curve() -> None:
+    torch.manual_seed(0)
+    labels = torch.randint(10, (20_000,))
+    points = SwissRoll(width=0.1).sample_of_class(labels)
+    curve = SwissRoll().walk(torch.linspace(0, 1, 4000))
+    beside = torch.cdist(points, curve).amin(1)
+    outer = labels > 2  # the curve is nearly straight there, so the distance is that of one coordinate of the noise
+    assert beside[outer].square().mean().sqrt().item() == pytest.approx(0.1, rel=0.05)
+    assert (SwissRoll().nearest_class(points) == labels).double().mean() > 0.9
+    with pytest.raises(PriorError, match="width >= 0, not -1"):
+        SwissRoll(width=-1)
