@@ -191,7 +191,7 @@ def figure_4() -> tuple[Figure, dict[str, int]]:
     draw_images(b, torch.cat([blocks[0], white, blocks[1], white, blocks[2]]), columns=20)
     _title(b, "b  Decoded from components 0, 1 and 2: along each,\noutwards (left to right), and across it (downwards)")
     draw_images(d, decoded_walk(roll, 200), columns=20)
-    _title(d, "d  Decoded along the roll, outwards from its center\n(upper left, row by row); two rows are a digit")
+    _title(d, "d  Decoded along the roll, from its center outwards,\nrow by row: each is a tenth of it, one digit")
     return figure, integers
 
 

@@ -16,6 +16,8 @@ from aae_lib.drawing import decoded_component, decoded_manifold, decoded_walk, p
 from aae_lib.experiments import (
     EVIDENCE,
     EXPERIMENTS,
+    LABELS,
+    PLANE,
     PRETRAINED,
     VAE_CURVE,
     VAE_MIXTURE_CURVE,
