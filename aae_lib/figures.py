@@ -161,8 +161,8 @@ def figure_2() -> tuple[Figure, dict[str, int]]:
         evidence = _draw_codes_of(axes, name, title)
         integers |= {f"{title[3:]}: {label}": count for label, count in count_inside(evidence.codes).items()}
     for axes, name, title in (
-        (b, "aae-mixture", "b  AAE, mixture of ten Gaussians"),
-        (d, "vae-mixture-0.25", "d  VAE (KL weight 1/4), mixture of ten Gaussians"),
+        (b, "aae-mixture", "b  AAE, mixture"),
+        (d, "vae-mixture-0.25", "d  VAE (KL weight 1/4), mixture"),
     ):
         evidence = _draw_codes_of(axes, name, title, "inside_prior")
         counts = count_parts(evidence.codes, GaussianMixture()).values()
