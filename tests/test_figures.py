@@ -235,7 +235,7 @@ def test_with_mnist_the_evidence_follows_from_the_shipped_weights(name):
     stored, trained = load_evidence(name, 0), load_trained(name)
     found = examine(trained.model, digits.test, trained.header)
     assert torch.equal(found.labels, stored.labels) and found.tensors.keys() == stored.tensors.keys()
-    for entry in {"codes", "repeated", "changes"} & stored.tensors.keys():
+    for entry in stored.tensors.keys() - {"squared_errors", "sharpness"}:
         assert torch.allclose(found.tensors[entry].float(), stored.tensors[entry].float(), atol=0.02, rtol=0.01)
     assert torch.allclose(found.sharpness.float(), stored.sharpness.float(), atol=1e-3, rtol=0.01)
     assert torch.allclose(found.squared_errors, stored.squared_errors, atol=0.05, rtol=0.01)
