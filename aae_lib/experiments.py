@@ -125,26 +125,16 @@ MIXTURE_RECIPE = Recipe(
     steps=20_000,
     schedule=WarmUp(500, Cosine(start=3_000, end=20_000)),
 )
-_LABELS_ADVERSARIAL = WarmUp(1_000, Cosine(start=8_000, end=20_000))
-LABELS_RECIPE = Recipe(
-    {"reconstruction": RECONSTRUCTION, "discriminator": SGD(0.2, 0.1), "generator": SGD(0.2, 0.1)},
-    steps=20_000,
-    schedule={
-        "reconstruction": Cosine(start=8_000, end=20_000),
-        "discriminator": _LABELS_ADVERSARIAL,
-        "generator": _LABELS_ADVERSARIAL,
-    },
-)
-_ROLL_ADVERSARIAL = WarmUp(1_000, Cosine(start=2_000, end=16_000))
-ROLL_RECIPE = Recipe(
-    {"reconstruction": RECONSTRUCTION, "discriminator": ADVERSARIAL, "generator": ADVERSARIAL},
-    steps=16_000,
-    schedule={
-        "reconstruction": Cosine(start=2_000, end=16_000),
-        "discriminator": _ROLL_ADVERSARIAL,
-        "generator": _ROLL_ADVERSARIAL,
-    },
-)
+
+
+def _labels_recipe(adversarial: SGD, start: int, steps: int) -> Recipe:
+    # The game begins slowly: before the decoder has learned anything, an adversary at full rate collapses the codes.
+    falling = Cosine(start, steps)
+    schedule = {"reconstruction": falling} | dict.fromkeys(("discriminator", "generator"), WarmUp(1_000, falling))
+    optimizers = {"reconstruction": RECONSTRUCTION, "discriminator": adversarial, "generator": adversarial}
+    return Recipe(optimizers, steps, schedule)
+
+
 LABELS_CHOICES = (
     "minibatches of 100 labeled and 100 unlabeled images; input noise 0.4, dropout 0.3, a twentieth of the "
     "reconstruction's gradient into the encoder, adversarial rates 0.2 (ours, chosen on validation images)"
@@ -217,7 +207,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             topic=LABELS,
             figure="AAE Fig. 4a, 4b",
             build=lambda: LabelInformedAutoencoder(GaussianMixture()),
-            recipe=LABELS_RECIPE,
+            recipe=_labels_recipe(SGD(0.2, 0.1), start=8_000, steps=20_000),
             source=f"{SIZES}; {PETALS}; {LABELS_CHOICES}",
             select=_label_some,
         ),
@@ -227,7 +217,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             topic=LABELS,
             figure="AAE Fig. 4c, 4d",
             build=lambda: LabelInformedAutoencoder(SwissRoll(width=0.1), encoder_share=0.03),
-            recipe=ROLL_RECIPE,
+            recipe=_labels_recipe(ADVERSARIAL, start=2_000, steps=16_000),
             source=f"{SIZES}; the roll's numbers are those of public implementations, but for a width of 0.1; "
             f"{LABELS_CHOICES}; for the roll 0.03 of that gradient, and rates of 0.1",
             select=_label_some,
