@@ -23,16 +23,13 @@ from aae_lib.explore import SIDE
 REPOSITORY = Path(__file__).resolve().parents[1]
 SECONDS = 120  # for everything, on a busy machine
 
-# The cell that the reader runs, with a prior that has a path to walk along.
+# The cell that the reader runs, with a model whose prior has a path to walk along.
 NOTEBOOK = """\
 from aae_lib.data import load_sample
 from aae_lib.experiments import load_trained
 from aae_lib.explore import LatentExplorer
-from aae_lib.priors import GaussianMixture
 
-model = load_trained("aae-gaussian").model
-model.prior = GaussianMixture()
-LatentExplorer(model, load_sample().test)
+LatentExplorer(load_trained("aae-mixture-labels").model, load_sample().test)
 """
 
 FLAGS = (
