@@ -78,8 +78,8 @@ def load_weights(path: Path, model: nn.Module) -> dict[str, Any]:
         if name.removesuffix(SCALE) == name or name.removesuffix(SCALE) not in tensors
     }
     stored = {name.partition(".")[0] for name in state}
-    discriminators = {n: network for n, network in model.named_children() if n.startswith("discriminator")}
-    missing = {name: network for name, network in discriminators.items() if name not in stored}
+    children = model.named_children()
+    missing = {name: child for name, child in children if name.startswith("discriminator") and name not in stored}
     for name in missing:
         delattr(model, name)
     try:

@@ -99,7 +99,7 @@ class Drops:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """Learning rates rise evenly from zero until ``until`` and then follow ``schedule``.
+    """Learning rates rise evenly from zero until ``until`` (> 0, updates of 100 images) and then follow ``schedule``.
 
     Large rates would otherwise throw a game that has just begun out of its bounds.
     """

@@ -40,7 +40,7 @@ class AdversarialAutoencoder(Autoencoder):
         encoder_share: float = 1.0,
     ):
         super().__init__(prior.dimensions, hidden, reconstruction_loss)
-        self.prior, self.encoder_share = prior, encoder_share
+        self.prior, self.discriminator_deviation, self.encoder_share = prior, discriminator_deviation, encoder_share
         if encoder_share != 1:
             self.decoder = Attenuated(self.decoder, encoder_share)
         self.discriminator = multilayer_perceptron(prior.dimensions, 1, hidden, discriminator_deviation)
