@@ -1,4 +1,4 @@
-"""Losses, each beside its equation. All are computed in float32 and averaged over the minibatch."""
+"""Losses, each beside its equation, in float32. Those of a minibatch are averages over its images."""
 
 import torch
 import torch.nn.functional as F
@@ -19,9 +19,15 @@ def half_squared_error(logits: Tensor, images: Tensor) -> Tensor:
     return 0.5 * (logits.float().sigmoid() - images).square().sum() / len(images)
 
 
-def binary_cross_entropy(logits: Tensor, images: Tensor) -> Tensor:
-    """-sum_pixels [x log sigmoid(l) + (1 - x) log(1 - sigmoid(l))], the VAE literature's reconstruction loss."""
-    return F.binary_cross_entropy_with_logits(logits.float(), images, reduction="sum") / len(images)
+def binary_cross_entropy(logits: Tensor, images: Tensor, reduce: bool = True) -> Tensor:
+    """-sum_pixels [x log sigmoid(l) + (1 - x) log(1 - sigmoid(l))], the VAE literature's reconstruction loss.
+
+    Args:
+        logits, images: as for :func:`half_squared_error`.
+        reduce: average over the minibatch; if not, the loss of each image ``[batch]``.
+    """
+    of_each = F.binary_cross_entropy_with_logits(logits.float(), images, reduction="none").sum(1)
+    return of_each.mean() if reduce else of_each
 
 
 def real_fake_loss(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
@@ -45,14 +51,18 @@ def fool_loss(discriminator: nn.Module, fake: Tensor) -> Tensor:
     return F.softplus(-discriminator(fake).float()).mean()
 
 
-def gaussian_kl(mean: Tensor, log_variance: Tensor, standard_deviation: float = 1.0) -> Tensor:
+def gaussian_kl(
+    mean: Tensor, log_variance: Tensor, standard_deviation: float = 1.0, reduce: bool = True
+) -> Tensor:
     """KL(N(mean, exp(log_variance)) || N(0, s^2 I)) in nats, summed over dimensions (Kingma & Welling 2014, app. B).
 
     Args:
         mean, log_variance: ``[batch, dimensions]``.
         standard_deviation: the prior's s.
+        reduce: as for :func:`binary_cross_entropy`.
     """
     mean, log_variance = mean.float(), log_variance.float()
     scaled_variance = (log_variance.exp() + mean.square()) / standard_deviation**2
     scale = 2 * torch.log(torch.tensor(standard_deviation))
-    return 0.5 * (scaled_variance - 1 - log_variance + scale).sum() / len(mean)
+    of_each = 0.5 * (scaled_variance - 1 - log_variance + scale).sum(1)
+    return of_each.mean() if reduce else of_each

@@ -214,6 +214,30 @@ class Categorical(ClassConditionalPrior):
         return codes.argmax(1)
 
 
+class LabelAndStyle(ClassConditionalPrior):
+    """A one-hot label y and, independent of it, a style z: codes ``[y, z]`` (AAE, section 5).
+
+    Args:
+        label: the distribution of y.
+        style: the distribution of z.
+    """
+
+    def __init__(self, label: Categorical, style: Prior):
+        self.label, self.style = label, style
+        self.classes, self.dimensions = label.classes, label.dimensions + style.dimensions
+
+    def sample_of_class(self, labels: Tensor) -> Tensor:
+        return torch.cat([self.label.sample_of_class(labels), self.style.sample(len(labels), labels.device)], 1)
+
+    def nearest_class(self, codes: Tensor) -> Tensor:
+        """The most probable label of each code: ``[n, dimensions] -> [n]``."""
+        return codes[:, : self.classes].argmax(1)
+
+    def split(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes ``[n, dimensions]`` as label ``[n, classes]`` and style ``[n, style.dimensions]``."""
+        return codes[:, : self.classes], codes[:, self.classes :]
+
+
 class UniformSquare(Prior):
     """The uniform distribution on the square from -a to a in both dimensions.
 

@@ -79,7 +79,7 @@ def load_weights(path: Path, model: nn.Module) -> dict[str, Any]:
     }
     stored = {name.partition(".")[0] for name in state}
     children = model.named_children()
-    missing = {name: child for name, child in children if name.startswith("discriminator") and name not in stored}
+    missing = {name: child for name, child in children if "discriminator" in name and name not in stored}
     for name in missing:
         delattr(model, name)
     try:

@@ -2,17 +2,25 @@
 
 from aae_lib.models.aae import AdversarialAutoencoder
 from aae_lib.models.autoencoder import Autoencoder
+from aae_lib.models.classifier import Classifier
 from aae_lib.models.label_informed import LabelInformedAutoencoder
 from aae_lib.models.model import Model
 from aae_lib.models.posteriors import GaussianPosteriorAutoencoder, UniversalPosteriorAutoencoder
+from aae_lib.models.semi_supervised import SemiSupervisedAutoencoder
+from aae_lib.models.semi_supervised_vae import SemiSupervisedVariationalAutoencoder
+from aae_lib.models.supervised import SupervisedAutoencoder
 from aae_lib.models.vae import VariationalAutoencoder
 
 __all__ = [
     "AdversarialAutoencoder",
     "Autoencoder",
+    "Classifier",
     "GaussianPosteriorAutoencoder",
     "LabelInformedAutoencoder",
     "Model",
+    "SemiSupervisedAutoencoder",
+    "SemiSupervisedVariationalAutoencoder",
+    "SupervisedAutoencoder",
     "UniversalPosteriorAutoencoder",
     "VariationalAutoencoder",
 ]

@@ -32,6 +32,14 @@ class Model(nn.Module, ABC):
     def encode(self, images: Tensor) -> Tensor:
         """Codes of images, ``[n, 784] -> [n, d]``. A stochastic encoder returns one sample of q(z|x) per image."""
 
-    @abstractmethod
+    def code_of(self, images: Images) -> Tensor:
+        """What :meth:`decode` takes for these images, ``[n, d]``: their codes, and their labels where it needs them."""
+        return self.encode(images.images)
+
     def decode(self, codes: Tensor) -> Tensor:
-        """Images of codes, ``[n, d] -> [n, 784]``, in (0, 1)."""
+        """Images of codes, ``[n, d] -> [n, 784]``, in (0, 1).
+
+        Raises:
+            NotImplementedError: from a model that has no decoder.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no decoder")

@@ -1,0 +1,43 @@
+"""A classifier alone: what the labeled images are worth without the rest of the model."""
+
+from collections.abc import Iterator
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from aae_lib.data import CLASSES, Images
+from aae_lib.models.model import Model
+from aae_lib.networks import PIXELS, GaussianNoise, multilayer_perceptron
+
+
+class Classifier(Model):
+    """The semi-supervised model's classification update and nothing else (AAE, Table 2: the NN baseline).
+
+    Args:
+        classes, hidden, input_noise, pixels: as for
+            :class:`~aae_lib.models.semi_supervised.SemiSupervisedAutoencoder`.
+    """
+
+    moves = {"classification": ("encoder",)}
+
+    def __init__(
+        self,
+        classes: int = CLASSES,
+        hidden: tuple[int, ...] = (1000, 1000),
+        input_noise: float = 0.3,
+        pixels: int = PIXELS,
+    ):
+        super().__init__()
+        self.input_noise = input_noise
+        self.encoder = nn.Sequential(GaussianNoise(input_noise), *multilayer_perceptron(pixels, classes, hidden))
+
+    def updates(self, labeled: Images) -> Iterator[tuple[str, Tensor]]:
+        yield "classification", F.cross_entropy(self.classify(labeled.images), labeled.labels)
+
+    def classify(self, images: Tensor) -> Tensor:
+        """Logits of q(y|x): ``[n, pixels] -> [n, classes]``."""
+        return self.encoder(images).float()
+
+    def encode(self, images: Tensor) -> Tensor:
+        """The label's probabilities: ``[n, pixels] -> [n, classes]``."""
+        return self.classify(images).softmax(1)
