@@ -22,6 +22,7 @@ from aae_lib.experiments import (
     load_evidence,
     load_trained,
     measure,
+    read_evidence,
     train_experiment,
     weights_path,
 )
@@ -128,8 +129,8 @@ def train(
         sys.exit("\ninterrupted; the same command with --resume goes on from where it was at most half a minute ago")
     held_out = digits.hold_out()[1] if validation else digits.test
     print(f"on the {len(held_out):,} held-out digits, {'validation' if validation else 'test'}:")
-    trained = load_trained(name, weights_path(experiment, out))
-    _print_metrics(name, measure(experiment, examine(trained.model, held_out, {})))
+    evidence = read_evidence(evidence_path(experiment, seed, out), held_out.labels)
+    _print_metrics(name, measure(experiment, evidence))
     print(f"wrote {weights_path(experiment, out)} and {evidence_path(experiment, seed, out)}")
 
 
@@ -155,8 +156,9 @@ def evaluate(
         metrics = measure(experiment, load_evidence(name))
         data, source = "MNIST's 10,000 test digits (from the shipped evidence)", "shipped"
     if json:
+        paper = {metric: reported.value for metric, reported in experiment.paper.items()}
         result = {
-            "experiment": name, "metrics": metrics, "paper": dict(experiment.paper), "data": data, "weights": source
+            "experiment": name, "metrics": metrics, "paper": paper, "data": data, "weights": source
         }  # fmt: skip
         print(json_format.dumps(result))
         return

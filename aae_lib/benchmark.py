@@ -5,7 +5,7 @@ shapes is the ceiling; the share of it that a step reaches says what the rest (o
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from aae_lib.data import Images
-from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
-from aae_lib.models import AdversarialAutoencoder, Model
+from aae_lib.losses import half_squared_error
+from aae_lib.models import AdversarialAutoencoder, Model, SemiSupervisedAutoencoder
 from aae_lib.networks import PIXELS, multilayer_perceptron
 from aae_lib.priors import Gaussian
 from aae_lib.training import SGD, Recipe, multiplies_bfloat16, train
@@ -26,57 +26,6 @@ STEPS = 60  # per measurement
 ROUNDS = 7  # the best one counts: whatever else the machine does can only add time
 # Small rates: the speed of a step does not depend on them, and no run may diverge.
 RECONSTRUCTION, ADVERSARIAL = SGD(1e-4, momentum=0.9), SGD(1e-4, momentum=0.1)
-
-
-class SemiSupervisedSize(Model):
-    """A model with the networks, codes and updates of the semi-supervised AAE (AAE, section 5 and appendix A.2.1).
-
-    Ten categories and ten style numbers; four updates; the classification update uses the batch's own labels.
-    """
-
-    moves = {
-        "reconstruction": ("encoder", "decoder"),
-        "discriminator": ("label_discriminator", "style_discriminator"),
-        "generator": ("encoder",),
-        "classification": ("encoder",),
-    }
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = multilayer_perceptron(PIXELS, 20)
-        self.decoder = multilayer_perceptron(20, PIXELS)
-        self.label_discriminator = multilayer_perceptron(10, 1)
-        self.style_discriminator = multilayer_perceptron(10, 1)
-
-    def codes(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Label probabilities and style of noisy images, each ``[n, 10]``."""
-        output = self.encoder(images + 0.3 * torch.randn_like(images)).float()
-        return output[:, :10].softmax(1), output[:, 10:]
-
-    def encode(self, images: Tensor) -> Tensor:
-        return torch.cat(self.codes(images), dim=1)
-
-    def decode(self, codes: Tensor) -> Tensor:
-        return self.decoder(codes).float().sigmoid()
-
-    def real(self, count: int) -> tuple[Tensor, Tensor]:
-        """Samples of both priors: one-hot labels and Gaussian styles, each ``[count, 10]``."""
-        return F.one_hot(torch.randint(0, 10, (count,)), 10).float(), torch.randn(count, 10)
-
-    def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
-        yield "reconstruction", half_squared_error(self.decoder(self.encode(batch.images)), batch.images)
-
-        label, style = self.codes(batch.images)
-        real_label, real_style = self.real(len(label))
-        yield (
-            "discriminator",
-            real_fake_loss(self.label_discriminator, real_label, label.detach())
-            + real_fake_loss(self.style_discriminator, real_style, style.detach()),
-        )
-        yield "generator", fool_loss(self.label_discriminator, label) + fool_loss(self.style_discriminator, style)
-
-        logits = self.encoder(batch.images + 0.3 * torch.randn_like(batch.images))[:, :10]
-        yield "classification", F.cross_entropy(logits.float(), batch.labels)
 
 
 @dataclass(frozen=True)
@@ -111,21 +60,23 @@ class Timing:
 def benchmark() -> list[Timing]:
     """Time the basic step (three updates, 2-D codes) and the semi-supervised one, on the CPU."""
     images = Images(torch.rand(BATCH * STEPS, PIXELS), torch.arange(BATCH * STEPS) % 10)
+    unlabeled_and_labeled = (images, images)
     adversarial = {"reconstruction": RECONSTRUCTION, "discriminator": ADVERSARIAL, "generator": ADVERSARIAL}
     steps = {
-        "basic": (plain_basic, AdversarialAutoencoder(Gaussian(2)), adversarial),
+        "basic": (plain_basic, AdversarialAutoencoder(Gaussian(2)), images, adversarial),
         "semi-supervised": (
-            plain_semi_supervised, SemiSupervisedSize(), {**adversarial, "classification": RECONSTRUCTION}
+            plain_semi_supervised, SemiSupervisedAutoencoder(), unlabeled_and_labeled,
+            {**adversarial, "classification": RECONSTRUCTION},
         ),
     }  # fmt: skip
     rate = matrix_rate()
     # All plain loops first: `train` makes the process keep the memory that it frees, which a plain loop does not.
-    theirs = {name: _time_plain(plain(), images) for name, (plain, _, _) in steps.items()}
+    theirs = {name: _time_plain(plain(), images) for name, (plain, *_) in steps.items()}
     timings = []
-    for name, (_, model, optimizers) in steps.items():
+    for name, (_, model, sets, optimizers) in steps.items():
         with FlopCounterMode(display=False) as counter:
-            list(train(model, images, Recipe(optimizers, steps=1), device="cpu"))
-        ours = _time_train(model, images, optimizers)
+            list(train(model, sets, Recipe(optimizers, steps=1), device="cpu"))
+        ours = _time_train(model, sets, optimizers)
         timings.append(Timing(name, ours, theirs[name], counter.get_total_flops() / 1e9, rate))
     return timings
 
@@ -141,7 +92,7 @@ def _time_plain(step: Callable[[Images], None], images: Images) -> float:
     return min(rounds[1:])
 
 
-def _time_train(model: Model, images: Images, optimizers: dict[str, SGD]) -> float:
+def _time_train(model: Model, images: Images | tuple[Images, ...], optimizers: dict[str, SGD]) -> float:
     """Milliseconds of a step of :func:`aae_lib.training.train`, the best of ``ROUNDS`` after one to warm up."""
     recipe = Recipe(optimizers, steps=(ROUNDS + 1) * STEPS)
     ends = [report.seconds for report in train(model, images, recipe, report_every=STEPS, device="cpu")]

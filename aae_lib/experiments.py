@@ -24,7 +24,9 @@ import aae_lib
 from aae_lib.data import CLASSES, Digits, Images, balanced_subset
 from aae_lib.metrics import (
     class_shares,
+    error_percent,
     image_change,
+    labels_from_codes,
     match,
     neighbor_accuracy,
     own_class,
@@ -36,17 +38,22 @@ from aae_lib.metrics import (
 from aae_lib.models import (
     AdversarialAutoencoder,
     Autoencoder,
+    Classifier,
     GaussianPosteriorAutoencoder,
     LabelInformedAutoencoder,
     Model,
+    SemiSupervisedAutoencoder,
+    SemiSupervisedVariationalAutoencoder,
+    SupervisedAutoencoder,
     UniversalPosteriorAutoencoder,
     VariationalAutoencoder,
 )
-from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture, Prior, SwissRoll, seeded
+from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture, LabelAndStyle, Prior, SwissRoll, seeded
 from aae_lib.storage import StorageError, load_weights, read_file, save_weights, write_file
 from aae_lib.training import (
     SGD,
     UPDATES_PER_EPOCH,
+    Adam,
     Cosine,
     Recipe,
     Report,
@@ -73,6 +80,8 @@ SCHEDULE = Cosine(start=EPOCHS / 2 * UPDATES_PER_EPOCH, end=EPOCHS * UPDATES_PER
 PLANE = "A plane of codes: the adversarial autoencoder against the variational one"
 LABELS = "Labels in the discriminator"
 POSTERIORS = "Three posteriors"
+STYLE = "Style apart from content"
+SEMI_SUPERVISED = "A hundred labels are enough"
 LABELED = 0.2  # share of the images that keep their labels: 10,000 of 50,000 (AAE, Figure 4)
 # The VAE experiments that differ in the weight of the KL term alone, from the largest down.
 VAE_CURVE = {
@@ -83,6 +92,25 @@ VAE_CURVE = {
     "vae-gaussian-0.0625": 0.0625,
 }
 VAE_MIXTURE_CURVE = {"vae-mixture": 1.0, "vae-mixture-0.25": 0.25}
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A number of the paper, or of another that it quotes.
+
+    Attributes:
+        value: as reported.
+        spread: what stands behind its plus-minus sign, if anything.
+        recalled: whether it is recalled and could not be checked against the paper; its text then ends in a dagger.
+    """
+
+    value: float
+    spread: float | None = None
+    recalled: bool = True
+
+    def __str__(self) -> str:
+        spread = "" if self.spread is None else f" ± {self.spread:.2f}"
+        return f"{self.value:.2f}{spread}{'†' * self.recalled}"
 
 
 @dataclass(frozen=True)
@@ -109,7 +137,7 @@ class Experiment:
     recipe: Recipe
     source: str
     select: Callable[[Images, int], tuple[Images, ...]] = lambda images, seed: (images,)
-    paper: Mapping[str, float] = field(default_factory=dict)
+    paper: Mapping[str, Reported] = field(default_factory=dict)
 
 
 def _recipe(**optimizers: SGD) -> Recipe:
@@ -165,6 +193,71 @@ def _label_some(images: Images, seed: int) -> tuple[Images, Images]:
     unlabeled = torch.ones(len(kept), dtype=torch.bool)
     unlabeled[labeled] = False
     return kept[unlabeled], kept[labeled]
+
+
+# Section 5, A.2.1: to the letter but for the schedule.
+SEMI_SUPERVISED_EPOCHS = 60
+SEMI_SUPERVISED_RECIPE = Recipe(
+    {
+        "reconstruction": RECONSTRUCTION,
+        "discriminator": ADVERSARIAL,
+        "generator": ADVERSARIAL,
+        "classification": SGD(learning_rate=0.1, momentum=0.9),
+    },
+    steps=SEMI_SUPERVISED_EPOCHS * UPDATES_PER_EPOCH,
+    schedule=Cosine(start=20 * UPDATES_PER_EPOCH, end=SEMI_SUPERVISED_EPOCHS * UPDATES_PER_EPOCH),
+)
+
+
+def _labeled(images: Images, count: int | None, seed: int) -> Images:
+    """A balanced choice of ``count`` images with their labels, another one for each seed; None: all images."""
+    return images if count is None else images[balanced_subset(images.labels, count, seed)]
+
+
+def _hide_labels(images: Images) -> Images:
+    """All images, each labeled -1: what is not there, no update can read."""
+    return Images(images.images, torch.full_like(images.labels, -1))
+
+
+def _semi_supervised(name: str, count: int | None, paper: Reported) -> Experiment:
+    return Experiment(
+        name=name,
+        title=f"AAE, {count or 'all'} labels",
+        topic=SEMI_SUPERVISED,
+        figure="AAE Table 2" + ", Fig. 8" * (count == 100),
+        build=SemiSupervisedAutoencoder,
+        recipe=SEMI_SUPERVISED_RECIPE,
+        source=f"{SIZES}; rates, momenta, input noise 0.3 and 10-D style of appendix A.2.1; 60 epochs with a cosine "
+        "from epoch 20 instead of 5,000 with two drops (ours, chosen on validation images)",
+        select=lambda images, seed: (_hide_labels(images), _labeled(images, count, seed)),
+        paper={"test_error_percent": paper},
+    )
+
+
+def _labels_alone(name: str, count: int, paper: Reported) -> Experiment:
+    return Experiment(
+        name=name,
+        title=f"the classifier alone, {count} labels",
+        topic=SEMI_SUPERVISED,
+        figure="AAE Table 2 (NN)",
+        build=Classifier,
+        recipe=Recipe({"classification": SGD(0.01, 0.9)}, steps=6_000, schedule=Cosine(3_000, 6_000)),
+        source=f"the encoder of semi-{count}, its input noise and its classification update, without the others",
+        select=lambda images, seed: (_labeled(images, count, seed),),
+        paper={"test_error_percent": paper},
+    )
+
+
+def _supervised(name: str, dimensions: int) -> Experiment:
+    return Experiment(
+        name=name,
+        title=f"supervised AAE, {dimensions}-D style",
+        topic=STYLE,
+        figure="AAE Fig. 6-7" if dimensions == 15 else "AAE Fig. 7 (sizes of the style)",
+        build=lambda: SupervisedAutoencoder(dimensions),
+        recipe=AAE_RECIPE,
+        source=f"{SIZES}; {'15-D style (AAE, section 4)' if dimensions == 15 else 'fewer styles (ours)'}; {RATES}",
+    )
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -240,6 +333,26 @@ EXPERIMENTS: dict[str, Experiment] = {
             recipe=AAE_RECIPE,
             source="as aae-gaussian, with ten Gaussian numbers beside the image (the paper does not say how many)",
         ),
+        _supervised("supervised", 15),
+        _supervised("supervised-8d", 8),
+        _supervised("supervised-2d", 2),
+        _semi_supervised("semi-100", 100, Reported(1.90, 0.10, recalled=False)),
+        _semi_supervised("semi-1000", 1000, Reported(1.60, 0.08)),
+        _semi_supervised("semi-all", None, Reported(0.85, 0.02)),
+        _labels_alone("labels-100", 100, Reported(25.80)),
+        _labels_alone("labels-1000", 1000, Reported(8.73)),
+        Experiment(
+            name="m2-100",
+            title="semi-supervised VAE (M2), 100 labels",
+            topic=SEMI_SUPERVISED,
+            figure="AAE Table 2 (VAE M2)",
+            build=lambda: SemiSupervisedVariationalAutoencoder(classification_weight=100.0, hidden=(500, 500)),
+            recipe=Recipe({"evidence_lower_bound": Adam(1e-3)}, steps=18_000, schedule=Cosine(9_000, 18_000)),
+            source="2 x 500 units; 10-D style, noise 0.3 on the classifier's input, so that what it learns from is "
+            "what the AAE's does; Adam (Kingma et al. 2014 use 500 units, 50-D style and their own RMSProp)",
+            select=lambda images, seed: (_hide_labels(images), _labeled(images, 100, seed)),
+            paper={"test_error_percent": Reported(11.97, 1.71)},
+        ),
     )
 }
 
@@ -267,61 +380,95 @@ def build(experiment: Experiment, seed: int) -> Model:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a trained model makes of held-out images.
+    """What a trained model makes of held-out images. What a model does not have, or a file leaves out, is empty.
 
     Attributes:
+        header: provenance (experiment, seed, steps, data, versions, wall time, history).
+        labels: ``[n]``, int64: the true digits.
         codes: ``[n, d]``, float16: the code of each image (a sample of q(z|x) where the encoder is stochastic).
         squared_errors: ``[n]``, float32: half the squared error of each reconstruction, summed over pixels.
-        labels: ``[n]``, int64: the true digits.
-        header: provenance (experiment, seed, steps, data, versions, wall time, history).
+        predictions: ``[n]``, uint8: the most probable digit, of a model that classifies.
+        from_style: ``[n]``, uint8: the digit that a classifier of the styles alone takes each image for
+            (:func:`~aae_lib.metrics.labels_from_codes`), of a model whose decoder is told the label.
         sharpness, changes: ``[2000]``, float16: :func:`~aae_lib.metrics.sharpness` of the images decoded from samples
-            of the prior, and :func:`~aae_lib.metrics.image_change` there; empty for a model without a prior.
-        repeated: ``[10, 200, d]``, float16: 200 codes of each of the first ten images: q(z|x) as a cloud.
+            of the prior, and :func:`~aae_lib.metrics.image_change` there, of a model with a prior and without labels.
+        repeated: ``[10, 200, d]``, float16: 200 codes of each of the first ten images, of a model without labels:
+            q(z|x) as a cloud.
     """
 
-    codes: Tensor
-    squared_errors: Tensor
-    labels: Tensor
     header: dict[str, Any]
-    sharpness: Tensor
-    changes: Tensor
-    repeated: Tensor
+    labels: Tensor
+    codes: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float16))
+    squared_errors: Tensor = field(default_factory=lambda: torch.empty(0))
+    predictions: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
+    from_style: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
+    sharpness: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float16))
+    changes: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float16))
+    repeated: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float16))
 
     @property
     def tensors(self) -> dict[str, Tensor]:
         """What the file holds: all but the labels, which are those of the test set and are stored once for all."""
-        names = ("codes", "squared_errors", "sharpness", "changes", "repeated")
+        names = ("codes", "squared_errors", "predictions", "from_style", "sharpness", "changes", "repeated")
         return {name: getattr(self, name) for name in names if len(getattr(self, name))}
 
 
 @torch.no_grad()
-def examine(model: Model, images: Images, header: dict[str, Any]) -> Evidence:
-    """Encode and reconstruct ``images`` in float32 on the CPU, with random numbers of seed 0.
+def examine(model: Model, images: Images, header: dict[str, Any], training: Images | None = None) -> Evidence:
+    """Encode, reconstruct and classify ``images`` in float32 on the CPU, with random numbers of seed 0.
 
     Codes are rounded to float16, as they are stored, so that what is measured on them now and from the file agree.
+
+    Args:
+        training: the images that the model was trained on; with them, ``from_style`` is found.
     """
     model = model.cpu().eval()
+    batches = [images[start : start + 1000] for start in range(0, len(images), 1000)]
+    found = {}
     with seeded(0):
-        codes, errors = [], []
-        for batch in images.images.split(1000):
-            code = model.encode(batch)
-            codes.append(code.half())
-            errors.append(squared_errors(batch, model.decode(code)))
-        repeated = model.encode(images.images[:10].repeat_interleave(REPEATS, 0)).unflatten(0, (-1, REPEATS)).half()
-    sharp = changes = torch.empty(0, dtype=torch.float16)
-    if model.prior is not None:
+        codes = [model.code_of(batch) for batch in batches]
+        found["codes"] = torch.cat(codes).half()
+        if hasattr(model, "decoder"):
+            decoded = zip(batches, codes, strict=True)
+            found["squared_errors"] = torch.cat([squared_errors(part.images, model.decode(c)) for part, c in decoded])
+        if hasattr(model, "classify"):
+            found["predictions"] = torch.cat([model.classify(part.images).argmax(1) for part in batches]).byte()
+        if isinstance(model, SupervisedAutoencoder) and training is not None:
+            styles = torch.cat([model.encode(part) for part in training.images.split(1000)])
+            held_out = model.prior.split(torch.cat(codes))[1]
+            found["from_style"] = labels_from_codes(styles, training.labels, held_out).byte()
+        if not isinstance(model.prior, LabelAndStyle) and hasattr(model, "decoder"):
+            repeated = model.encode(images.images[:10].repeat_interleave(REPEATS, 0))
+            found["repeated"] = repeated.unflatten(0, (-1, REPEATS)).half()
+    if model.prior is not None and not isinstance(model.prior, LabelAndStyle):
         samples = prior_samples(model.prior, SAMPLES)
-        sharp, changes = sharpness(model.decode(samples)).half(), image_change(model.decode, samples).half()
-    return Evidence(torch.cat(codes), torch.cat(errors), images.labels, header, sharp, changes, repeated)
+        found["sharpness"] = sharpness(model.decode(samples)).half()
+        found["changes"] = image_change(model.decode, samples).half()
+    return Evidence(header, images.labels, **found)
+
+
+def continuous_prior(model: Model) -> Prior | None:
+    """The prior of the part of the code that is no label: the whole prior, or that of the style."""
+    return model.prior.style if isinstance(model.prior, LabelAndStyle) else model.prior
 
 
 def measure(experiment: Experiment, evidence: Evidence) -> dict[str, float]:
     """All metrics of an experiment, by name, from its evidence."""
-    metrics = {
-        "reconstruction_error": float(evidence.squared_errors.double().mean()),
-        "neighbor_accuracy": neighbor_accuracy(evidence.codes, evidence.labels),
-    }
+    metrics = {}
     model = build(experiment, 0)
+    if len(evidence.predictions):
+        metrics["test_error_percent"] = error_percent(evidence.predictions, evidence.labels)
+    if len(evidence.squared_errors):
+        metrics["reconstruction_error"] = float(evidence.squared_errors.double().mean())
+    if len(evidence.from_style):
+        metrics["label_from_style_percent"] = 100 - error_percent(evidence.from_style, evidence.labels)
+    if isinstance(model.prior, LabelAndStyle):
+        if len(evidence.codes):
+            metrics |= match(model.prior.split(evidence.codes)[1], model.prior.style)
+        return metrics
+    if not hasattr(model, "decoder"):
+        return metrics
+    metrics["neighbor_accuracy"] = neighbor_accuracy(evidence.codes, evidence.labels)
     if model.prior is not None:
         metrics |= match(evidence.codes, model.prior)
         metrics["sample_sharpness"] = float(evidence.sharpness.double().mean())
@@ -353,9 +500,20 @@ def load_evidence(name: str, seed: int = 0) -> Evidence:
     Raises:
         StorageError: if this experiment or seed ships none.
     """
-    tensors, header = read_file(evidence_path(find(name), seed, EVIDENCE))
-    empty = torch.empty(0, dtype=torch.float16)
-    return Evidence(**{"sharpness": empty, "changes": empty} | tensors, labels=test_set()["labels"], header=header)
+    return read_evidence(evidence_path(find(name), seed, EVIDENCE))
+
+
+def read_evidence(path: Path, labels: Tensor | None = None) -> Evidence:
+    """What :func:`train_experiment` left in a file, with the labels of the images that it measured.
+
+    Args:
+        labels: ``[n]``; default: those of MNIST's test set.
+
+    Raises:
+        StorageError: if there is no such file, or it is damaged.
+    """
+    tensors, header = read_file(path)
+    return Evidence(header, test_set()["labels"] if labels is None else labels, **tensors)
 
 
 def shipped_seeds(name: str) -> list[int]:
@@ -450,7 +608,7 @@ def train_experiment(
     weights = weights_path(experiment, out)
     save_weights(weights, model.cpu(), header)
     # The evidence comes from the weights as they ship, so that it can be had again from the file.
-    evidence = examine(load_trained(experiment.name, weights).model, held_out, header)
+    evidence = examine(load_trained(experiment.name, weights).model, held_out, header, training=images)
     save_evidence(evidence_path(experiment, seed, out), evidence)
 
 

@@ -13,7 +13,9 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from scipy.stats import mode
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import NearestNeighbors
+from sklearn.neural_network import MLPClassifier
 from torch import Tensor
 
 from aae_lib.networks import as_pictures
@@ -113,6 +115,31 @@ def class_shares(codes: Tensor, prior: ClassConditionalPrior) -> Tensor:
 def own_class(codes: Tensor, labels: Tensor, prior: ClassConditionalPrior) -> float:
     """Share of codes ``[n, d]`` that lie in the prior's part of their own label ``[n]``, in [0, 1]; by chance 0.1."""
     return float((prior.nearest_class(codes.float()) == labels).double().mean())
+
+
+def error_percent(predictions: Tensor, labels: Tensor) -> float:
+    """Share of images ``[n]`` whose predicted digit is not the true one, in percent."""
+    return 100 * float((predictions.long() != labels.long()).double().mean())
+
+
+def labels_from_codes(training_codes: Tensor, training_labels: Tensor, codes: Tensor) -> Tensor:
+    """What a classifier that sees nothing but codes takes held-out images for: how much of the label they still carry.
+
+    The classifier (scikit-learn's, two hidden layers of 256 ReLU units, Adam, 20 passes) learns on the codes of the
+    training images. Where the codes say nothing, it is right about as often as if it always said "1", MNIST's most
+    frequent digit: 11.35 % of the test images.
+
+    Args:
+        training_codes, training_labels: ``[m, d]`` and ``[m]``.
+        codes: ``[n, d]``, of the held-out images.
+
+    Returns:
+        The predicted labels ``[n]``.
+    """
+    classifier = MLPClassifier((256, 256), batch_size=500, max_iter=20, random_state=0)
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):  # twenty passes are what we want
+        classifier.fit(training_codes.float().numpy(force=True), training_labels.numpy(force=True))
+    return torch.from_numpy(classifier.predict(codes.float().numpy(force=True)))
 
 
 def sharpness(images: Tensor) -> Tensor:

@@ -13,9 +13,13 @@ from aae_lib.experiments import (
     LABELS,
     PLANE,
     POSTERIORS,
+    SEMI_SUPERVISED,
+    STYLE,
     VAE_CURVE,
     VAE_MIXTURE_CURVE,
+    Reported,
     build,
+    continuous_prior,
     find,
     load_evidence,
     measure,
@@ -37,6 +41,8 @@ METRICS = {
     "sample_sharpness": "sharpness",
     "image_change": "image change",
     "steepest_tenth": "steepest tenth",
+    "test_error_percent": "test error, %",
+    "label_from_style_percent": "label told from style, %",
 }
 # The columns of each topic's table; results.json has all metrics of all experiments.
 COLUMNS = {
@@ -44,6 +50,8 @@ COLUMNS = {
             "sample_sharpness"),
     LABELS: ("reconstruction_error", "prior_coverage", "sliced_wasserstein", "own_class", "neighbor_accuracy"),
     POSTERIORS: ("reconstruction_error", "prior_coverage", "sliced_wasserstein", "neighbor_accuracy", "image_change"),
+    STYLE: ("reconstruction_error", "prior_coverage", "sliced_wasserstein", "label_from_style_percent"),
+    SEMI_SUPERVISED: ("test_error_percent", "reconstruction_error", "sliced_wasserstein"),
 }  # fmt: skip
 
 
@@ -110,7 +118,43 @@ def band(prior: Prior) -> dict[str, tuple[float, float]]:
 
 def table() -> str:
     """All results as Markdown, a table per topic: means over seeds with 95 % intervals, and each prior's own band."""
-    return "\n\n".join(_table_of(topic, metrics) for topic, metrics in COLUMNS.items())
+    return "\n\n".join([*(_table_of(topic, metrics) for topic, metrics in COLUMNS.items()), table_2()])
+
+
+# Table 2 of the AAE paper, test error in percent with 100, 1000 and all labels. It quotes the other methods' papers.
+TABLE_2 = {
+    "NN": (Reported(25.80), Reported(8.73), Reported(1.25)),
+    "VAE (M1) + TSVM": (Reported(11.82, 0.25), Reported(4.24, 0.07), None),
+    "VAE (M2)": (Reported(11.97, 1.71), Reported(3.60, 0.56), None),
+    "VAE (M1 + M2)": (Reported(3.33, 0.14), Reported(2.40, 0.02), Reported(0.96)),
+    "VAT": (Reported(2.33), Reported(1.36), Reported(0.64, 0.04)),
+    "CatGAN": (Reported(1.91, 0.10), Reported(1.73, 0.18), Reported(0.91)),
+    "Ladder networks": (Reported(1.06, 0.37), Reported(0.84, 0.08), Reported(0.57, 0.02)),
+    "ADGM": (Reported(0.96, 0.02), None, None),
+    "AAE": tuple(find(name).paper["test_error_percent"] for name in ("semi-100", "semi-1000", "semi-all")),
+}
+TABLE_2_OURS = {
+    "classifier alone": ("labels-100", "labels-1000", None),
+    "VAE (M2)": ("m2-100", None, None),
+    "AAE": ("semi-100", "semi-1000", "semi-all"),
+}
+
+
+def table_2() -> str:
+    """Table 2 of the AAE paper as Markdown, with the same quantities measured here below the reported ones."""
+    lines = ["**AAE Table 2: test error in percent with 100, 1000 and all labels**", "",
+             "| model | 100 labels | 1000 labels | all labels |", "|---|---|---|---|"]  # fmt: skip
+    for model, reported in TABLE_2.items():
+        lines.append(f"| {model}, reported | {' | '.join(str(value or '-') for value in reported)} |")
+    for model, names in TABLE_2_OURS.items():
+        cells = [_seeds_summary(name) if name else "-" for name in names]
+        lines.append(f"| **{model}, here** | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _seeds_summary(name: str) -> str:
+    values = values_of(name, "test_error_percent")
+    return f"{summary(values, 2)} ({len(values)} seed{'s' * (len(values) != 1)})"
 
 
 def _table_of(topic: str, metrics: tuple[str, ...]) -> str:
@@ -131,7 +175,7 @@ def _table_of(topic: str, metrics: tuple[str, ...]) -> str:
         title = f"{experiment.title} (`{name}`)"
         paper = ", ".join(f"{METRICS[metric]} {value}" for metric, value in experiment.paper.items()) or "no number"
         lines.append(f"| {title} | {experiment.figure} | {' | '.join(cells)} | {paper} | {seeds} | {minutes:.1f} |")
-        prior = build(experiment, 0).prior
+        prior = continuous_prior(build(experiment, 0))
         if prior is not None:
             priors[repr(prior)] = prior
     for description, prior in priors.items():
