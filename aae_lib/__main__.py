@@ -121,9 +121,9 @@ def train(
         for report in train_experiment(
             experiment, digits, out, seed=seed, steps=steps, device=device, validation=validation
         ):
-            losses = "  ".join(f"{update} {loss:.3f}" for update, loss in report.losses.items())
+            numbers = "  ".join(f"{name} {value:.3f}" for name, value in (report.losses | report.measures).items())
             tqdm.write(
-                f"epoch {report.epoch:5.1f}  step {report.step:6d}  {report.seconds:5.0f} s  {losses}", sys.stdout
+                f"epoch {report.epoch:5.1f}  step {report.step:6d}  {report.seconds:5.0f} s  {numbers}", sys.stdout
             )
     except KeyboardInterrupt:
         sys.exit("\ninterrupted; the same command with --resume goes on from where it was at most half a minute ago")

@@ -13,7 +13,7 @@ import platform
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,7 @@ SAMPLES = 2000  # of the prior, decoded for the evidence
 # The appendix gives them for the semi-supervised network of the same sizes; for Figure 2 the paper states none.
 RECONSTRUCTION = SGD(learning_rate=0.01, momentum=0.9)
 ADVERSARIAL = SGD(learning_rate=0.1, momentum=0.1)
+CLASSIFICATION = SGD(learning_rate=0.1, momentum=0.9)
 EPOCHS = 30
 # The paper drops its rates by steps over thousands of epochs; a cosine over the second half does the same in thirty.
 SCHEDULE = Cosine(start=EPOCHS / 2 * UPDATES_PER_EPOCH, end=EPOCHS * UPDATES_PER_EPOCH)
@@ -202,7 +203,7 @@ SEMI_SUPERVISED_RECIPE = Recipe(
         "reconstruction": RECONSTRUCTION,
         "discriminator": ADVERSARIAL,
         "generator": ADVERSARIAL,
-        "classification": SGD(learning_rate=0.1, momentum=0.9),
+        "classification": CLASSIFICATION,
     },
     steps=SEMI_SUPERVISED_EPOCHS * UPDATES_PER_EPOCH,
     schedule=Cosine(start=20 * UPDATES_PER_EPOCH, end=SEMI_SUPERVISED_EPOCHS * UPDATES_PER_EPOCH),
@@ -241,7 +242,7 @@ def _labels_alone(name: str, count: int, paper: Reported) -> Experiment:
         topic=SEMI_SUPERVISED,
         figure="AAE Table 2 (NN)",
         build=Classifier,
-        recipe=Recipe({"classification": SGD(0.01, 0.9)}, steps=6_000, schedule=Cosine(3_000, 6_000)),
+        recipe=Recipe({"classification": CLASSIFICATION}, steps=6_000, schedule=Cosine(3_000, 6_000)),
         source=f"the encoder of semi-{count}, its input noise and its classification update, without the others",
         select=lambda images, seed: (_labeled(images, count, seed),),
         paper={"test_error_percent": paper},
@@ -432,7 +433,7 @@ def examine(model: Model, images: Images, header: dict[str, Any], training: Imag
             decoded = zip(batches, codes, strict=True)
             found["squared_errors"] = torch.cat([squared_errors(part.images, model.decode(c)) for part, c in decoded])
         if hasattr(model, "classify"):
-            found["predictions"] = torch.cat([model.classify(part.images).argmax(1) for part in batches]).byte()
+            found["predictions"] = predict(model, images).byte()
         if isinstance(model, SupervisedAutoencoder) and training is not None:
             styles = torch.cat([model.encode(part) for part in training.images.split(1000)])
             held_out = model.prior.split(torch.cat(codes))[1]
@@ -445,6 +446,19 @@ def examine(model: Model, images: Images, header: dict[str, Any], training: Imag
         found["sharpness"] = sharpness(model.decode(samples)).half()
         found["changes"] = image_change(model.decode, samples).half()
     return Evidence(header, images.labels, **found)
+
+
+def predict(model: Model, images: Images) -> Tensor:
+    """The most probable label of each image, ``[n]``, by a model that classifies; on the device of the model."""
+    device = next(model.parameters()).device
+    return torch.cat([model.classify(part.to(device)).argmax(1) for part in images.images.split(1000)])
+
+
+def _error(model: Model, images: Images) -> dict[str, float]:
+    """The error on ``images`` of a model that classifies, for the history of its training."""
+    if not hasattr(model, "classify"):
+        return {}
+    return {"error_percent": error_percent(predict(model, images).cpu(), images.labels)}
 
 
 def continuous_prior(model: Model) -> Prior | None:
@@ -579,9 +593,9 @@ def train_experiment(
     model = build(experiment, seed)
     state = out / "state.safetensors"
     reports = []
-    for report in train(
-        model, sets, experiment.recipe, seed=seed, steps=steps, state=state, device=device, progress=progress
-    ):
+    error = partial(_error, images=held_out)
+    options = {"seed": seed, "steps": steps, "measure": error, "state": state, "device": device, "progress": progress}
+    for report in train(model, sets, experiment.recipe, **options):
         reports.append(report)
         yield report
     if not reports:
@@ -602,7 +616,8 @@ def train_experiment(
         "versions": {"aae_lib": aae_lib.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "revision": revision,
         "history": [
-            {"step": r.step, **{name: round(loss, 4) for name, loss in r.losses.items()}} for r in reports
+            {"step": r.step, **{name: round(value, 4) for name, value in (r.losses | r.measures).items()}}
+            for r in reports
         ],
     }
     weights = weights_path(experiment, out)

@@ -18,7 +18,7 @@ import math
 import platform
 import textwrap
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,7 +146,8 @@ class Report:
         clock: the same in updates of 100 images.
         losses: mean of each update's loss since the last report.
         learning_rates: of each update at this step.
-        seconds: training time so far; what the caller does between reports does not count.
+        seconds: training time so far; what the caller does between reports, and the measures, do not count.
+        measures: what the caller's ``measure`` gave for the model of this step.
     """
 
     step: int
@@ -154,6 +155,7 @@ class Report:
     losses: dict[str, float]
     learning_rates: dict[str, float]
     seconds: float
+    measures: dict[str, float] = field(default_factory=dict)
 
     @property
     def epoch(self) -> float:
@@ -221,6 +223,7 @@ def train(
     seed: int = 0,
     steps: int | None = None,
     report_every: int = UPDATES_PER_EPOCH,
+    measure: Callable[[Model], dict[str, float]] | None = None,
     state: Path | None = None,
     device: torch.device | str | None = None,
     bfloat16: bool | None = None,
@@ -239,6 +242,8 @@ def train(
         seed: of the data order and of every random number that the updates draw. The initial weights are the caller's.
         steps: stop after this many minibatches instead of ``recipe.steps``; the schedule stays where it is.
         report_every: minibatches between reports.
+        measure: called with the model, in evaluation mode, for each report, which carries the numbers that it returns.
+            Unlike what the caller measures at a yield, they are part of the state, so a resumed run has them too.
         state: a file that receives the complete training state every 30 seconds and at the end. If it exists, the
             run continues from it: earlier reports are yielded again, and the end has the same bits as a run that was
             never interrupted.
@@ -266,12 +271,12 @@ def train(
             run.advance(min(pause, steps) - run.step, bar)
             report = None
             if run.step % report_every == 0 or run.step == steps:
-                report = run.report()
+                run.prepare_evaluation()
+                report = run.report(measure)
             if state is not None and (run.step == steps or time.monotonic() - saved > STATE_EVERY_SECONDS):
                 run.save(state)
                 saved = time.monotonic()
             if report is not None:
-                run.prepare_evaluation()
                 yield report
 
 
@@ -460,11 +465,13 @@ class _Run:
         recompute_batch_norm(self.model, self.sets[0].images)
         self.model.eval()
 
-    def report(self) -> Report:
+    def report(self, measure: Callable[[Model], dict[str, float]] | None) -> Report:
         losses = {name: total / count for name, (total, count) in self.sums.items()}
         self.sums = {}
         rates = {update: self.recipe.learning_rate(update, self.clock) for update in self.recipe.optimizers}
-        report = Report(self.step, self.clock, losses, rates, self.seconds)
+        with self._fork_random(), torch.no_grad():
+            measures = measure(self.model) if measure else {}
+        report = Report(self.step, self.clock, losses, rates, self.seconds, measures)
         self.reports.append(report)
         return report
 
