@@ -137,6 +137,17 @@ def decoded_walk(model: Model, steps: int) -> Tensor:
     return model.decode(model.prior.walk((torch.arange(steps) + 0.5) / steps))
 
 
+@torch.no_grad()
+def decoded_styles(model: Model, styles: Tensor) -> Tensor:
+    """Images ``[n * classes, 784]`` of styles ``[n, d]``, each with every label in turn (AAE, Figure 7a).
+
+    The prior of the model is a :class:`~aae_lib.priors.LabelAndStyle`.
+    """
+    classes = model.prior.classes
+    label = model.prior.label.sample_of_class(torch.arange(classes).repeat(len(styles)))
+    return model.decode(torch.cat([label, styles.repeat_interleave(classes, dim=0)], dim=1))
+
+
 def draw_history(axes: Axes, history: Iterable[dict[str, float]], updates: Iterable[str]) -> None:
     """Loss curves of the named updates against the epoch (600 updates of 100 images)."""
     history = list(history)

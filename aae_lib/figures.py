@@ -16,27 +16,42 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from aae_lib.data import CLASSES
 from aae_lib.drawing import (
     DIGIT_COLORS,
     decoded_component,
     decoded_manifold,
+    decoded_styles,
     decoded_walk,
     draw_codes,
     draw_images,
     draw_plane,
     use_style,
 )
-from aae_lib.experiments import VAE_CURVE, Evidence, build, find, load_evidence, load_trained
+from aae_lib.experiments import (
+    VAE_CURVE,
+    Evidence,
+    build,
+    find,
+    load_evidence,
+    load_trained,
+    shipped_seeds,
+    test_set,
+)
 from aae_lib.metrics import covered, prior_samples
 from aae_lib.networks import PIXELS
 from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture
 from aae_lib.results import METRICS, band, equal_reconstruction, values_of
+from aae_lib.training import UPDATES_PER_EPOCH
 
 POSTERIOR_TITLES = {
     "aae-gaussian": "Deterministic",
     "aae-gaussian-posterior": "Gaussian posterior",
     "aae-universal-posterior": "Universal approximator",
 }
+STYLE_SIZES = ("supervised-2d", "supervised-8d", "supervised")
+# AAE, appendix A.2.1: test error in percent with 100 labels by epoch, all recalled
+PAPER_ERRORS = {1: 16.50, 50: 3.40, 500: 2.21, 1000: 1.98, 5000: 1.83}
 BLUE, RED = DIGIT_COLORS[0], DIGIT_COLORS[2]
 PLANE_LIMIT = 4.0  # of the planes with a standard Gaussian: 9,997 of 10,000 samples lie inside
 PARTS_LIMIT = 3.4  # of those with a mixture or a swiss roll, which reaches out to 3
@@ -211,6 +226,80 @@ def posteriors() -> tuple[Figure, dict[str, int]]:
     return figure, integers
 
 
+def figure_7() -> tuple[Figure, dict[str, int]]:
+    """Style and content: each row is one style, each column one label, under the supervised AAE with a 15-D style."""
+    use_style()
+    model, evidence = load_trained("supervised").model, load_evidence("supervised")
+    _, styles = model.prior.split(evidence.codes.float())
+    of_digits = torch.cat([styles[evidence.labels == digit][:1] for digit in range(CLASSES)])
+    figure, panels = plt.subplots(1, 2, figsize=(10.4, 5.6), layout="constrained")
+    integers = {}
+    for axes, chosen, title, what in (
+        (panels[0], of_digits, "a  Styles of ten held-out digits, 0 to 9:\nthe diagonal is their reconstruction",
+         "styles of digits"),
+        (panels[1], prior_samples(model.prior.style, 10), "b  Styles drawn from the Gaussian", "styles drawn"),
+    ):  # fmt: skip
+        images = decoded_styles(model, chosen)
+        draw_images(axes, images, columns=CLASSES)
+        _title(axes, title)
+        read = load_trained("semi-100").model.classify(images).argmax(1)
+        as_asked = int((read == torch.arange(CLASSES).repeat(len(chosen))).sum())
+        integers[f"{what}: images that semi-100 takes for the label of their column, of 100"] = as_asked
+    return figure, integers
+
+
+def style_sizes() -> tuple[Figure, dict[str, int]]:
+    """What the length of the style costs and gives: label told from it, and reconstruction; all seeds."""
+    use_style()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.6), layout="constrained")
+    names = {build(find(name), 0).prior.style.dimensions: name for name in STYLE_SIZES}
+    integers = {}
+    for axes, metric in ((left, "label_from_style_percent"), (right, "reconstruction_error")):
+        means = {size: values_of(name, metric).mean() for size, name in sorted(names.items())}
+        axes.plot(means.keys(), means.values(), color=BLUE)
+        for size, name in names.items():
+            values = values_of(name, metric)
+            axes.scatter([size] * len(values), values, s=16, color=BLUE, zorder=3)
+        axes.set(xlabel="dimensions of the style", ylabel=METRICS[metric], xticks=sorted(names), ylim=(0, None))
+    most_frequent = 100 * float((test_set()["labels"] == 1).double().mean())
+    left.axhline(most_frequent, color="#666666", lw=0.8, ls=":")
+    left.text(15, most_frequent, 'always saying "1"', ha="right", va="bottom", color="#666666")
+    _title(left, "How much of the label leaks into the style")
+    _title(right, "What the style is good for")
+    for size, name in sorted(names.items()):
+        right_ones = (load_evidence(name).from_style == load_evidence(name).labels).sum()
+        integers[f"{size}-D style: test digits told from it, of 10,000"] = int(right_ones)
+    return figure, integers
+
+
+def semi_supervised() -> tuple[Figure, dict[str, int]]:
+    """Error on the test set along training, every seed, with the paper's points for 100 labels."""
+    use_style()
+    figure, axes = plt.subplots(figsize=(6.4, 4.4))
+    integers = {}
+    for name, color in zip(("semi-100", "semi-1000", "semi-all"), (BLUE, DIGIT_COLORS[1], RED), strict=True):
+        seeds = shipped_seeds(name)
+        for seed in seeds:
+            history = load_evidence(name, seed).header["history"]
+            epochs = [entry["step"] / UPDATES_PER_EPOCH for entry in history]
+            label = f"{find(name).title}, {len(seeds)} seed{'s' * (len(seeds) != 1)}" if seed == seeds[0] else None
+            axes.plot(epochs, [entry["error_percent"] for entry in history], color=color, lw=0.9, label=label)
+            wrong = load_evidence(name, seed).predictions != load_evidence(name, seed).labels
+            integers[f"{name}, seed {seed}: test digits that are wrong, of 10,000"] = int(wrong.sum())
+    axes.scatter(PAPER_ERRORS.keys(), PAPER_ERRORS.values(), marker="x", s=30, c="black", zorder=4,
+                 label="the paper†, 100 labels")
+    for name in ("labels-100", "m2-100"):
+        error = values_of(name, "test_error_percent").mean()
+        axes.axhline(error, color="#999999", lw=0.8, ls=":")
+        axes.text(5000, error, find(name).title, ha="right", va="bottom", color="#666666", size=8)
+    axes.set(xscale="log", yscale="log", xlabel="epoch", ylabel="test error, %", ylim=(0.5, 40))
+    axes.set_yticks([0.5, 1, 2, 5, 10, 20, 40], ["0.5", "1", "2", "5", "10", "20", "40"])
+    axes.minorticks_off()
+    axes.legend(loc="lower left")
+    _title(axes, "† recalled, not checked against the paper")
+    return figure, integers
+
+
 def coverage_curve() -> tuple[Figure, dict[str, int]]:
     """Coverage of the prior against reconstruction error: the VAE at five KL weights, the AAE as a point, all seeds."""
     use_style()
@@ -284,6 +373,11 @@ FIGURES: dict[str, PaperFigure] = {
                              figure_2e),
     "figure-4": PaperFigure("labels in the discriminator: mixture and swiss roll", "AAE Fig. 4",
                             "04_choosing_the_prior", figure_4),
+    "figure-7": PaperFigure("one style a row, one label a column", "AAE Fig. 7a", "05_style_and_content", figure_7),
+    "style-sizes": PaperFigure("label and detail in styles of 2, 8 and 15 dimensions", "ours", "05_style_and_content",
+                               style_sizes),
+    "semi-supervised": PaperFigure("test error along training with few labels", "AAE Table 2", "06_semi_supervised",
+                                   semi_supervised),
     "posteriors": PaperFigure("three choices of q(z|x)", "AAE section 2", "04_choosing_the_prior", posteriors),
     "coverage-curve": PaperFigure("match of the prior against reconstruction", "ours", "03_aae_versus_vae",
                                   coverage_curve),
