@@ -57,7 +57,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 
 def without_seconds(reports: list[Report]) -> list[tuple]:
-    return [(report.step, report.clock, report.losses, report.learning_rates) for report in reports]
+    return [(report.step, report.clock, report.losses, report.learning_rates, report.measures) for report in reports]
 
 
 # Models and updates that do not fit together
@@ -935,6 +935,52 @@ def test_losses_are_means_since_the_last_report(images, make_model, make_recipe)
     for index, report in enumerate(two):
         for name, loss in report.losses.items():
             assert loss == pytest.approx((one[2 * index].losses[name] + one[2 * index + 1].losses[name]) / 2)
+
+
+def size_of_codes(images: Images) -> Callable[[Model], dict[str, float]]:
+    """A measure that draws random numbers, and looks at the model as its caller finds it."""
+
+    def measure(model: Model) -> dict[str, float]:
+        assert not model.training and not torch.is_grad_enabled()
+        codes = model.encode(images.images[torch.randperm(len(images))[:50]])
+        assert codes.dtype == torch.float32
+        return {"size": float(codes.abs().mean())}
+
+    return measure
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_measures_stand_in_the_reports_and_change_no_bit(kind: type[Model], images, make_model, make_recipe) -> None:
+    plain, measured = make_model(kind), make_model(kind)
+    assert all(report.measures == {} for report in run(plain, images, make_recipe(plain), report_every=5))
+    reports = []
+    for report in train(
+        measured, images, make_recipe(measured), report_every=5, measure=size_of_codes(images), device="cpu",
+        bfloat16=False,
+    ):  # fmt: skip
+        reports.append(report)
+        assert report.measures["size"] == pytest.approx(measured.encode(images.images).abs().mean().item(), rel=0.3)
+    assert len({report.measures["size"] for report in reports}) == len(reports) == 4
+    assert same(weights(plain), weights(measured))
+
+
+def test_a_resumed_run_repeats_the_measures_of_the_models_that_are_gone(
+    tmp_path: Path, images, make_model, make_recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "STATE_EVERY_SECONDS", 0.0)
+    model = make_model()
+    arguments = {"report_every": 4, "state": tmp_path / "state"}
+    expected = run(model, images, make_recipe(model), steps=12, measure=size_of_codes(images), **arguments)
+    asked = []
+
+    def measure(model: Model) -> dict[str, float]:
+        asked.append(model)
+        return {"size": -1.0}
+
+    again = make_model(seed=1)
+    reports = run(again, images, make_recipe(again), measure=measure, **arguments)
+    assert without_seconds(reports[:3]) == without_seconds(expected)
+    assert [report.measures for report in reports[3:]] == [{"size": -1.0}] * 2 and asked == [again, again]
 
 
 def test_the_progress_bar_shows_on_demand(images, make_model, make_recipe, capsys: pytest.CaptureFixture) -> None:
