@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
-from aae_lib.data import DataError, load_mnist
+from aae_lib.data import DataError, load_images, load_mnist
 from aae_lib.experiments import (
     EXPERIMENTS,
     PRETRAINED,
@@ -97,6 +97,7 @@ def train(
     out: Path | None = None,
     resume: bool = False,
     validation: bool = False,
+    data: str = "MNIST",
 ) -> None:
     """Train an experiment from scratch and write its weights and evidence.
 
@@ -105,17 +106,19 @@ def train(
         seed: of the initial weights, the data order and all noise.
         steps: stop after this many minibatches; the schedule stays where it is.
         device: cpu or cuda; default: the GPU if there is one.
-        out: folder for state, weights and evidence; default: runs/NAME-seed-SEED.
+        out: folder for state, weights and evidence; default: runs/NAME-seed-SEED, with --data runs/NAME-DATA-seed-SEED.
         resume: continue from the state in that folder.
         validation: hold the last sixth of the training images out and measure on those instead of the test set.
+        data: another set of images in ten classes, by its name in torchvision.datasets, such as FashionMNIST.
     """
     experiment = find(name)
     if device == "cuda" and not torch.cuda.is_available():
         raise TrainingError("PyTorch sees no GPU here (torch.cuda.is_available() is False): leave --device out")
-    out = out or Path("runs") / f"{name}-seed-{seed}{'-validation' if validation else ''}"
+    run = name if data == "MNIST" else f"{name}-{data}"
+    out = out or Path("runs") / f"{run}-seed-{seed}{'-validation' if validation else ''}"
     if (out / "state.safetensors").exists() and not resume:
         raise TrainingError(f"{out} holds an earlier run: continue it with --resume, or choose another --out")
-    digits = load_mnist()
+    digits = load_images(data)
     print(f"{experiment.title} on {digits.source}", flush=True)
     try:
         for report in train_experiment(
@@ -138,6 +141,7 @@ def train(
 def evaluate(
     name: Positional[str],
     weights: Path | None = None,
+    data: str = "MNIST",
     json: Annotated[bool, arg(help="print one JSON object")] = False,
 ) -> None:
     """Measure a trained model: on MNIST's test set; without MNIST, from the shipped evidence or on the sample digits.
@@ -145,24 +149,25 @@ def evaluate(
     Args:
         name: the experiment.
         weights: a file that `train` wrote; default: the shipped weights (seed 0).
+        data: as for `train`.
     """
     experiment = find(name)
-    digits = load_mnist()
-    if digits.is_full or weights is not None:
+    digits = load_images(data)
+    if data != "MNIST" or digits.is_full or weights is not None:
         trained = load_trained(name, weights)
         metrics = measure(experiment, examine(trained.model, digits.test, trained.header))
-        data, source = digits.source, str(weights or "shipped")
+        described, source = digits.source, str(weights or "shipped")
     else:
         metrics = measure(experiment, load_evidence(name))
-        data, source = "MNIST's 10,000 test digits (from the shipped evidence)", "shipped"
+        described, source = "MNIST's 10,000 test digits (from the shipped evidence)", "shipped"
     if json:
         paper = {metric: reported.value for metric, reported in experiment.paper.items()}
         result = {
-            "experiment": name, "metrics": metrics, "paper": paper, "data": data, "weights": source
+            "experiment": name, "metrics": metrics, "paper": paper, "data": described, "weights": source
         }  # fmt: skip
         print(json_format.dumps(result))
         return
-    print(f"{experiment.title}, weights: {source}\ndata: {data}")
+    print(f"{experiment.title}, weights: {source}\ndata: {described}")
     _print_metrics(name, metrics)
 
 

@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import http.client
 import importlib.resources
+import inspect
 import logging
 import os
 import queue
@@ -66,7 +67,7 @@ class Images:
     """Images with their labels, resident in memory.
 
     images: float32 `[n, 784]` in [0, 1], each a row-major 28 x 28 image
-    labels: int64 `[n]`, 0-9
+    labels: int64 `[n]`, 0-9; -1 where they are hidden
     """
 
     images: Tensor
@@ -134,6 +135,37 @@ def load_mnist(folder: str | Path | None = None) -> Digits:
         raise _error(raw / missing[0], "MNIST's file of this name, plain or .gz", "no such file", REPLACE)
 
     return _read_mnist(folder)
+
+
+def load_images(name: str, folder: str | Path | None = None) -> Digits:
+    """A set of images in ten classes by its name in torchvision.datasets: "FashionMNIST", "KMNIST", "USPS", "SVHN" ...
+
+    Whatever their size and color, images become gray and 28 x 28, so that every model takes them as it takes MNIST.
+    They lie in, or are downloaded to, the folder of `load_mnist`, which this is for "MNIST".
+
+    Raises DataError if torchvision has no such set, it does not keep its images in memory (as the large ones do not),
+    it has no ten classes, or the download fails.
+    """
+    if name == "MNIST":
+        return load_mnist(folder)
+    from torchvision import datasets
+
+    remedy = "FashionMNIST, KMNIST, QMNIST, USPS, SVHN and CIFAR10 are such sets."
+    kind = getattr(datasets, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, datasets.VisionDataset)):
+        raise DataError(f"torchvision.datasets: expected a set of images, found none of the name '{name}'. {remedy}")
+    folder = Path(folder or os.environ.get("AAE_DATA") or platformdirs.user_cache_dir("aae_lib")).expanduser()
+    train, test = (_read_split(kind, folder, training, remedy) for training in (True, False))
+    together = hashlib.sha256()
+    for part in (train, test):
+        together.update(part.images.numpy().tobytes() + part.labels.numpy().tobytes())
+    return Digits(
+        train=train,
+        test=test,
+        source=f"{name}, {len(train):,} + {len(test):,} images as 28 x 28 gray pixels, from {folder.resolve().name}",
+        sha256=together.hexdigest(),
+        is_full=False,
+    )
 
 
 def load_sample() -> Digits:
@@ -288,6 +320,32 @@ def _read_mnist(folder: Path) -> Digits:
         sha256=together.hexdigest(),
         is_full=True,
     )
+
+
+def _read_split(kind: type, folder: Path, training: bool, remedy: str) -> Images:
+    """One of the two parts of a set of torchvision, gray and 28 x 28."""
+    from torchvision.transforms.v2.functional import resize, rgb_to_grayscale
+
+    chosen = {"split": "train" if training else "test"} if "split" in inspect.signature(kind).parameters else {}
+    try:
+        part = kind(folder, download=True, **(chosen or {"train": training}))
+    except (RuntimeError, OSError, http.client.HTTPException, TypeError) as error:
+        raise _error(folder, f"to read or download {kind.__name__} in this folder", f"'{error}'", remedy) from error
+    pixels, labels = getattr(part, "data", None), getattr(part, "targets", getattr(part, "labels", None))
+    if pixels is None or labels is None:
+        raise DataError(f"{kind.__name__}: expected images that are kept in memory, found none. {remedy}")
+    pixels, labels = torch.as_tensor(np.asarray(pixels)), torch.as_tensor(np.asarray(labels)).long()
+    if sorted(labels.unique().tolist()) != list(range(CLASSES)):
+        raise DataError(f"{kind.__name__}: expected the labels 0-9, found {len(labels.unique())} labels. {remedy}")
+    if pixels.ndim == 3:
+        pixels = pixels[:, None]
+    elif pixels.shape[-1] == 3:
+        pixels = pixels.movedim(-1, 1)
+    small = [
+        resize(rgb_to_grayscale(few) if few.shape[1] == 3 else few, [IMAGE_SIZE, IMAGE_SIZE], antialias=True)
+        for few in pixels.split(5000)
+    ]
+    return _as_tensors(torch.cat(small).flatten(1).numpy(), labels.numpy())
 
 
 # Downloading

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import numpy as np
 import platformdirs
 import pytest
 import torch
+import torchvision.datasets
 from torch import Tensor
 from torchvision.datasets import MNIST
 
@@ -558,3 +560,68 @@ def test_all_of_mnist_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(MNIST, "mirrors", [address])
         digits = load_mnist(tmp_path / "target")
     assert digits.is_full and len(digits.train) == 60_000
+
+
+# Other sets of torchvision
+
+
+def write_idx_set(folder: Path, name: str, counts: dict[str, int], classes: int = 10) -> dict[str, np.ndarray]:
+    """A set in the files of MNIST's relatives, with random pixels; returns these."""
+    raw = folder / name / "raw"
+    raw.mkdir(parents=True)
+    pixels = {}
+    for split, count in counts.items():
+        pixels[split] = np.random.default_rng(count).integers(0, 256, (count, 784), np.uint8)
+        content = struct.pack(">4I", 2051, count, 28, 28) + pixels[split].tobytes()
+        (raw / f"{split}-images-idx3-ubyte").write_bytes(content)
+        labels = (np.arange(count) % classes).astype(np.uint8)
+        (raw / f"{split}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 2049, count) + labels.tobytes())
+    return pixels
+
+
+@pytest.mark.parametrize("name", ["FashionMNIST", "KMNIST"])
+def test_a_set_is_read_by_its_name(name: str, tmp_path: Path) -> None:
+    pixels = write_idx_set(tmp_path, name, {"train": 60, "t10k": 20})
+    found = data.load_images(name, tmp_path)
+    assert torch.equal(found.train.images, torch.from_numpy(pixels["train"]) / 255)
+    assert torch.equal(found.test.images, torch.from_numpy(pixels["t10k"]) / 255)
+    assert found.train.labels.tolist() == [*range(10)] * 6 and found.test.labels.tolist() == [*range(10)] * 2
+    assert found.source.startswith(f"{name}, 60 + 20 images") and not found.is_full
+    again = data.load_images(name, tmp_path)
+    assert again.sha256 == found.sha256 and len(found.sha256) == 64
+
+
+@pytest.mark.parametrize("layout", ["height, width, color", "color, height, width"])
+def test_colored_images_become_gray_and_small(layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As CIFAR10 and SVHN keep them: uniform images of one color, whose gray is 0.299 R + 0.587 G + 0.114 B."""
+    colors = np.random.default_rng(0).integers(0, 256, (20, 3), np.uint8)
+
+    class Colored(torchvision.datasets.VisionDataset):
+        def __init__(self, root: Path, split: str, download: bool) -> None:
+            assert download and split in ("train", "test")
+            images = np.broadcast_to(colors[:, None, None, :], (20, 32, 32, 3)).copy()
+            self.data = images if layout.endswith("color") else images.transpose(0, 3, 1, 2)
+            self.labels = np.arange(20) % 10
+
+    monkeypatch.setattr(torchvision.datasets, "Colored", Colored, raising=False)
+    images = data.load_images("Colored", tmp_path).train.images
+    expected = torch.from_numpy(colors.astype(np.float32)) @ torch.tensor([0.299, 0.587, 0.114]) / 255
+    assert images.shape == (20, 784)
+    torch.testing.assert_close(images, expected[:, None].expand(20, 784), rtol=0, atol=1.1 / 255)
+
+
+def test_mnist_by_its_name_is_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "load_mnist", lambda folder: ("MNIST", folder))
+    assert data.load_images("MNIST", tmp_path) == ("MNIST", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["Fashion-MNIST", "FakeData", "ImageFolder", "read_image", "__doc__"])
+def test_what_is_no_set_in_memory_is_refused_with_names_that_are(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"FashionMNIST, KMNIST, .* are such sets"):
+        data.load_images(name, tmp_path)
+
+
+def test_a_set_of_other_than_ten_classes_is_refused(tmp_path: Path) -> None:
+    write_idx_set(tmp_path, "KMNIST", {"train": 60, "t10k": 20}, classes=7)
+    with pytest.raises(DataError, match="KMNIST: expected the labels 0-9, found 7 labels"):
+        data.load_images("KMNIST", tmp_path)

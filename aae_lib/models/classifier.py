@@ -14,7 +14,7 @@ class Classifier(Model):
     """The semi-supervised model's classification update and nothing else (AAE, Table 2: the NN baseline).
 
     Args:
-        classes, hidden, input_noise, pixels: as for
+        classes, hidden, input_noise: as for
             :class:`~aae_lib.models.semi_supervised.SemiSupervisedAutoencoder`.
     """
 
@@ -25,19 +25,18 @@ class Classifier(Model):
         classes: int = CLASSES,
         hidden: tuple[int, ...] = (1000, 1000),
         input_noise: float = 0.3,
-        pixels: int = PIXELS,
     ):
         super().__init__()
         self.input_noise = input_noise
-        self.encoder = nn.Sequential(GaussianNoise(input_noise), *multilayer_perceptron(pixels, classes, hidden))
+        self.encoder = nn.Sequential(GaussianNoise(input_noise), *multilayer_perceptron(PIXELS, classes, hidden))
 
     def updates(self, labeled: Images) -> Iterator[tuple[str, Tensor]]:
         yield "classification", F.cross_entropy(self.classify(labeled.images), labeled.labels)
 
     def classify(self, images: Tensor) -> Tensor:
-        """Logits of q(y|x): ``[n, pixels] -> [n, classes]``."""
+        """Logits of q(y|x): ``[n, 784] -> [n, classes]``."""
         return self.encoder(images).float()
 
     def encode(self, images: Tensor) -> Tensor:
-        """The label's probabilities: ``[n, pixels] -> [n, classes]``."""
+        """The label's probabilities: ``[n, 784] -> [n, classes]``."""
         return self.classify(images).softmax(1)

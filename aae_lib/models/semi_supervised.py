@@ -27,7 +27,6 @@ class SemiSupervisedAutoencoder(Model):
             the encoder's hidden layers; both discriminators have hidden layers of the same sizes.
         input_noise: standard deviation of the noise on the images that the encoder sees while training; the paper's
             only regularizer (A.2.1).
-        pixels: of an image.
     """
 
     moves = {
@@ -44,14 +43,13 @@ class SemiSupervisedAutoencoder(Model):
         hidden: tuple[int, ...] = (1000, 1000),
         reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
         input_noise: float = 0.3,
-        pixels: int = PIXELS,
     ):
         super().__init__()
         self.reconstruction_loss, self.input_noise = reconstruction_loss, input_noise
         self.prior = LabelAndStyle(Categorical(classes), Gaussian(style_dimensions))
-        encoder = multilayer_perceptron(pixels, classes + style_dimensions, hidden)
+        encoder = multilayer_perceptron(PIXELS, classes + style_dimensions, hidden)
         self.encoder = nn.Sequential(GaussianNoise(input_noise), *encoder)
-        self.decoder = multilayer_perceptron(classes + style_dimensions, pixels, hidden)
+        self.decoder = multilayer_perceptron(classes + style_dimensions, PIXELS, hidden)
         self.label_discriminator = multilayer_perceptron(classes, 1, hidden)
         self.style_discriminator = multilayer_perceptron(style_dimensions, 1, hidden)
 
@@ -72,7 +70,7 @@ class SemiSupervisedAutoencoder(Model):
         yield "classification", F.cross_entropy(self.classify(labeled.images), labeled.labels)
 
     def classify(self, images: Tensor) -> Tensor:
-        """Logits of q(y|x): ``[n, pixels] -> [n, classes]``."""
+        """Logits of q(y|x): ``[n, 784] -> [n, classes]``."""
         return self.prior.split(self.encoder(images).float())[0]
 
     def encode(self, images: Tensor) -> Tensor:

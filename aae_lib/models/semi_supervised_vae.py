@@ -25,7 +25,7 @@ class SemiSupervisedVariationalAutoencoder(Model):
 
     Args:
         classification_weight: of the cross-entropy beside L and U, each an average over its minibatch.
-        classes, style_dimensions, hidden, input_noise, pixels: as for
+        classes, style_dimensions, hidden, input_noise: as for
             :class:`~aae_lib.models.semi_supervised.SemiSupervisedAutoencoder`; only the classifier sees the noise.
     """
 
@@ -38,14 +38,13 @@ class SemiSupervisedVariationalAutoencoder(Model):
         style_dimensions: int = 10,
         hidden: tuple[int, ...] = (1000, 1000),
         input_noise: float = 0.3,
-        pixels: int = PIXELS,
     ):
         super().__init__()
         self.classification_weight, self.input_noise = classification_weight, input_noise
         self.prior = LabelAndStyle(Categorical(classes), Gaussian(style_dimensions))
-        self.classifier = nn.Sequential(GaussianNoise(input_noise), *multilayer_perceptron(pixels, classes, hidden))
-        self.encoder = multilayer_perceptron(pixels + classes, 2 * style_dimensions, hidden)
-        self.decoder = multilayer_perceptron(classes + style_dimensions, pixels, hidden)
+        self.classifier = nn.Sequential(GaussianNoise(input_noise), *multilayer_perceptron(PIXELS, classes, hidden))
+        self.encoder = multilayer_perceptron(PIXELS + classes, 2 * style_dimensions, hidden)
+        self.decoder = multilayer_perceptron(classes + style_dimensions, PIXELS, hidden)
 
     def posterior(self, images: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x, y), each ``[n, style_dimensions]``, for one-hot labels ``[n, classes]``."""
@@ -53,7 +52,7 @@ class SemiSupervisedVariationalAutoencoder(Model):
         return mean, log_variance
 
     def bound(self, images: Tensor, label: Tensor) -> Tensor:
-        """L(x, y) in nats, estimated at one style: images ``[n, pixels]``, one-hot labels -> ``[n]``."""
+        """L(x, y) in nats, estimated at one style: images ``[n, 784]``, one-hot labels -> ``[n]``."""
         mean, log_variance = self.posterior(images, label)
         style = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
         logits = self.decoder(torch.cat([label, style], dim=1))
@@ -73,7 +72,7 @@ class SemiSupervisedVariationalAutoencoder(Model):
         yield "evidence_lower_bound", known.mean() + unknown.mean() + self.classification_weight * classification
 
     def classify(self, images: Tensor) -> Tensor:
-        """Logits of q(y|x): ``[n, pixels] -> [n, classes]``."""
+        """Logits of q(y|x): ``[n, 784] -> [n, classes]``."""
         return self.classifier(images).float()
 
     def encode(self, images: Tensor) -> Tensor:
