@@ -78,14 +78,21 @@ def load_weights(path: Path, model: nn.Module) -> dict[str, Any]:
         if name.removesuffix(SCALE) == name or name.removesuffix(SCALE) not in tensors
     }
     stored = {name.partition(".")[0] for name in state}
-    children = model.named_children()
-    missing = {name: child for name, child in children if "discriminator" in name and name not in stored}
+    missing = [name for name, _ in model.named_children() if "discriminator" in name and name not in stored]
+    expected = {
+        name: tensor.shape for name, tensor in model.state_dict().items() if name.partition(".")[0] not in missing
+    }
+    # Compared first, because load_state_dict copies what fits before it refuses the rest.
+    found = {name: tensor.shape for name, tensor in state.items()}
+    if found != expected:
+        wrong = [
+            f"{what} keys {', '.join(sorted(names))}"
+            for what, names in (("Missing", expected.keys() - found), ("Unexpected", found.keys() - expected))
+            if names
+        ]
+        what = "; ".join(wrong) or "other sizes"
+        raise StorageError(f"{path} does not fit {type(model).__name__}: {what}")
     for name in missing:
         delattr(model, name)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        for name, network in missing.items():
-            setattr(model, name, network)
-        raise StorageError(f"{path} does not fit {type(model).__name__}: {error}") from error
+    model.load_state_dict(state)
     return header

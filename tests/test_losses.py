@@ -76,6 +76,18 @@ def test_reconstruction_is_float32_and_finite_for_bfloat16_logits(loss) -> None:
     assert value.dtype == torch.float32 and value.isfinite()
 
 
+def test_cross_entropy_that_is_not_reduced_is_that_of_each_image() -> None:
+    logits, images = 3 * random(7, 784), torch.rand(7, 784)
+    of_each = binary_cross_entropy(logits, images, reduce=False)
+    probabilities = 1 / (1 + np.exp(-logits.double().numpy()))
+    pixels = images.double().numpy()
+    expected = -(pixels * np.log(probabilities) + (1 - pixels) * np.log(1 - probabilities)).sum(axis=1)
+    np.testing.assert_allclose(of_each, expected, rtol=1e-5)
+    assert of_each.mean().item() == pytest.approx(binary_cross_entropy(logits, images).item(), rel=1e-6)
+    in_bfloat16 = binary_cross_entropy(logits.bfloat16(), images, reduce=False)
+    assert of_each.shape == in_bfloat16.shape == (7,) and of_each.dtype == in_bfloat16.dtype == torch.float32
+
+
 # The two players
 
 
@@ -163,6 +175,17 @@ def test_gaussian_kl_is_that_of_torch_distributions(deviation: float) -> None:
     prior = Normal(torch.zeros(3).double(), deviation * torch.ones(3).double())
     expected = kl_divergence(posterior, prior).sum(1).mean().item()
     assert gaussian_kl(mean, log_variance, deviation).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("deviation", [1.0, 5.0])
+def test_gaussian_kl_that_is_not_reduced_is_that_of_each_image(deviation: float) -> None:
+    mean, log_variance = random(20, 3), random(20, 3, seed=1)
+    posterior = Normal(mean.double(), (0.5 * log_variance.double()).exp())
+    prior = Normal(torch.zeros(3).double(), deviation * torch.ones(3).double())
+    of_each = gaussian_kl(mean, log_variance, deviation, reduce=False)
+    assert of_each.shape == (20,)
+    torch.testing.assert_close(of_each.double(), kl_divergence(posterior, prior).sum(1), rtol=1e-5, atol=1e-6)
+    assert gaussian_kl(mean, log_variance, deviation).item() == pytest.approx(of_each.mean().item(), rel=1e-6)
 
 
 def test_gaussian_kl_vanishes_at_the_prior_and_pulls_to_it() -> None:

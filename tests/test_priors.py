@@ -15,6 +15,7 @@ from aae_lib.priors import (
     ClassConditionalPrior,
     Gaussian,
     GaussianMixture,
+    LabelAndStyle,
     Prior,
     PriorError,
     Ring,
@@ -28,7 +29,8 @@ from aae_lib.training import SGD, Recipe, train
 # The second ring is so wide that a good part of its distances are negative.
 DENSE = [Gaussian(2), GaussianMixture(), UniformSquare(2.0), Ring(2.0, 0.1), Ring(1.0, 0.6)]
 OF_CLASSES = [GaussianMixture(), SwissRoll(), Categorical(10), Categorical(3)]
-ALL = [*DENSE, *OF_CLASSES[1:], UniformSphere(10)]
+LABELS_AND_STYLES = [LabelAndStyle(Categorical(10), Gaussian(3, 2.0)), LabelAndStyle(Categorical(3), UniformSphere(2))]
+ALL = [*DENSE, *OF_CLASSES[1:], *LABELS_AND_STYLES, UniformSphere(10)]
 
 
 def name_of(value: object) -> str | None:
@@ -220,7 +222,7 @@ def test_the_density_of_the_square_ends_at_its_sides() -> None:
 # Classes
 
 
-@pytest.mark.parametrize("prior", OF_CLASSES, ids=name_of)
+@pytest.mark.parametrize("prior", [*OF_CLASSES, *LABELS_AND_STYLES], ids=name_of)
 def test_samples_of_a_class_are_nearest_to_it_and_all_samples_have_all_classes(prior: ClassConditionalPrior) -> None:
     torch.manual_seed(0)
     labels = torch.arange(10_000) % prior.classes
@@ -347,6 +349,48 @@ def test_categorical_samples_are_one_hot() -> None:
     assert torch.equal(samples.sort(1).values, torch.tensor([[0.0, 0.0, 1.0]]).expand(1000, 3))
     assert torch.equal(Categorical(3).sample_of_class(torch.tensor([2, 0])), torch.tensor([[0.0, 0, 1], [1, 0, 0]]))
     assert Categorical(3).nearest_class(torch.tensor([[0.2, 0.3, 0.1], [-1.0, -3.0, -2.0]])).tolist() == [1, 0]
+
+
+# A label and a style
+
+
+def test_a_label_and_a_style_are_those_of_their_priors_and_independent() -> None:
+    prior = LabelAndStyle(Categorical(4), Gaussian(3, 2.0))
+    assert (prior.classes, prior.dimensions) == (4, 7)
+    torch.manual_seed(0)
+    label, style = prior.split(prior.sample(40_000))
+    assert torch.equal(label.sort(1).values, torch.tensor([[0.0, 0.0, 0.0, 1.0]]).expand(40_000, 4))
+    assert (label.mean(0) - 0.25).abs().max() < 0.01
+    for own in label.bool().T:
+        assert style[own].mean(0).abs().max() < 0.1
+        assert (torch.cov(style[own].T) / 4 - torch.eye(3)).abs().max() < 0.06
+
+
+def test_samples_of_a_label_have_it_and_any_style() -> None:
+    prior, labels = LabelAndStyle(Categorical(4), Gaussian(2)), torch.tensor([3, 0, 3])
+    torch.manual_seed(0)
+    codes = prior.sample_of_class(labels)
+    torch.manual_seed(0)
+    assert torch.equal(codes, torch.cat([torch.eye(4)[labels], Gaussian(2).sample(3)], 1))
+    assert not torch.equal(codes[0], codes[2])
+
+
+def test_codes_are_split_into_the_label_and_the_style() -> None:
+    prior, codes = LabelAndStyle(Categorical(3), Gaussian(2)), torch.arange(10.0).reshape(2, 5)
+    label, style = prior.split(codes)
+    assert label.tolist() == [[0, 1, 2], [5, 6, 7]] and style.tolist() == [[3, 4], [8, 9]]
+
+
+def test_the_nearest_label_heeds_no_style() -> None:
+    codes = torch.tensor([[0.2, 0.5, 0.3, 9.0, -9.0], [0.4, 0.3, 0.3, 0.0, 70.0]])
+    assert LabelAndStyle(Categorical(3), Gaussian(2)).nearest_class(codes).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("label", [3, -1])
+def test_a_label_that_there_is_not_has_no_samples(label: int) -> None:
+    message = rf"Categorical needs integer labels \[n\] from 0 to 2, not labels from {label} to {label}"
+    with pytest.raises(PriorError, match=message):
+        LabelAndStyle(Categorical(3), Gaussian(2)).sample_of_class(torch.tensor([label]))
 
 
 # The sphere, and what is refused

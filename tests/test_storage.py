@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from aae_lib import storage
 from aae_lib.data import Images
-from aae_lib.models import AdversarialAutoencoder
+from aae_lib.models import AdversarialAutoencoder, Classifier, Model, SemiSupervisedAutoencoder
 from aae_lib.priors import Gaussian
 from aae_lib.storage import StorageError, load_weights, read_file, save_weights, write_file
 from aae_lib.training import TrainingError, train
@@ -281,6 +282,57 @@ def test_a_network_that_the_model_does_not_have_is_refused(tmp_path: Path, make_
     save_weights(path, model, {})
     with pytest.raises(StorageError, match=r"(?s)does not fit Adversarial.*: .*Unexpected key.*critic\.weight"):
         load_weights(path, make_model())
+
+
+TWO = ["label_discriminator", "style_discriminator"]
+
+
+def two_adversaries() -> SemiSupervisedAutoencoder:
+    return SemiSupervisedAutoencoder(hidden=(4,))
+
+
+@pytest.mark.parametrize("left_out", [TWO, TWO[:1], TWO[1:]])
+def test_of_two_discriminators_those_that_the_file_leaves_out_are_gone(left_out: list[str], tmp_path: Path) -> None:
+    path, trained, model = tmp_path / "weights", two_adversaries(), two_adversaries()
+    save_weights(path, trained, {})
+    for name in left_out:
+        without(path, f"{name}.")
+    load_weights(path, model)
+    kept = [name for name in ["encoder", "decoder", *TWO] if name not in left_out]
+    assert [name for name, _ in model.named_children()] == kept
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(tensor, trained.state_dict()[name], rtol=0, atol=0.001)
+    if left_out == TWO[:1]:
+        assert model.style_discriminator(torch.zeros(1, 10)).shape == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "network"),
+    [(two_adversaries, "encoder"), (two_adversaries, "decoder"), (lambda: Classifier(hidden=(4,)), "encoder")],
+)
+def test_a_network_that_is_no_discriminator_may_not_be_left_out(
+    make: Callable[[], Model], network: str, tmp_path: Path
+) -> None:
+    path, model = tmp_path / "weights", make()
+    model.scale = nn.Linear(1, 1)  # so that there is something left in each file
+    save_weights(path, model, {})
+    without(path, f"{network}.")
+    before = list(model.named_children())
+    with pytest.raises(StorageError, match=rf"(?s)does not fit {type(model).__name__}: .*Missing key.*{network}"):
+        load_weights(path, model)
+    assert list(model.named_children()) == before
+
+
+def test_a_refused_file_without_discriminators_leaves_them_in_place(tmp_path: Path) -> None:
+    path, model = tmp_path / "weights", two_adversaries()
+    save_weights(path, model, {})
+    for name in (*TWO, "decoder"):
+        without(path, f"{name}.")
+    before, logits = list(model.named_children()), model.style_discriminator(torch.ones(1, 10))
+    with pytest.raises(StorageError, match=r"(?s)does not fit SemiSupervisedAutoencoder: .*Missing key.*decoder"):
+        load_weights(path, model)
+    assert list(model.named_children()) == before
+    assert torch.equal(model.style_discriminator(torch.ones(1, 10)), logits)
 
 
 def test_networks_are_told_apart_by_their_whole_name(tmp_path: Path) -> None:
