@@ -1,4 +1,4 @@
-"""The interactive latent explorer: move a point through a model's latent plane and watch the image that it decodes to.
+"""Interactive explorers: move a point through a model's latent plane and watch the image that it decodes to.
 
     from aae_lib.explore import LatentExplorer
 
@@ -9,8 +9,13 @@
     explorer.encode_digit(7)                # what the button "Encode a digit" does, for the digit of your choice
     explorer.walk(0.5)                      # what the slider "walk" does, for priors that have a path: half of the way
 
-It needs ipywidgets alone. The expensive picture, the plane, is drawn and sent once; a move sends a new position for the
-marker and one image of 28x28 pixels, which takes the kernel about 1.5 milliseconds.
+`StyleExplorer` is for models whose code is a label and a style. It has the same calls, but no walk, and
+
+    explorer.label = 3                      # what the dropdown does: the same style, another label
+    explorer.style                          # all of the style, of which z is what the plane shows
+
+They need ipywidgets alone. The expensive picture, the plane, is drawn and sent once; a move sends a new position for
+the marker and one image of 28x28 pixels, which takes the kernel about 1.5 milliseconds, or four with ten more images.
 """
 
 from __future__ import annotations
@@ -18,7 +23,9 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Iterator, Sequence
+import operator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,6 +34,7 @@ import matplotlib.style
 import numpy as np
 import torch
 import traitlets
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
@@ -34,59 +42,77 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
 from aae_lib.data import Images, load_mnist
-from aae_lib.drawing import MASSES, contour_levels, draw_codes, draw_prior
+from aae_lib.drawing import DIGIT_COLORS, MASSES, contour_levels, draw_codes, draw_prior
 from aae_lib.metrics import prior_samples
 from aae_lib.models import Model
+from aae_lib.priors import Gaussian, LabelAndStyle, Prior
 
 POINTS = 2_000  # codes and prior samples in the plane, and points of the path through the prior
+JACOBIANS = 200  # of the decoder, which decide what directions of the style the plane shows
 
 SIDE = 308  # of every picture in the page's pixels, 11 for each of a digit; beside JupyterLab's side bar three fit
 DENSITY = 2  # picture pixels for each of the page's, so that screens of high resolution show sharp edges
 MARKER = 26  # side of the marker in the page's pixels
 GAP = 16
+STRIP = 2 * SIDE + GAP  # width of the picture of all labels, which has ten in a row
+TILE, TILE_GAP = 56, 8  # side of each of its images, and what is between them
+FRAME = "#ffa90e"  # around the chosen label's
 
 WALK_STEPS, WALK_INTERVAL = 100, 80  # of the play button, and milliseconds between two of them: eight seconds a walk
 
 
-class LatentExplorer(widgets.VBox):
-    """A model's latent plane, the image that the chosen code decodes to, and two sliders that choose the code.
+class _Explorer(widgets.VBox):
+    """What the explorers share: a plane with a marker, two sliders, the decoded image, and an encoded digit beside it.
 
-    The plane shows the codes of held-out digits, colored and marked by digit, and the contours within which 50, 90 and
-    99 % of the prior lie (a prior without `log_prob` is shown by its samples instead, as gray dots). It is drawn once:
-    make a new explorer after training the model further. A prior with a path through it, `walk`, gets one more slider,
-    which moves along that path, and a button that plays it.
+    Subclasses set `_model` and `_digits`, say what the plane shows (`_draw`) and what its points decode to (`_move`),
+    and add their rows of controls.
 
     Args:
-        model: any model with 2-D codes. It is used in evaluation mode and given back as it was, and so is torch's
-            random state.
-        digits: held-out images and their labels, of which the first 2,000 are used; by default MNIST's test set.
-
-    Raises:
-        ValueError: the model's codes do not have two dimensions, some are not finite, or `digits` is empty.
+        reach: [n, 2], what the buttons can reach: all of it must lie in the plane.
+        title: of the plane.
+        tooltips: of the plane and of the marker.
+        names_width: of the sliders' names, in the page's pixels.
     """
 
-    def __init__(self, model: Model, digits: Images | None = None) -> None:
-        self._model = model
-        self._digits = (load_mnist().test if digits is None else digits)[:POINTS]
-        self._generator = np.random.default_rng(0)  # the buttons' choices
-        self._codes, self._samples = self._encode_and_sample()
-        self._path = self._codes_along(torch.linspace(0, 1, POINTS))
+    _model: Model
+    _digits: Images
 
-        # Whatever the buttons can reach must lie in the plane. The step is 0.05 for codes of the order of 1.
-        extent = 1.02 * float(np.abs(np.concatenate([self._codes, self._samples, self._path])).max())
-        step = 10.0 ** math.floor(math.log10(max(extent, 1e-3))) / 20
+    def __init__(self, reach: np.ndarray, title: str, tooltips: tuple[str, str], names_width: int) -> None:
+        self._generator = np.random.default_rng(0)  # the buttons' choices
+        extent = 1.02 * float(np.abs(reach).max())
+        step = 10.0 ** math.floor(math.log10(max(extent, 1e-3))) / 20  # 0.05 for codes of the order of 1
         self._limit = round(10 * step * math.ceil(extent / (10 * step)), 6)
 
         self._plane_picture = self._draw_plane()
         self._marker_picture = _draw_marker()
         self._digit_index: int | None = None  # of the encoded digit, as long as the marker stands at its code
         self._moving = False
-        super().__init__(self._build(step))
+        panels = self._build_panels(title, tooltips)
+        self._sliders = [_slider(name, -self._limit, self._limit, step, names_width) for name in ("z₁", "z₂")]
+        for slider in self._sliders:
+            slider.observe(self._slid, "value")
+        super().__init__([panels, *self._build_rows()])
         self.z = (0.0, 0.0)
+
+    def _draw(self, axes: Axes) -> None:
+        """Draw what the plane shows."""
+        raise NotImplementedError
+
+    def _move(self, value: Sequence[float]) -> None:
+        """Decode at this point of the plane and :meth:`_show` it; a point that is refused changes nothing."""
+        raise NotImplementedError
+
+    def _decoded_text(self) -> str:
+        """The title of the decoded image."""
+        raise NotImplementedError
+
+    def _build_rows(self) -> list[widgets.Widget]:
+        """What stands below the plane and the images."""
+        raise NotImplementedError
 
     @property
     def z(self) -> tuple[float, float]:
-        """The chosen code. Setting it moves the sliders and the marker and decodes the image, once.
+        """The chosen point of the plane. Setting it moves the sliders and the marker and decodes, once.
 
         Raises:
             ValueError: not two finite numbers, or outside the range of the sliders.
@@ -99,18 +125,12 @@ class LatentExplorer(widgets.VBox):
 
     @property
     def image(self) -> np.ndarray:
-        """The image that `z` decodes to: [28, 28], float32 in [0, 1]."""
+        """The image that the chosen code decodes to: [28, 28], float32 in [0, 1]."""
         return self._image
 
     def random(self) -> None:
-        """Move to a sample of the prior.
-
-        Raises:
-            ValueError: the model has no prior.
-        """
-        if not len(self._samples):
-            raise ValueError("this model has no prior to sample from; set `explorer.z`, or encode a digit")
-        self._move(self._generator.choice(self._samples))
+        """Move to a sample of the prior."""
+        raise NotImplementedError
 
     def encode_digit(self, index: int) -> None:
         """Move to the code of digit number `index` of `digits` and show the digit beside its reconstruction.
@@ -118,46 +138,21 @@ class LatentExplorer(widgets.VBox):
         Raises:
             IndexError: `index` is not one of the digits that the plane shows (at most 2,000).
         """
-        if not 0 <= index < len(self._digits):
-            raise IndexError(f"digit {index}: the explorer holds digits 0 to {len(self._digits) - 1}")
-        self._move(self._codes[index], digit_index=int(index))
-
-    def walk(self, share: float) -> None:
-        """Move to the code on the prior's path before which this share of the path lies: 0 is its start, 1 its end.
-
-        Raises:
-            ValueError: `share` is not from 0 to 1, or the prior has no path.
-        """
-        if not len(self._path):
-            raise ValueError("this model's prior has no path to walk along; set `explorer.z` instead")
-        if not 0 <= share <= 1:
-            raise ValueError(f"share {share}: the walk goes from 0, its start, to 1, its end")
-        self._move(self._codes_along(torch.tensor([float(share)]))[0])
-        with self._programmatically():
-            self._walk_slider.value = float(share)
-            self._walk_player.value = round(WALK_STEPS * share)
+        raise NotImplementedError
 
     def picture(self) -> Image.Image:
         """What the explorer shows now, without its controls, as one still picture."""
+        return _page(self._pictures())
+
+    def _pictures(self) -> list[list[tuple[str, Image.Image]]]:
+        """The pictures with their titles, row by row."""
         plane = self._plane_picture.copy()
         corner = tuple(DENSITY * (center - MARKER // 2) for center in self._pixel())
         plane.paste(self._marker_picture, corner, mask=self._marker_picture)
-        panels = [(self._plane_title(), plane), (f"Decoded from z = {_text(self._z)}", _enlarge(self._image))]
+        panels = [(self._plane_label.value, plane), (self._decoded_label.value, _enlarge(self._image))]
         if self._digit_index is not None:
-            panels.append((self._original_title(), _enlarge(self._original())))
-
-        side, gap, head = DENSITY * SIDE, DENSITY * GAP, DENSITY * 22
-        picture = Image.new("RGB", (len(panels) * (side + gap) - gap, head + side), "white")
-        draw = ImageDraw.Draw(picture)
-        font = ImageFont.truetype(findfont("DejaVu Sans"), DENSITY * 12)
-        for number, (title, panel) in enumerate(panels):
-            left = number * (side + gap)
-            draw.text((left, DENSITY * 2), title, "#333333", font)
-            picture.paste(panel, (left, head))
-        return picture
-
-    def __repr__(self) -> str:
-        return f"LatentExplorer(2-D, z = {_text(self._z)})"
+            panels.append((self._original_label.value, _enlarge(self._original())))
+        return [panels]
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The live widget, and a still picture for viewers that have no kernel."""
@@ -167,30 +162,26 @@ class LatentExplorer(widgets.VBox):
 
     # ------------------------------------------------------------------------------------------------ the model
 
-    def _encode_and_sample(self) -> tuple[np.ndarray, np.ndarray]:
-        """The codes of the digits [n, 2] and samples of the prior [2000, 2], or [0, 2] if the model has none."""
+    def _load(self, model: Model, digits: Images | None) -> None:
+        self._model = model
+        self._digits = (load_mnist().test if digits is None else digits)[:POINTS]
         if not len(self._digits):
             raise ValueError("no digits to encode: give at least one image, or leave `digits` out for MNIST's test set")
-        prior = self._model.prior
-        if prior is not None:
-            _check_dimensions(prior.dimensions)
+
+    def _codes_of_digits(self, encode: Callable[[Images], torch.Tensor]) -> torch.Tensor:
+        """What `encode` makes of the digits, [n, d], on the CPU, the same each time."""
         with self._undisturbed():
-            torch.default_generator.manual_seed(0)  # the same plane each time; torch.manual_seed would reach every GPU
-            codes = _array(self._model.encode(self._digits.images.to(self._device)))
-        samples = np.empty((0, 2), np.float32) if prior is None else _array(prior_samples(prior, POINTS))
-        _check_dimensions(codes.shape[1])
-        if not np.isfinite(codes).all():
+            torch.default_generator.manual_seed(0)  # torch.manual_seed would reach every GPU
+            on_device = Images(self._digits.images.to(self._device), self._digits.labels.to(self._device))
+            codes = encode(on_device).float().cpu()
+        if not codes.isfinite().all():
             raise ValueError("the encoder gives codes that are not finite: the model is damaged, or it has diverged")
-        return codes, samples
+        return codes
 
-    def _codes_along(self, shares: torch.Tensor) -> np.ndarray:
-        """Codes on the prior's path, [n] -> [n, 2], or [0, 2] if it has none."""
-        prior = self._model.prior
-        return _array(prior.walk(shares)) if hasattr(prior, "walk") else np.empty((0, 2), np.float32)
-
-    def _decode(self, z: tuple[float, float]) -> np.ndarray:
+    def _decode(self, codes: torch.Tensor) -> np.ndarray:
+        """The images of codes [n, d]: [n, 28, 28]."""
         with self._undisturbed():
-            return _array(self._model.decode(torch.tensor([z], device=self._device))).reshape(28, 28)
+            return _array(self._model.decode(codes.to(self._device))).reshape(-1, 28, 28)
 
     @property
     def _device(self) -> torch.device:
@@ -211,9 +202,8 @@ class LatentExplorer(widgets.VBox):
 
     # ------------------------------------------------------------------------------------------------ moving z
 
-    def _move(self, value: Sequence[float], digit_index: int | None = None) -> None:
-        z = self._checked(value)
-        image = self._decode(z)  # before anything has changed: if it fails, all stays as it was
+    def _show(self, z: tuple[float, float], image: np.ndarray, digit_index: int | None) -> None:
+        """Put the marker and the sliders at z, show its image, and the digit whose code it is, if any."""
         self._z, self._image, self._digit_index = z, image, digit_index
 
         with self._programmatically():
@@ -223,10 +213,10 @@ class LatentExplorer(widgets.VBox):
         left, top = (center - MARKER // 2 for center in self._pixel())
         self._marker.layout.margin = f"{top}px 0 0 {left}px"
         self._decoded.value = _png(_enlarge(image))
-        self._decoded_title.value = f"Decoded from z = {_text(z)}"
+        self._decoded_label.value = self._decoded_text()
         if digit_index is not None:
             self._original_image.value = _png(_enlarge(self._original()))
-            self._original_label.value = self._original_title()
+            self._original_label.value = f"Original: a {int(self._digits.labels[digit_index])} (image {digit_index})"
         self._original_panel.layout.display = "none" if digit_index is None else None
 
     @contextmanager
@@ -249,14 +239,6 @@ class LatentExplorer(widgets.VBox):
         if z != self._z:
             self._move(z)
 
-    def _walk_slid(self, change: dict[str, Any]) -> None:
-        if not self._moving and abs(change["new"] - change["old"]) > 0.501 / WALK_STEPS:  # else a rounded one, as above
-            self.walk(change["new"])
-
-    def _played(self, change: dict[str, Any]) -> None:
-        if not self._moving:
-            self.walk(change["new"] / WALK_STEPS)
-
     def _checked(self, value: Sequence[float]) -> tuple[float, float]:
         try:
             first, second = (float(coordinate) for coordinate in value)
@@ -267,6 +249,11 @@ class LatentExplorer(widgets.VBox):
             raise ValueError(f"z = ({first}, {second}), but both numbers must be {limits}, the range of the sliders")
         return first, second
 
+    def _checked_index(self, index: int) -> int:
+        if not 0 <= index < len(self._digits):
+            raise IndexError(f"digit {index}: the explorer holds digits 0 to {len(self._digits) - 1}")
+        return int(index)
+
     def _pixel(self) -> tuple[int, int]:
         """Where z lies in the plane, in the page's pixels from its left and upper edges."""
         across, up = ((coordinate / self._limit + 1) / 2 for coordinate in self._z)
@@ -275,17 +262,14 @@ class LatentExplorer(widgets.VBox):
     def _original(self) -> np.ndarray:
         return _array(self._digits.images[self._digit_index]).reshape(28, 28)
 
-    def _original_title(self) -> str:
-        return f"Original: a {int(self._digits.labels[self._digit_index])} (image {self._digit_index})"
-
     # ------------------------------------------------------------------------------------------------ what is seen
 
-    def _build(self, step: float) -> list[widgets.Widget]:
+    def _build_panels(self, title: str, tooltips: tuple[str, str]) -> widgets.Widget:
         # A grid of one cell that holds both the plane and, above it, the marker, whose margins say where it stands.
         cell = {"grid_area": "plane", "max_width": "none"}
-        plane = _Picture(SIDE, "The latent plane: codes of held-out digits and the prior", **cell)
+        plane = _Picture(SIDE, tooltips[0], **cell)
         plane.value = _png(self._plane_picture)
-        self._marker = _Picture(MARKER, "The chosen code z", **cell)
+        self._marker = _Picture(MARKER, tooltips[1], **cell)
         self._marker.value = _png(self._marker_picture)
         pad = widgets.GridBox(
             [plane, self._marker],
@@ -301,70 +285,39 @@ class LatentExplorer(widgets.VBox):
                 justify_items="flex-start",
             ),
         )
+        self._plane_label = widgets.Label(title)
         self._decoded = _Picture(SIDE, "The image that the chosen code decodes to")
-        self._decoded_title = widgets.Label()
+        self._decoded_label = widgets.Label()
         self._original_image = _Picture(SIDE, "The digit that was encoded")
         self._original_label = widgets.Label()
         self._original_panel = _column(self._original_label, self._original_image)
-        panels = widgets.HBox(
-            [
-                _column(widgets.Label(self._plane_title()), pad),
-                _column(self._decoded_title, self._decoded),
-                self._original_panel,
-            ],
-            layout=widgets.Layout(flex_flow="row wrap", grid_gap=f"8px {GAP}px", overflow="visible"),
-        )
+        panels = [_column(self._plane_label, pad), _column(self._decoded_label, self._decoded), self._original_panel]
+        return _row(panels, gap=8)
 
-        names_width = 32 if len(self._path) else 20
-        self._sliders = [_slider(name, -self._limit, self._limit, step, names_width) for name in ("z₁", "z₂")]
-        for slider in self._sliders:
-            slider.observe(self._slid, "value")
-
-        sample = widgets.Button(description="Random from the prior", disabled=self._model.prior is None)
-        sample.tooltip = "This model has no prior" if sample.disabled else "Move to a sample of the prior"
-        sample.on_click(lambda _: self.random())
+    def _build_buttons(self, sample: widgets.Button) -> widgets.Widget:
         encode = widgets.Button(description="Encode a digit", tooltip="Move to the code of a held-out digit")
         encode.on_click(lambda _: self.encode_digit(int(self._generator.integers(len(self._digits)))))
+        sample.on_click(lambda _: self.random())
         for button in (sample, encode):
             button.layout = widgets.Layout(width="auto", flex="1 1 auto", margin="2px 0")
-
-        controls = widgets.HBox(
-            [
-                widgets.VBox(self._sliders, layout=widgets.Layout(width=f"{SIDE}px", overflow="visible")),
-                widgets.HBox(
-                    [sample, encode], layout=widgets.Layout(width=f"{SIDE}px", grid_gap="8px", overflow="visible")
-                ),
-            ],
-            layout=widgets.Layout(flex_flow="row wrap", grid_gap=f"0 {GAP}px", margin="6px 0 0 0", overflow="visible"),
+        return widgets.HBox(
+            [sample, encode], layout=widgets.Layout(width=f"{SIDE}px", grid_gap="8px", overflow="visible")
         )
-        return [panels, controls, self._build_walk(names_width)] if len(self._path) else [panels, controls]
 
-    def _build_walk(self, names_width: int) -> widgets.Widget:
-        self._walk_slider = _slider("walk", 0, 1, 1 / WALK_STEPS, names_width)
-        self._walk_slider.tooltip = "How much of the path through the prior lies before z"
-        self._walk_slider.observe(self._walk_slid, "value")
-        self._walk_player = widgets.Play(max=WALK_STEPS, interval=WALK_INTERVAL, tooltip="Walk along the path")
-        self._walk_player.observe(self._played, "value")
-        row = widgets.Layout(flex_flow="row wrap", grid_gap=f"0 {GAP}px", overflow="visible")
-        return widgets.HBox([self._walk_slider, self._walk_player], layout=row)
-
-    def _plane_title(self) -> str:
-        if self._model.prior is None or contour_levels(self._model.prior) is None:
-            return "Latent plane"
-        return "Latent plane; " + ", ".join(f"{100 * mass:.0f}" for mass in MASSES) + " % of the prior"
+    def _build_controls(self, beside: widgets.Widget) -> widgets.Widget:
+        """The two sliders and what stands beside them."""
+        sliders = widgets.VBox(self._sliders, layout=widgets.Layout(width=f"{SIDE}px", overflow="visible"))
+        return _row([sliders, beside], margin="6px 0 0 0")
 
     def _draw_plane(self) -> Image.Image:
         with matplotlib.style.context("default"):  # whatever the notebook's own style is
             figure, axes = _figure(SIDE)
             axes.set(xlim=(-self._limit, self._limit), ylim=(-self._limit, self._limit))
             self._draw_scale(axes)
-            if self._model.prior is not None:
-                draw_prior(axes, self._model.prior, self._limit)
-            axes.plot(*self._path.T, color="#999999", linewidth=0.6, linestyle=(0, (4, 4)), zorder=1)
-            draw_codes(axes, torch.from_numpy(self._codes), self._digits.labels.cpu())
+            self._draw(axes)
             return _render(figure)
 
-    def _draw_scale(self, axes: Any) -> None:
+    def _draw_scale(self, axes: Axes) -> None:
         """Faint lines through the origin, and a few numbers inside the frame: margins would make the plane smaller."""
         axes.axhline(0, color="#eeeeee", linewidth=0.8, zorder=0)
         axes.axvline(0, color="#eeeeee", linewidth=0.8, zorder=0)
@@ -377,12 +330,298 @@ class LatentExplorer(widgets.VBox):
             label.set_horizontalalignment("left")
 
 
+class LatentExplorer(_Explorer):
+    """A model's latent plane, the image that the chosen code decodes to, and two sliders that choose the code.
+
+    The plane shows the codes of held-out digits, colored and marked by digit, and the contours within which 50, 90 and
+    99 % of the prior lie (a prior without `log_prob` is shown by its samples instead, as gray dots). It is drawn once:
+    make a new explorer after training the model further. A prior with a path through it, `walk`, gets one more slider,
+    which moves along that path, and a button that plays it.
+
+    Args:
+        model: any model with 2-D codes. It is used in evaluation mode and given back as it was, and so is torch's
+            random state.
+        digits: held-out images and their labels, of which the first 2,000 are used; by default MNIST's test set.
+
+    Raises:
+        ValueError: the model's codes do not have two dimensions or are labels with styles, some are not finite, or
+            `digits` is empty.
+    """
+
+    def __init__(self, model: Model, digits: Images | None = None) -> None:
+        if isinstance(model.prior, LabelAndStyle):
+            raise ValueError("this model's codes are labels with styles: explore it with StyleExplorer")
+        if model.prior is not None:
+            _check_dimensions(model.prior.dimensions)
+        self._load(model, digits)
+        self._codes = self._codes_of_digits(lambda digits: model.encode(digits.images)).numpy()
+        _check_dimensions(self._codes.shape[1])
+        nothing = np.empty((0, 2), np.float32)
+        self._samples = nothing if model.prior is None else _array(prior_samples(model.prior, POINTS))
+        self._path = self._codes_along(torch.linspace(0, 1, POINTS)) if hasattr(model.prior, "walk") else nothing
+        super().__init__(
+            np.concatenate([self._codes, self._samples, self._path]),
+            _with_masses("Latent plane", model.prior),
+            ("The latent plane: codes of held-out digits and the prior", "The chosen code z"),
+            names_width=32 if len(self._path) else 20,
+        )
+
+    def random(self) -> None:
+        """Move to a sample of the prior.
+
+        Raises:
+            ValueError: the model has no prior.
+        """
+        if not len(self._samples):
+            raise ValueError("this model has no prior to sample from; set `explorer.z`, or encode a digit")
+        self._move(self._generator.choice(self._samples))
+
+    def encode_digit(self, index: int) -> None:
+        index = self._checked_index(index)
+        self._move(self._codes[index], digit_index=index)
+
+    def walk(self, share: float) -> None:
+        """Move to the code on the prior's path before which this share of the path lies: 0 is its start, 1 its end.
+
+        Raises:
+            ValueError: `share` is not from 0 to 1, or the prior has no path.
+        """
+        if not len(self._path):
+            raise ValueError("this model's prior has no path to walk along; set `explorer.z` instead")
+        if not 0 <= share <= 1:
+            raise ValueError(f"share {share}: the walk goes from 0, its start, to 1, its end")
+        self._move(self._codes_along(torch.tensor([float(share)]))[0])
+        with self._programmatically():
+            self._walk_slider.value = float(share)
+            self._walk_player.value = round(WALK_STEPS * share)
+
+    def __repr__(self) -> str:
+        return f"LatentExplorer(2-D, z = {_text(self._z)})"
+
+    def _codes_along(self, shares: torch.Tensor) -> np.ndarray:
+        """Codes on the prior's path, [n] -> [n, 2]."""
+        return _array(self._model.prior.walk(shares))
+
+    def _move(self, value: Sequence[float], digit_index: int | None = None) -> None:
+        z = self._checked(value)
+        (image,) = self._decode(torch.tensor([z]))  # before anything has changed: if it fails, all stays as it was
+        self._show(z, image, digit_index)
+
+    def _walk_slid(self, change: dict[str, Any]) -> None:
+        if not self._moving and abs(change["new"] - change["old"]) > 0.501 / WALK_STEPS:  # else a rounded one: _slid
+            self.walk(change["new"])
+
+    def _played(self, change: dict[str, Any]) -> None:
+        if not self._moving:
+            self.walk(change["new"] / WALK_STEPS)
+
+    def _decoded_text(self) -> str:
+        return f"Decoded from z = {_text(self._z)}"
+
+    def _build_rows(self) -> list[widgets.Widget]:
+        sample = widgets.Button(description="Random from the prior", disabled=self._model.prior is None)
+        sample.tooltip = "This model has no prior" if sample.disabled else "Move to a sample of the prior"
+        controls = self._build_controls(self._build_buttons(sample))
+        return [controls, self._build_walk()] if len(self._path) else [controls]
+
+    def _build_walk(self) -> widgets.Widget:
+        self._walk_slider = _slider("walk", 0, 1, 1 / WALK_STEPS, name_width=32)
+        self._walk_slider.tooltip = "How much of the path through the prior lies before z"
+        self._walk_slider.observe(self._walk_slid, "value")
+        self._walk_player = widgets.Play(max=WALK_STEPS, interval=WALK_INTERVAL, tooltip="Walk along the path")
+        self._walk_player.observe(self._played, "value")
+        return _row([self._walk_slider, self._walk_player])
+
+    def _draw(self, axes: Axes) -> None:
+        if self._model.prior is not None:
+            draw_prior(axes, self._model.prior, self._limit)
+        axes.plot(*self._path.T, color="#999999", linewidth=0.6, linestyle=(0, (4, 4)), zorder=1)
+        draw_codes(axes, torch.from_numpy(self._codes), self._digits.labels.cpu())
+
+
+class StyleExplorer(_Explorer):
+    """A plane of styles, a label to choose, the image that the two decode to, and all labels decoded in that style.
+
+    Two sliders move through the plane, and a dropdown chooses the label. After a digit has been encoded, the dropdown
+    shows its handwriting in every other digit. The plane shows the styles of held-out digits, colored by digit, and the
+    contours within which 50, 90 and 99 % of the prior of styles lie. It is drawn once: make a new explorer after
+    training the model further.
+
+    A style of two dimensions is itself the plane. Of a longer one the plane shows the two directions in which the
+    decoded image changes most: the leading eigenvectors of the mean of J^T J over the prior, where J is the Jacobian
+    of the decoder with respect to the style. All other components of the style keep their values, which are those of
+    the random style or encoded digit that was shown last, and 0 at first.
+
+    Args:
+        model: any model whose prior is a :class:`~aae_lib.priors.LabelAndStyle` with a 2-D style, or a Gaussian style
+            of more dimensions. It is used in evaluation mode and given back as it was, and so is torch's random state.
+        digits: held-out images and their labels, of which the first 2,000 are used; by default MNIST's test set.
+
+    Raises:
+        ValueError: the model's prior is another one, some of its codes are not finite, or `digits` is empty.
+    """
+
+    def __init__(self, model: Model, digits: Images | None = None) -> None:
+        prior = model.prior
+        if not isinstance(prior, LabelAndStyle):
+            raise ValueError("this model's codes have no label beside a style: explore it with LatentExplorer")
+        dimensions = prior.style.dimensions
+        if dimensions < 2 or (dimensions > 2 and not isinstance(prior.style, Gaussian)):
+            raise ValueError(f"the explorer needs a style of two dimensions, or a Gaussian of more, not {prior.style}")
+        self._load(model, digits)
+        codes = self._codes_of_digits(model.code_of)
+        self._labels, self._styles = prior.nearest_class(codes), prior.split(codes)[1]
+        self._samples = prior_samples(prior.style, POINTS)
+        self._directions = torch.eye(2) if dimensions == 2 else self._directions_of_change()
+        # Whatever its direction, an isotropic Gaussian is as wide as in each of its dimensions.
+        self._plane_prior = prior.style if dimensions == 2 else Gaussian(2, prior.style.standard_deviation)
+        self._rest, self._label = torch.zeros(dimensions), 0
+        name = "Styles" if dimensions == 2 else f"2 of {dimensions} directions"
+        super().__init__(
+            (torch.cat([self._styles, self._samples]) @ self._directions.T).numpy(),
+            _with_masses(name, self._plane_prior),
+            ("The plane of styles: held-out digits and the prior", "The chosen style"),
+            names_width=20,
+        )
+
+    @property
+    def label(self) -> int:
+        """The chosen label, from 0. Setting it keeps the style.
+
+        Raises:
+            ValueError: the model has no such label.
+        """
+        return self._label
+
+    @label.setter
+    def label(self, value: int) -> None:
+        classes = self._model.prior.classes
+        try:
+            label = operator.index(value)
+        except TypeError:
+            label = -1
+        if not 0 <= label < classes:
+            raise ValueError(f"label {value!r}: this model has the labels 0 to {classes - 1}")
+        self._move(self._z, label=label, digit_index=self._digit_index)
+
+    @property
+    def style(self) -> np.ndarray:
+        """The chosen style, all of it: [dimensions], float32."""
+        return self._style_at(self._z, self._rest).numpy()
+
+    def random(self) -> None:
+        """Move to a sample of the prior of styles; the label stays."""
+        self._move_to(self._samples[self._generator.integers(POINTS)])
+
+    def encode_digit(self, index: int) -> None:
+        index = self._checked_index(index)
+        self._move_to(self._styles[index], label=int(self._labels[index]), digit_index=index)
+
+    def __repr__(self) -> str:
+        return f"StyleExplorer({len(self._rest)}-D style, label {self._label}, z = {_text(self._z)})"
+
+    # ------------------------------------------------------------------------------------------------ the model
+
+    def _directions_of_change(self) -> torch.Tensor:
+        """Two orthonormal directions of the style in which the decoded image changes most, [2, dimensions]."""
+        prior = self._model.prior
+        label, style = prior.split(prior_samples(prior, JACOBIANS).to(self._device))
+
+        def decode(style: torch.Tensor) -> torch.Tensor:
+            return self._model.decode(torch.cat([label, style], 1))
+
+        with self._undisturbed(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # PyTorch's own, of what its forward derivatives are made of
+            jacobians = torch.stack(
+                [
+                    torch.func.jvp(decode, (style,), (direction.expand_as(style).contiguous(),))[1].flatten()
+                    for direction in torch.eye(style.shape[1], device=self._device)
+                ]
+            ).double()
+        vectors = torch.linalg.eigh(jacobians @ jacobians.T).eigenvectors.float().cpu()
+        directions = vectors[:, -2:].T.flip(0)  # the eigenvalues ascend
+        largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
+        return directions * largest.sign()  # an eigenvector has no sign of its own
+
+    def _style_at(self, z: tuple[float, float], rest: torch.Tensor) -> torch.Tensor:
+        return rest + torch.tensor(z) @ self._directions
+
+    # ------------------------------------------------------------------------------------------------ moving
+
+    def _move_to(self, style: torch.Tensor, label: int | None = None, digit_index: int | None = None) -> None:
+        """Move to any style [dimensions], in the plane that goes through it."""
+        z = self._directions @ style
+        self._move(z.tolist(), style - z @ self._directions, label, digit_index)
+
+    def _move(
+        self,
+        value: Sequence[float],
+        rest: torch.Tensor | None = None,
+        label: int | None = None,
+        digit_index: int | None = None,
+    ) -> None:
+        z = self._checked(value)
+        rest, label = self._rest if rest is None else rest, self._label if label is None else label
+        style = self._style_at(z, rest)
+        every_label = torch.eye(self._model.prior.classes)
+        images = self._decode(torch.cat([every_label, style.expand(len(every_label), -1)], 1))
+        self._rest, self._label, self._images = rest, label, images  # not before, as decoding may fail
+        self._show(z, images[label], digit_index)
+        self._strip.value = _png(self._strip_picture())
+        with self._programmatically():
+            self._dropdown.value = label
+
+    def _chose(self, change: dict[str, Any]) -> None:
+        if not self._moving:
+            self.label = change["new"]
+
+    # ------------------------------------------------------------------------------------------------ what is seen
+
+    def _decoded_text(self) -> str:
+        return f"Decoded: label {self._label}, z = {_text(self._z)}"
+
+    def _pictures(self) -> list[list[tuple[str, Image.Image]]]:
+        return [*super()._pictures(), [(self._strip_label.value, self._strip_picture())]]
+
+    def _strip_picture(self) -> Image.Image:
+        return _tiles(self._images, self._label)
+
+    def _build_rows(self) -> list[widgets.Widget]:
+        classes = self._model.prior.classes
+        self._strip_label = widgets.Label(f"All {classes} labels in this style")
+        self._strip = _Picture(STRIP, "The images of all labels in the chosen style", height="auto", max_width="100%")
+        self._dropdown = widgets.Dropdown(
+            options=range(classes),
+            description="label",
+            style={"description_width": "40px"},
+            layout=widgets.Layout(width=f"{SIDE}px", margin="2px 0"),
+        )
+        self._dropdown.observe(self._chose, "value")
+        sample = widgets.Button(description="Random style", tooltip="Move to a sample of the prior of styles")
+        choices = widgets.VBox([self._dropdown, self._build_buttons(sample)])
+        return [_column(self._strip_label, self._strip), self._build_controls(choices)]
+
+    def _draw(self, axes: Axes) -> None:
+        draw_prior(axes, self._plane_prior, self._limit)
+        draw_codes(axes, self._styles @ self._directions.T, self._digits.labels.cpu())
+        for text in axes.texts:  # all digits share one place here, and their names with it: a key along the upper edge
+            digit = int(text.get_text())
+            text.set(position=(0.05 + 0.1 * digit, 0.95), transform=axes.transAxes, color=DIGIT_COLORS[digit])
+
+
 def _check_dimensions(dimensions: int) -> None:
     if dimensions != 2:
         raise ValueError(
             f"the explorer draws a plane, but this model's codes have {dimensions} dimension{'s' * (dimensions != 1)}: "
             "explore a model with 2-D codes, such as the experiment aae-gaussian"
         )
+
+
+def _with_masses(name: str, prior: Prior | None) -> str:
+    """A plane's title, with the shares of the prior inside its contours, if it has any."""
+    if prior is None or contour_levels(prior) is None:
+        return name
+    return f"{name}; {', '.join(f'{100 * mass:.0f}' for mass in MASSES)} % of the prior"
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
@@ -399,13 +638,13 @@ def _png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _enlarge(image: np.ndarray) -> Image.Image:
+def _enlarge(image: np.ndarray, side: int = SIDE) -> Image.Image:
     """An image [28, 28] in [0, 1] as a gray picture whose pixels are squares; browsers would blur the small one."""
     levels = (image.clip(0, 1) * 255).round().astype(np.uint8)
-    return Image.fromarray(levels).resize((DENSITY * SIDE, DENSITY * SIDE), Image.Resampling.NEAREST)
+    return Image.fromarray(levels).resize((DENSITY * side, DENSITY * side), Image.Resampling.NEAREST)
 
 
-def _figure(side: int) -> tuple[Figure, Any]:
+def _figure(side: int) -> tuple[Figure, Axes]:
     """A square of `side` of the page's pixels, filled by axes without ticks. (pyplot would disturb the notebook's.)"""
     figure = Figure(figsize=(side / 96, side / 96), dpi=96 * DENSITY)
     FigureCanvasAgg(figure)
@@ -463,3 +702,41 @@ def _slider(name: str, low: float, high: float, step: float, name_width: int) ->
 def _column(title: widgets.Widget, picture: widgets.Widget) -> widgets.VBox:
     title.layout = widgets.Layout(margin="0", width=f"{SIDE}px")
     return widgets.VBox([title, picture], layout=widgets.Layout(overflow="visible"))
+
+
+def _row(parts: list[widgets.Widget], gap: int = 0, margin: str | None = None) -> widgets.HBox:
+    """Side by side, or below each other where the page is narrow, and then `gap` of its pixels apart."""
+    layout = widgets.Layout(flex_flow="row wrap", grid_gap=f"{gap}px {GAP}px", margin=margin, overflow="visible")
+    return widgets.HBox(parts, layout=layout)
+
+
+def _tiles(images: np.ndarray, chosen: int) -> Image.Image:
+    """Images [n, 28, 28] in rows of ten on a transparent ground, one of them in a frame."""
+    tile, pitch = DENSITY * TILE, DENSITY * (TILE + TILE_GAP)
+    tiles = Image.new("RGBA", (DENSITY * STRIP, math.ceil(len(images) / 10) * pitch - DENSITY * TILE_GAP), "#ffffff00")
+    for number, image in enumerate(images):
+        left, top = number % 10 * pitch, number // 10 * pitch
+        tiles.paste(_enlarge(image, TILE), (left, top))
+        if number == chosen:
+            outline = (left, top, left + tile - 1, top + tile - 1)
+            ImageDraw.Draw(tiles).rectangle(outline, outline=FRAME, width=3 * DENSITY)
+    return tiles
+
+
+def _page(rows: list[list[tuple[str, Image.Image]]]) -> Image.Image:
+    """Rows of pictures, each below its title, on one white page."""
+    gap, head = DENSITY * GAP, DENSITY * 22
+    width = max(sum(picture.width + gap for _, picture in row) - gap for row in rows)
+    heights = [head + max(picture.height for _, picture in row) for row in rows]
+    page = Image.new("RGB", (width, sum(heights) + gap // 2 * (len(rows) - 1)), "white")
+    draw = ImageDraw.Draw(page)
+    font = ImageFont.truetype(findfont("DejaVu Sans"), DENSITY * 12)
+    top = 0
+    for row, height in zip(rows, heights, strict=True):
+        left = 0
+        for title, picture in row:
+            draw.text((left, top + DENSITY * 2), title, "#333333", font)
+            page.paste(picture, (left, top + head))
+            left += picture.width + gap
+        top += height + gap // 2
+    return page

@@ -30,7 +30,7 @@ from tqdm.auto import tqdm
 from aae_lib.data import Images
 from aae_lib.models.model import Model
 from aae_lib.networks import BatchNorm, has_batch_norm
-from aae_lib.priors import check_prior
+from aae_lib.priors import Prior, check_prior
 from aae_lib.storage import StorageError, read_file, write_file
 
 UPDATES_PER_EPOCH = 600  # of 100 images: one pass over MNIST's 60,000
@@ -535,16 +535,19 @@ def _describe(model: Model) -> str:
     """Class, plain settings and sizes of ``model``: what tells its run from that of another model of the class."""
 
     def settings(thing: object) -> str:
-        plain = {
-            name: value.__qualname__ if inspect.isroutine(value) else value
-            for name, value in vars(thing).items()
-            if inspect.isroutine(value) or isinstance(value, str | int | float | tuple | None)
-        }
+        plain = {}
+        for name, value in vars(thing).items():
+            if name == "prior" or isinstance(value, Prior):  # a model's prior is any object that samples
+                plain[name] = describe(value)
+            elif inspect.isroutine(value) or isinstance(value, str | int | float | tuple | None):
+                plain[name] = getattr(value, "__qualname__", value)
         return ", ".join(f"{name}={plain[name]}" for name in sorted(plain) if name != "training" and name[0] != "_")
 
-    prior = f", {type(model.prior).__name__}({settings(model.prior)})" if model.prior is not None else ""
+    def describe(thing: object) -> str:
+        return f"{type(thing).__name__}({settings(thing)})"
+
     shapes = [tuple(parameter.shape) for parameter in model.parameters()]
-    return f"{type(model).__name__}({settings(model)}){prior}, weights {shapes}"
+    return f"{describe(model)}, weights {shapes}"
 
 
 def _check_moves(model: Model, recipe: Recipe, sets: int) -> None:

@@ -1,4 +1,4 @@
-"""The explorer in a real JupyterLab in a real browser: do its controls change the picture on the page?
+"""The explorers in a real JupyterLab in a real browser: do their controls change the picture on the page?
 
 The pictures of the page are saved to the folder $AAE_SCREENSHOTS, where it is set, or to pytest's temporary folder.
 """
@@ -18,18 +18,34 @@ from pathlib import Path
 
 import pytest
 
-from aae_lib.explore import SIDE
+from aae_lib.explore import SIDE, STRIP, TILE
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SECONDS = 120  # for everything, on a busy machine
 
-# The cell that the reader runs, with a model whose prior has a path to walk along.
-NOTEBOOK = """\
+# The cells that the reader runs: a model whose prior has a path to walk along, and one with labels beside its styles.
+LATENT = """\
 from aae_lib.data import load_sample
 from aae_lib.experiments import load_trained
 from aae_lib.explore import LatentExplorer
 
 LatentExplorer(load_trained("aae-mixture-labels").model, load_sample().test)
+"""
+STYLE = """\
+import torch
+
+from aae_lib.data import load_sample
+from aae_lib.explore import StyleExplorer
+from aae_lib.models import SupervisedAutoencoder
+from aae_lib.training import SGD, Recipe, train
+
+digits = load_sample()
+torch.manual_seed(0)
+model = SupervisedAutoencoder(style_dimensions=3, hidden=(100,))
+rates = {"reconstruction": SGD(0.01, 0.9), "discriminator": SGD(0.1, 0.1), "generator": SGD(0.1, 0.1)}
+list(train(model, digits.train, Recipe(rates, steps=300), device="cpu"))
+
+StyleExplorer(model, digits.test)
 """
 
 FLAGS = (
@@ -55,7 +71,7 @@ from selenium.common.exceptions import StaleElementReferenceException, TimeoutEx
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
 
 @pytest.fixture
@@ -132,71 +148,103 @@ def browser(tmp_path):
         driver.quit()
 
 
-def write_notebook(path):
-    cell = {"cell_type": "code", "id": "explorer", "metadata": {}, "execution_count": None, "outputs": []}
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = {
-        "cells": [cell | {"source": NOTEBOOK}],
-        "metadata": {"kernelspec": kernel},
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    }
-    path.write_text(json.dumps(notebook))
+class Page:
+    """A notebook of one cell in the browser, and what the tests look for in it.
 
+    Args:
+        screenshots: the folder to which they are saved.
+        deadline: on the monotonic clock, after which nothing is waited for.
+    """
 
-def test_arrow_keys_and_buttons_change_the_picture(lab, browser, deadline, tmp_path):
-    screenshots = Path(os.environ.get("AAE_SCREENSHOTS", tmp_path))
-    screenshots.mkdir(parents=True, exist_ok=True)
+    def __init__(self, browser, lab, folder, screenshots, deadline):
+        self.browser, self.lab, self.folder = browser, lab, folder
+        self.screenshots, self.deadline = screenshots, deadline
 
-    def wait(condition, what):
+    def run(self, cell):
+        """Open a notebook with this cell, run it, and wait until the explorer has appeared."""
+        source = {"cell_type": "code", "id": "explorer", "metadata": {}, "execution_count": None, "outputs": []}
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        notebook = {
+            "cells": [source | {"source": cell}],
+            "metadata": {"kernelspec": kernel},
+            "nbformat": 4,
+            "nbformat_minor": 5,
+        }
+        (self.folder / "explorer.ipynb").write_text(json.dumps(notebook))
+        self.browser.get(f"{self.lab}/lab/tree/explorer.ipynb")
+        # Before the kernel is there, JupyterLab would ask which one to run.
+        self.wait(lambda: "| Idle" in self.find("body").text, "no kernel")
+        for item in ("Run", "Run All Cells"):
+            xpath = f"//div[contains(@class, 'MenuBar-itemLabel') or contains(@class, 'Menu-itemLabel')][.='{item}']"
+            found = self.wait(lambda path=xpath: self.browser.find_elements(By.XPATH, path), f"no menu entry '{item}'")
+            found[0].click()
+        self.wait(lambda: self.find(".noUi-handle") and self.decoded(), "the explorer does not appear")
+        self.browser.execute_script("document.querySelector('.jp-OutputArea-output').scrollIntoView({block: 'end'})")
+
+    def wait(self, condition, what):
         try:
-            seconds = max(1, deadline - time.monotonic())
-            patience = WebDriverWait(browser, seconds, 0.05, [StaleElementReferenceException])
+            seconds = max(1, self.deadline - time.monotonic())
+            patience = WebDriverWait(self.browser, seconds, 0.05, [StaleElementReferenceException])
             return patience.until(lambda _: condition(), what)
         except TimeoutException:
-            shoot("explorer-failure.png")
+            self.shoot("explorer-failure.png")
             raise
 
-    def find(selector):
+    def every(self, selector):
+        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def find(self, selector):
         """The first visible element that the CSS selector names, or None."""
-        return next((found for found in browser.find_elements(By.CSS_SELECTOR, selector) if found.is_displayed()), None)
+        return next((found for found in self.every(selector) if found.is_displayed()), None)
 
-    def shoot(name):
-        browser.save_screenshot(str(screenshots / name))
+    def shoot(self, name):
+        self.browser.save_screenshot(str(self.screenshots / name))
 
-    def decoded():
-        return find("img[title*='decodes']")
+    def decoded(self):
+        return self.find("img[title*='decodes']")
 
-    def texts():
+    def texts(self):
         """What the sliders and the title of the decoded image say."""
-        readouts = [found.text for found in browser.find_elements(By.CSS_SELECTOR, ".widget-readout")]
-        return readouts, next(
-            found.text for found in browser.find_elements(By.CSS_SELECTOR, ".widget-label") if "Decoded" in found.text
-        )
+        readouts = [found.text for found in self.every(".widget-readout")]
+        return readouts, next(found.text for found in self.every(".widget-label") if "Decoded" in found.text)
+
+    def focus(self, slider):
+        """The handle of a slider, counted from 0, which now takes the keys."""
+        handle = self.every(".noUi-handle")[slider]
+        self.browser.execute_script("arguments[0].focus()", handle)
+        return handle
+
+    def press(self, description):
+        """Press a button."""
+        found = next(found for found in self.browser.find_elements(By.TAG_NAME, "button") if found.text == description)
+        ActionChains(self.browser).move_to_element(found).click().perform()
+
+
+@pytest.fixture
+def page(browser, lab, tmp_path, deadline):
+    screenshots = Path(os.environ.get("AAE_SCREENSHOTS", tmp_path))
+    screenshots.mkdir(parents=True, exist_ok=True)
+    return Page(browser, lab, tmp_path, screenshots, deadline)
+
+
+def test_arrow_keys_and_buttons_change_the_picture(page):
+    wait, find, shoot, decoded, texts = page.wait, page.find, page.shoot, page.decoded, page.texts
 
     def marker():
         """Center of the marker in the plane's pixels, from its upper left corner."""
         plane, ring = find("img[title^='The latent plane']").rect, find("img[title='The chosen code z']").rect
         return ring["x"] - plane["x"] + ring["width"] / 2, ring["y"] - plane["y"] + ring["height"] / 2
 
-    write_notebook(tmp_path / "explorer.ipynb")
-    browser.get(f"{lab}/lab/tree/explorer.ipynb")
-    wait(lambda: "| Idle" in find("body").text, "no kernel")  # before that, JupyterLab would ask which kernel to run
-    for item in ("Run", "Run All Cells"):
-        xpath = f"//div[contains(@class, 'MenuBar-itemLabel') or contains(@class, 'Menu-itemLabel')][.='{item}']"
-        wait(lambda path=xpath: browser.find_elements(By.XPATH, path), f"no menu entry '{item}'")[0].click()
-    wait(lambda: find(".noUi-handle") and decoded(), "the explorer does not appear")
+    page.run(LATENT)
 
     # The picture of a code in the middle.
-    browser.execute_script("document.querySelector('.jp-OutputArea-output').scrollIntoView({block: 'end'})")
     assert texts() == (["0.00", "0.00", "0.00"], "Decoded from z = (0.00, 0.00)")
     assert marker() == pytest.approx((SIDE / 2, SIDE / 2), abs=0.6)
     before, source = decoded().screenshot_as_png, decoded().get_attribute("src")
     shoot("explorer-1-start.png")
 
     # Twenty presses on the arrow key move z1 by 20 steps of 0.05.
-    handle = find(".noUi-handle")
-    browser.execute_script("arguments[0].focus()", handle)
+    handle = page.focus(0)
     start = time.monotonic()
     handle.send_keys(Keys.ARROW_RIGHT)
     wait(lambda: decoded().get_attribute("src") != source, "the arrow key does not change the picture")
@@ -209,8 +257,7 @@ def test_arrow_keys_and_buttons_change_the_picture(lab, browser, deadline, tmp_p
 
     # A digit from the button stands beside its reconstruction, the same size, to the right of it.
     assert find("img[title='The digit that was encoded']") is None
-    encode = next(found for found in browser.find_elements(By.TAG_NAME, "button") if found.text == "Encode a digit")
-    ActionChains(browser).move_to_element(encode).click().perform()
+    page.press("Encode a digit")
     original = wait(lambda: find("img[title='The digit that was encoded']"), "the original does not appear")
     time.sleep(1)  # the browser has now reported its rounded sliders, which must not take the original away
     assert original.size == decoded().size == {"width": SIDE, "height": SIDE}
@@ -219,19 +266,80 @@ def test_arrow_keys_and_buttons_change_the_picture(lab, browser, deadline, tmp_p
 
     # The play button walks along the circle of the mixture's means, and the stop button goes back to its start.
     source = decoded().get_attribute("src")
-    play, stop, _ = browser.find_elements(By.CSS_SELECTOR, ".widget-play button")
-    ActionChains(browser).move_to_element(play).click().perform()
+    play, stop, _ = page.every(".widget-play button")
+    ActionChains(page.browser).move_to_element(play).click().perform()
     wait(lambda: float(texts()[0][2]) >= 0.1, "the play button does not move the slider of the walk")
     assert decoded().get_attribute("src") != source
     stop.click()
     wait(lambda: texts() == (["1.40", "0.00", "0.00"], "Decoded from z = (1.40, 0.00)"), "the walk does not stop")
 
     # An arrow key on the walk's slider takes a step of it.
-    handle = browser.find_elements(By.CSS_SELECTOR, ".noUi-handle")[2]
-    browser.execute_script("arguments[0].focus()", handle)
-    handle.send_keys(Keys.ARROW_RIGHT * 2)
+    page.focus(2).send_keys(Keys.ARROW_RIGHT * 2)
     title = f"Decoded from z = ({1.4 * math.cos(0.04 * math.pi):.2f}, {1.4 * math.sin(0.04 * math.pi):.2f})"
     wait(lambda: texts()[0][2] == "0.02" and texts()[1] == title, "the walk does not take two steps")
     time.sleep(1)  # z stays on the path, though the sliders of z1 and z2 round it
     assert texts()[1] == title
     shoot("explorer-4-walk.png")
+
+
+def test_a_style_keeps_while_its_label_changes_and_the_other_way_round(page):
+    wait, find, shoot, decoded, texts = page.wait, page.find, page.shoot, page.decoded, page.texts
+    page.run(STYLE)
+    assert find("[data-mime-type='application/vnd.jupyter.stderr']") is None
+
+    def strip():
+        return find("img[title^='The images of all labels']")
+
+    def images():
+        """What the reader sees of the decoded image and of the strip of all labels."""
+        return decoded().screenshot_as_png, strip().screenshot_as_png
+
+    def act(action, readouts, title):
+        """Wait for the new texts and sources, and return the images as they look then."""
+        sources = decoded().get_attribute("src"), strip().get_attribute("src")
+        action()
+        wait(lambda: texts() == (readouts, title), f"{title} does not appear")
+        wait(lambda: decoded().get_attribute("src") != sources[0], "the picture does not change")
+        wait(lambda: strip().get_attribute("src") != sources[1], "the strip does not change")
+        return images()
+
+    def choose(label):
+        dropdown = find(".widget-dropdown select")
+        return lambda: Select(dropdown).select_by_visible_text(str(label))
+
+    assert texts() == (["0.00", "0.00"], "Decoded: label 0, z = (0.00, 0.00)")
+    assert strip().size == {"width": STRIP, "height": TILE}
+    looks = [images()]
+    shoot("style-1-start.png")
+
+    looks.append(act(choose(7), ["0.00", "0.00"], "Decoded: label 7, z = (0.00, 0.00)"))
+    shoot("style-2-label.png")
+
+    def move():
+        page.focus(0).send_keys(Keys.ARROW_RIGHT * 20)
+
+    looks.append(act(move, ["1.00", "0.00"], "Decoded: label 7, z = (1.00, 0.00)"))
+    shoot("style-3-slider.png")
+    for look in zip(*looks, strict=True):
+        assert len(set(look)) == 3
+
+    # The original stays beside its handwriting in another label, and goes when the style changes.
+    page.press("Encode a digit")
+    original = wait(lambda: find("img[title='The digit that was encoded']"), "the original does not appear")
+    time.sleep(1)  # the browser has now reported its rounded sliders, which must not take the original away
+    readouts, title = texts()
+    shoot("style-4-digit.png")
+    other = (int(title.split()[2].rstrip(",")) + 1) % 10
+    act(choose(other), readouts, f"Decoded: label {other}, {title.split(', ', 1)[1]}")
+    assert original.is_displayed() and original.size == decoded().size
+    shoot("style-5-other-label.png")
+    page.press("Random style")
+    wait(lambda: not original.is_displayed(), "the original stays beside another style")
+    shoot("style-6-random.png")
+    assert texts()[1].startswith(f"Decoded: label {other},")
+
+    # Where the page is narrow, the pictures stand below each other, and the strip shrinks.
+    page.browser.set_window_size(800, 1000)
+    wait(lambda: strip().size["width"] < STRIP, "the strip does not shrink")
+    page.browser.execute_script("arguments[0].scrollIntoView({block: 'end'})", find(".widget-button"))
+    shoot("style-7-narrow.png")

@@ -1,4 +1,4 @@
-"""The explorer: its calls, its controls, and what it must leave alone."""
+"""The explorers: their calls, their controls, and what they must leave alone."""
 
 import base64
 import io
@@ -15,10 +15,15 @@ from PIL import Image
 from torch import nn
 
 import aae_lib.explore
-from aae_lib.data import Digits, Images
+from aae_lib.data import Digits, Images, load_sample
 from aae_lib.drawing import DIGIT_COLORS, contour_levels, draw_prior
-from aae_lib.explore import MARKER, SIDE, LatentExplorer
-from aae_lib.priors import Gaussian, GaussianMixture, Ring, SwissRoll, UniformSquare
+from aae_lib.explore import DENSITY, MARKER, SIDE, STRIP, TILE, TILE_GAP, LatentExplorer, StyleExplorer
+from aae_lib.models import (
+    SemiSupervisedAutoencoder,
+    SemiSupervisedVariationalAutoencoder,
+    SupervisedAutoencoder,
+)
+from aae_lib.priors import Gaussian, GaussianMixture, Ring, SwissRoll, UniformSphere, UniformSquare
 
 
 class SmallModel(nn.Module):
@@ -513,3 +518,371 @@ def test_a_move_takes_at_most_5_milliseconds(digits):
     finally:
         torch.set_num_threads(threads)
     assert np.median(durations) <= 0.005
+
+
+# ----------------------------------------------------------------------------------- labels and styles
+
+
+def with_large_weights(model):
+    """The model with weights that make images differ from label to label and styles of about unit size."""
+    generator = torch.Generator().manual_seed(0)
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear):
+            layer.weight.data = torch.randn(layer.weight.shape, generator=generator) / layer.in_features**0.5
+    model.decodings = 0
+    decode = model.decode
+
+    def counted(codes):
+        model.decodings += 1
+        return decode(codes)
+
+    model.decode = counted
+    return model
+
+
+def supervised(style_dimensions, hidden=(20,)):
+    return with_large_weights(SupervisedAutoencoder(style_dimensions, hidden=hidden))
+
+
+MODELS = {
+    "2-D": lambda: supervised(2),
+    "5-D": lambda: supervised(5),
+    "semi-supervised": lambda: with_large_weights(SemiSupervisedAutoencoder(style_dimensions=4, hidden=(20,))),
+    "M2": lambda: with_large_weights(SemiSupervisedVariationalAutoencoder(1.0, style_dimensions=4, hidden=(20,))),
+}
+
+
+@pytest.fixture(scope="module")
+def real_digits():
+    return load_sample().test[:60]
+
+
+@pytest.fixture(params=MODELS.values(), ids=MODELS)
+def style_explorer(request, real_digits):
+    return StyleExplorer(request.param(), real_digits)
+
+
+@pytest.fixture
+def of_five(real_digits):
+    """An explorer of which three directions of the style do not lie in the plane."""
+    return StyleExplorer(supervised(5), real_digits)
+
+
+def dropdown(explorer):
+    return every(explorer, widgets.Dropdown)[0]
+
+
+def strip(explorer):
+    """The picture of all labels: [height, width, 4]."""
+    return pixels(pictures(explorer)[4])
+
+
+@torch.no_grad()
+def decoded_by(explorer, label, style):
+    """What the decoder's layers make of one label, one-hot, and a style, without the model's own code for that."""
+    code = torch.zeros(1, explorer._model.prior.classes)
+    code[0, label] = 1
+    hidden, _, to_image = explorer._model.decoder
+    linear = hidden(torch.cat([code, torch.as_tensor(style)[None]], 1)).relu() @ to_image.weight.T + to_image.bias
+    return (1 / (1 + (-linear).exp())).reshape(28, 28).numpy()
+
+
+def test_a_label_and_a_style_decode_to_the_image(style_explorer):
+    assert (style_explorer.label, style_explorer.z) == (0, (0, 0))
+    assert (style_explorer.style == 0).all()
+    style_explorer.label = 3
+    style_explorer.z = (0.5, -1.0)
+    assert (style_explorer.label, style_explorer.z, dropdown(style_explorer).value) == (3, (0.5, -1.0), 3)
+    assert titles(style_explorer)[1] == "Decoded: label 3, z = (0.50, -1.00)"
+    assert style_explorer.style.shape == (style_explorer._model.prior.style.dimensions,)
+    assert np.linalg.norm(style_explorer.style) == pytest.approx(np.hypot(0.5, 1))
+    assert style_explorer.image.shape == (28, 28) and style_explorer.image.dtype == np.float32
+    assert np.allclose(style_explorer.image, decoded_by(style_explorer, 3, style_explorer.style), atol=1e-6)
+
+
+def test_the_plane_of_a_2d_style_is_the_style_itself(real_digits):
+    explorer = StyleExplorer(supervised(2), real_digits)
+    explorer.z = (0.25, -0.75)
+    assert explorer.style.tolist() == [0.25, -0.75]
+    assert titles(explorer)[0] == "Styles; 50, 90, 99 % of the prior"
+
+
+def test_the_strip_shows_every_label_in_the_style_and_frames_the_chosen_one(style_explorer):
+    style_explorer.z = (-0.5, 0.25)
+    style_explorer.label = 6
+    shown, side = strip(style_explorer), DENSITY * TILE
+    assert shown.shape == (side, DENSITY * STRIP, 4)
+    for label in range(10):
+        left = DENSITY * (TILE + TILE_GAP) * label
+        tile = shown[:, left : left + side]
+        block = side // 28
+        middle = slice(3 * block + block // 2, -3 * block, block)  # inside of the frame
+        expected = decoded_by(style_explorer, label, style_explorer.style)[3:-3, 3:-3]
+        assert np.abs(tile[middle, middle, 0] / 255 - expected).max() <= 0.5 / 255 + 1e-6
+        edge = np.concatenate([tile[0], tile[-1], tile[:, 0], tile[:, -1]])
+        assert (edge == (0xFF, 0xA9, 0x0E, 255)).all() == (label == 6)
+        assert (shown[:, left + side : left + DENSITY * (TILE + TILE_GAP), 3] == 0).all()
+
+
+def test_the_strip_has_ten_labels_in_a_row(real_digits):
+    explorer = StyleExplorer(with_large_weights(SemiSupervisedAutoencoder(16, 3, hidden=(20,))), real_digits)
+    explorer.label = 15
+    assert dropdown(explorer).options == tuple(range(16))
+    assert titles(explorer)[3] == "All 16 labels in this style"
+    assert strip(explorer).shape == (DENSITY * (2 * TILE + TILE_GAP), DENSITY * STRIP, 4)
+    below = slice(DENSITY * (TILE + TILE_GAP), None)
+    assert (strip(explorer)[below, 5 * DENSITY * (TILE + TILE_GAP)] == (0xFF, 0xA9, 0x0E, 255)).all()
+    assert (strip(explorer)[below, 6 * DENSITY * (TILE + TILE_GAP) :, 3] == 0).all()
+
+
+def test_the_dropdown_and_the_sliders_do_what_the_calls_do(style_explorer):
+    before = pictures(style_explorer)
+    dropdown(style_explorer).value = 4
+    by_dropdown = pictures(style_explorer)
+    sliders(style_explorer)[0].value = 0.75
+    by_slider = pictures(style_explorer)
+    for shown, previous in ((by_dropdown, before), (by_slider, by_dropdown)):
+        assert shown[:2] == previous[:2]  # the plane and the marker are sent once
+        assert shown[2] != previous[2] and shown[4] != previous[4]
+    assert (style_explorer.label, style_explorer.z) == (4, (0.75, 0))
+    style_explorer.z = (0, 0)
+    assert pictures(style_explorer) == by_dropdown
+    style_explorer.label = 0
+    assert pictures(style_explorer) == before
+
+
+def test_a_move_of_style_or_label_decodes_once(of_five):
+    def decodings(act):
+        before = of_five._model.decodings
+        act()
+        return of_five._model.decodings - before
+
+    assert decodings(lambda: setattr(of_five, "z", (1.0, -1.0))) == 1
+    assert decodings(lambda: setattr(of_five, "label", 2)) == 1
+    assert decodings(lambda: setattr(dropdown(of_five), "value", 3)) == 1
+    assert decodings(lambda: setattr(sliders(of_five)[0], "value", 0.5)) == 1
+    assert decodings(of_five.random) == 1
+    assert decodings(lambda: of_five.encode_digit(3)) == 1
+    assert decodings(of_five.picture) == 0
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_encoded_digit_brings_its_style_and_its_most_probable_label(name, real_digits):
+    model = MODELS[name]().eval()
+    explorer = StyleExplorer(model, real_digits)
+    torch.manual_seed(0)
+    codes = model.code_of(real_digits).detach()
+    labels = []
+    for index in range(len(real_digits)):  # the plane reaches to all of them
+        explorer.encode_digit(index)
+        assert explorer.style == pytest.approx(codes[index, 10:].numpy(), abs=1e-5)
+        assert explorer.label == dropdown(explorer).value == codes[index, :10].argmax()
+        assert np.allclose(explorer.image, decoded_by(explorer, explorer.label, codes[index, 10:]), atol=1e-5)
+        labels.append(explorer.label)
+    assert len(set(labels)) > 1
+    assert original_is_shown(explorer)
+    assert titles(explorer)[2] == f"Original: a {int(real_digits.labels[59])} (image 59)"
+
+
+def test_the_handwriting_of_a_digit_stays_while_the_label_changes(of_five):
+    of_five.encode_digit(7)
+    style, z, image = of_five.style, of_five.z, of_five.image
+    dropdown(of_five).value = (of_five.label + 1) % 10
+    assert (of_five.style == style).all() and of_five.z == z
+    assert (of_five.image != image).any()
+    assert original_is_shown(of_five)
+
+    # A slider moves along its own direction of the plane, and all else of the style stays.
+    sliders(of_five)[0].value += 10 * sliders(of_five)[0].step
+    first = of_five.style - style
+    assert np.linalg.norm(first) == pytest.approx(of_five.z[0] - z[0], abs=1e-5)
+    assert not original_is_shown(of_five)
+    label = of_five.label
+    of_five.z = (0, 0)
+    assert (of_five.style @ first) == pytest.approx(0, abs=1e-5)
+    assert np.linalg.norm(of_five.style) == pytest.approx(np.sqrt(np.sum(style**2) - np.hypot(*z) ** 2), abs=1e-5)
+    assert np.linalg.norm(of_five.style) > 0.1
+    assert of_five.label == label
+
+
+def test_a_random_style_is_a_sample_of_the_prior_in_all_its_dimensions(real_digits):
+    model = supervised(5)
+    model.prior.style.standard_deviation = 2.0
+    explorer = StyleExplorer(model, real_digits)
+    explorer.label = 8
+    styles, places = [], []
+    for _ in range(200):
+        button(explorer, "Random style").click()
+        styles.append(explorer.style)
+        places.append(np.hypot(*explorer.z))
+    assert explorer.label == 8
+    assert np.abs(np.mean(styles, axis=0)).max() < 0.5
+    assert np.abs(np.std(styles, axis=0) - 2).max() < 0.3
+    # A share m of the projections lies inside the radius 2 sqrt(-2 log(1 - m)).
+    for share in (0.5, 0.9):
+        assert np.mean(places < 2 * np.sqrt(-2 * np.log(1 - share))) == pytest.approx(share, abs=0.08)
+
+
+def test_contours_of_a_long_style_are_circles_at_their_radii(real_digits):
+    model = supervised(5)
+    model.prior.style.standard_deviation = 2.0
+    explorer = StyleExplorer(model, real_digits)
+    assert titles(explorer)[0] == "2 of 5 directions; 50, 90, 99 % of the prior"
+    plane = pixels(pictures(explorer)[0])[..., :3].astype(int)
+    center, scale = len(plane) / 2, len(plane) / 2 / sliders(explorer)[0].max
+    angles = np.linspace(0, 2 * np.pi, 720)
+
+    def gray(radius):
+        """The share of a circle's points where the line of a contour is within two pixels."""
+        radii = radius * scale + np.arange(-2, 3)[:, None]
+        colors = plane[(center - radii * np.sin(angles)).astype(int), (center + radii * np.cos(angles)).astype(int)]
+        return ((np.ptp(colors, axis=2) < 4) & (colors.max(axis=2) < 0xC0)).any(axis=0).mean()
+
+    for share in (0.5, 0.9, 0.99):
+        radius = 2 * np.sqrt(-2 * np.log(1 - share))
+        assert gray(radius) > 0.8
+        assert gray(0.93 * radius) < 0.2
+
+
+def test_the_plane_shows_the_directions_in_which_images_change_most(real_digits):
+    model = supervised(5).eval()
+    model.decoder[0].weight.data[:, 10:] *= torch.tensor([0.3, 2.0, 0.5, 1.5, 0.2])
+    explorer, again = (StyleExplorer(model, real_digits) for _ in range(2))
+
+    def direction(explorer, z):
+        explorer.z = z
+        return explorer.style.astype(float)
+
+    plane = np.stack([direction(explorer, z) for z in ((1, 0), (0, 1))])
+    assert plane @ plane.T == pytest.approx(np.eye(2), abs=1e-5)
+    assert all(row[np.abs(row).argmax()] > 0 for row in plane)
+    assert (np.stack([direction(again, z) for z in ((1, 0), (0, 1))]) == plane).all()
+
+    # Differences of images at other samples of the prior, instead of derivatives at those that the explorer takes.
+    generator = torch.Generator().manual_seed(7)
+    labels = torch.eye(10)[torch.randint(10, (3000,), generator=generator)]
+    styles, step = torch.randn(3000, 5, generator=generator), 0.01
+    with torch.no_grad():
+        after, before = (
+            [model.decode(torch.cat([labels, styles + sign * step * axis], 1)) for axis in torch.eye(5)]
+            for sign in (1, -1)
+        )
+    jacobian = torch.stack([(high - low) / (2 * step) for high, low in zip(after, before, strict=True)], 2).numpy()
+    products = np.einsum("npk,npl->kl", jacobian, jacobian) / len(jacobian)
+    most = np.linalg.eigvalsh(products)[::-1]
+    assert most[0] > 1.2 * most[1] > 1.4 * most[2]  # there is something to find
+    along = np.diag(plane @ products @ plane.T)
+    assert along == pytest.approx(most[:2], rel=0.02)
+
+
+def test_the_key_names_the_digits_in_their_colors(of_five):
+    upper = pixels(pictures(of_five)[0])[: DENSITY * SIDE // 10, :, :3]
+    for digit, color in enumerate(DIGIT_COLORS):
+        column = upper[:, round(DENSITY * SIDE * digit / 10) : round(DENSITY * SIDE * (digit + 1) / 10)]
+        assert (column.reshape(-1, 3) == [int(color[i : i + 2], 16) for i in (1, 3, 5)]).all(axis=1).any(), digit
+
+
+@pytest.mark.parametrize("value", [-1, 10, 3.5, None, "3"])
+def test_a_label_that_is_not_there_is_refused_and_nothing_changes(of_five, value):
+    of_five.label = 2
+    with pytest.raises(ValueError, match="labels 0 to 9"):
+        of_five.label = value
+    assert of_five.label == dropdown(of_five).value == 2
+
+
+@pytest.mark.parametrize("label", [np.int64(7), torch.tensor(7)])
+def test_a_label_may_be_any_integer(of_five, label):
+    of_five.label = label
+    assert of_five.label == 7 and type(of_five.label) is int
+
+
+def test_an_explorer_names_the_one_for_the_other_models(model, digits):
+    with pytest.raises(ValueError, match="LatentExplorer"):
+        StyleExplorer(model, digits)
+    with pytest.raises(ValueError, match="LatentExplorer"):
+        StyleExplorer(SmallModel(None), digits)
+    with pytest.raises(ValueError, match="StyleExplorer"):
+        LatentExplorer(supervised(2), digits)
+
+
+@pytest.mark.parametrize("style", [Gaussian(1), UniformSphere(3)])
+def test_a_style_without_a_plane_is_refused(style, digits):
+    model = supervised(style.dimensions)
+    model.prior.style = style
+    with pytest.raises(ValueError, match=type(style).__name__):
+        StyleExplorer(model, digits)
+
+
+def test_styles_that_are_not_finite_are_refused(digits):
+    model = supervised(2)
+    model.encoder[0].weight.data[0] = torch.nan
+    with pytest.raises(ValueError, match="not finite"):
+        StyleExplorer(model, digits)
+
+
+def test_an_error_of_the_decoder_leaves_style_and_label_as_they_were(of_five):
+    of_five.random()
+    z, style, shown = of_five.z, of_five.style, pictures(of_five)
+    of_five._model.decode = lambda codes: 1 / 0
+    for act in (lambda: setattr(of_five, "label", 4), lambda: of_five.encode_digit(1), of_five.random):
+        with pytest.raises(ZeroDivisionError):
+            act()
+        assert (of_five.label, of_five.z, pictures(of_five)) == (0, z, shown)
+        assert (of_five.style == style).all()
+
+
+def test_a_browser_that_rounds_the_sliders_does_not_move_a_style(of_five):
+    of_five.encode_digit(3)
+    style, decodings = of_five.style, of_five._model.decodings
+    for slider in sliders(of_five):
+        slider.value = round(slider.value / slider.step) * slider.step
+    assert (of_five.style == style).all()
+    assert original_is_shown(of_five)
+    assert of_five._model.decodings == decodings
+
+
+def test_the_random_state_and_the_model_are_left_alone_by_styles_too(style_explorer, real_digits):
+    model = style_explorer._model.train()
+    torch.manual_seed(7)
+    state = torch.get_rng_state()
+    again = StyleExplorer(model, real_digits)
+    for explorer in (style_explorer, again):
+        explorer.random()
+        explorer.encode_digit(5)
+        explorer.label = 1
+        explorer.picture()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(module.training for module in model.modules())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert pictures(again) == pictures(style_explorer)
+
+
+def test_a_viewer_without_kernel_gets_the_strip_as_well(of_five):
+    of_five.label = 3
+    of_five.z = (0.5, -0.001)
+    data, metadata = DisplayFormatter().format(of_five)
+    assert data["text/plain"] == repr(of_five) == "StyleExplorer(5-D style, label 3, z = (0.50, 0.00))"
+    picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert metadata["image/png"] == {"width": picture.width // DENSITY, "height": picture.height // DENSITY}
+    assert picture.width == DENSITY * STRIP
+    shown = np.asarray(Image.fromarray(strip(of_five)).convert("RGB"))
+    assert (np.asarray(picture)[-DENSITY * TILE :] == shown).all()
+    of_five.encode_digit(0)
+    assert of_five.picture().width > 1.4 * picture.width
+    assert all(found.tooltip for found in every(of_five, widgets.Image))
+    assert not every(of_five, widgets.Output)
+
+
+def test_a_move_of_all_labels_takes_at_most_10_milliseconds(real_digits):
+    explorer = StyleExplorer(supervised(10, hidden=(1000, 1000)), real_digits)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        durations = []
+        for position in np.linspace(-2, 2, 60):
+            start = time.thread_time()  # the processor's time: other programs do not count
+            sliders(explorer)[0].value = position
+            durations.append(time.thread_time() - start)
+    finally:
+        torch.set_num_threads(threads)
+    assert np.median(durations) <= 0.010
