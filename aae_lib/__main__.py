@@ -155,7 +155,7 @@ def evaluate(
     digits = load_images(data)
     if data != "MNIST" or digits.is_full or weights is not None:
         trained = load_trained(name, weights)
-        metrics = measure(experiment, examine(trained.model, digits.test, trained.header))
+        metrics = measure(experiment, examine(trained.model, digits.test, trained.header, training=digits.train))
         described, source = digits.source, str(weights or "shipped")
     else:
         metrics = measure(experiment, load_evidence(name))

@@ -58,8 +58,10 @@ def prior_coverage(codes: Tensor, prior_samples: Tensor) -> float:
 def covered(codes: Tensor, prior_samples: Tensor) -> Tensor:
     """Whether each prior sample has a code inside its ball (see :func:`prior_coverage`): booleans ``[m]``."""
     real, fake = prior_samples.float().numpy(force=True), codes.float().numpy(force=True)
-    radii = NearestNeighbors(n_neighbors=NEIGHBORS_OF_BALL).fit(real).kneighbors()[0][:, -1]
-    nearest = NearestNeighbors(n_neighbors=1).fit(fake).kneighbors(real)[0][:, 0]
+    # A tree of 15-dimensional points is slower than looking at all of them.
+    search = {"algorithm": "kd_tree" if real.shape[1] <= 5 else "brute"}
+    radii = NearestNeighbors(n_neighbors=NEIGHBORS_OF_BALL, **search).fit(real).kneighbors()[0][:, -1]
+    nearest = NearestNeighbors(n_neighbors=1, **search).fit(fake).kneighbors(real)[0][:, 0]
     return torch.from_numpy(nearest <= radii)
 
 

@@ -149,11 +149,13 @@ def table_2() -> str:
     for model, names in TABLE_2_OURS.items():
         cells = [_seeds_summary(name) if name else "-" for name in names]
         lines.append(f"| **{model}, here** | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", "† recalled, not checked against the paper"])
 
 
 def _seeds_summary(name: str) -> str:
     values = values_of(name, "test_error_percent")
+    if not len(values):
+        return "-"
     return f"{summary(values, 2)} ({len(values)} seed{'s' * (len(values) != 1)})"
 
 

@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from aae_lib.__main__ import experiments
-from aae_lib.experiments import EXPERIMENTS
-from aae_lib.results import COLUMNS
-from aae_lib.storage import read_file
+from aae_lib.__main__ import evaluate, experiments, train
+from aae_lib.data import load_mnist
+from aae_lib.experiments import EXPERIMENTS, build, find
+from aae_lib.results import COLUMNS, table_2
+from aae_lib.storage import read_file, save_weights
 
 ROOT = Path(__file__).parent.parent
 
@@ -61,10 +63,33 @@ def test_evaluate_prints_one_json_object_with_the_stored_numbers():
         assert of_seed_0 and found["metrics"] == pytest.approx(of_seed_0, abs=2e-3, rel=1e-3)
 
 
+def test_evaluate_prints_the_papers_numbers_plainly(tmp_path, capsys):
+    model = build(find("labels-100"), 0)
+    with torch.no_grad():
+        model.encoder[-1].bias[1] = 100.0  # it takes every image for a 1
+    path = tmp_path / "labels-100.safetensors"
+    save_weights(path, model, {"experiment": "labels-100"})
+    evaluate("labels-100", weights=path, json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["paper"] == {"test_error_percent": 25.8} and found["weights"] == str(path)
+    others = (load_mnist().test.labels != 1).double().mean().item()
+    assert found["metrics"] == {"test_error_percent": pytest.approx(100 * others)}
+
+
+def test_evaluate_finds_the_stored_error_of_the_shipped_semi_supervised_model(capsys):
+    stored = json.loads((ROOT / "figures" / "results.json").read_text())
+    of_seed_0 = {row["metric"]: row["value"] for row in stored if (row["experiment"], row["seed"]) == ("semi-100", 0)}
+    evaluate("semi-100", json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["paper"] == {"test_error_percent": 1.9} and found["weights"] == "shipped"
+    assert found["metrics"] == pytest.approx(of_seed_0, abs=2e-3, rel=1e-2)
+
+
 def test_experiments_are_listed_by_topic(capsys):
     experiments()  # in this process, where other tests use the same results
     lines = capsys.readouterr().out.splitlines()
-    assert [line.strip("*") for line in lines if line.startswith("**")] == list(COLUMNS)
+    title = table_2().splitlines()[0].strip("*")
+    assert [line.strip("*") for line in lines if line.startswith("**")] == [*COLUMNS, title]
     for name, experiment in EXPERIMENTS.items():
         (line,) = [line for line in lines if f"(`{name}`)" in line]
         assert line.startswith(f"| {experiment.title} (`{name}`) | {experiment.figure} |")
@@ -91,6 +116,17 @@ def test_train_with_labels_says_how_many_lie_in_their_part(tmp_path):
     _, header = read_file(tmp_path / f"{name}-seed-1.safetensors")
     assert header["evaluated_on"] == "validation" and header["trained_on"] in (3_334, 50_000)
     assert run("train", "aae-mixture-label").stderr.startswith("error: there is no experiment 'aae-mixture-label'")
+
+
+def test_train_prints_the_error_of_a_classifier_as_it_goes_and_at_the_end(tmp_path, capsys):
+    train("labels-100", steps=3, out=tmp_path, device="cpu", validation=True)
+    output = capsys.readouterr().out
+    (line,) = [line for line in output.splitlines() if line.startswith("epoch")]
+    assert "step      3" in line and "  classification 2." in line and "  error_percent " in line
+    _, header = read_file(tmp_path / "labels-100-seed-0.safetensors")
+    assert header["trained_on"] == 100 and header["history"][0].keys() == {"step", "classification", "error_percent"}
+    assert f"  error_percent {header['history'][0]['error_percent']:.3f}" in line
+    assert "labels-100: test_error_percent " in output and "held-out digits, validation" in output
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path):

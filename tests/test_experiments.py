@@ -6,27 +6,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from aae_lib import experiments
+from aae_lib import experiments, results
 from aae_lib.data import Digits, Images
 from aae_lib.experiments import (
     EXPERIMENTS,
     LABELS,
-    PLANE,
-    POSTERIORS,
+    SEMI_SUPERVISED,
+    STYLE,
     VAE_CURVE,
     VAE_MIXTURE_CURVE,
     Evidence,
     Experiment,
+    Reported,
     build,
+    continuous_prior,
     evidence_path,
     examine,
     find,
     load_trained,
     measure,
+    read_evidence,
     save_evidence,
     train_experiment,
     weights_path,
@@ -35,6 +38,7 @@ from aae_lib.losses import half_squared_error
 from aae_lib.metrics import (
     class_shares,
     image_change,
+    labels_from_codes,
     match,
     neighbor_accuracy,
     own_class,
@@ -45,13 +49,17 @@ from aae_lib.metrics import (
 from aae_lib.models import (
     AdversarialAutoencoder,
     Autoencoder,
+    Classifier,
     GaussianPosteriorAutoencoder,
     LabelInformedAutoencoder,
     Model,
+    SemiSupervisedAutoencoder,
+    SemiSupervisedVariationalAutoencoder,
+    SupervisedAutoencoder,
     UniversalPosteriorAutoencoder,
     VariationalAutoencoder,
 )
-from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture, SwissRoll
+from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture, SwissRoll, seeded
 from aae_lib.storage import StorageError, read_file, write_file
 from aae_lib.training import TrainingError
 
@@ -68,13 +76,20 @@ TINY = {
     "aae-gaussian-posterior": lambda: GaussianPosteriorAutoencoder(Gaussian(2), (32,)),
     "aae-universal-posterior": lambda: UniversalPosteriorAutoencoder(Gaussian(2), hidden=(32,)),
 }
+TINY_WITH_LABELS = {  # beside the codes
+    "supervised": lambda: SupervisedAutoencoder(15, hidden=(32,)),
+    "supervised-2d": lambda: SupervisedAutoencoder(2, hidden=(32,)),
+    "semi-100": lambda: SemiSupervisedAutoencoder(hidden=(32,)),
+    "labels-100": lambda: Classifier(hidden=(32,)),
+    "m2-100": lambda: SemiSupervisedVariationalAutoencoder(100.0, hidden=(32,)),
+}
 STOCHASTIC = VariationalAutoencoder | GaussianPosteriorAutoencoder | UniversalPosteriorAutoencoder
 
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> dict[str, Experiment]:
     """Some experiments with networks of 32 units in the place of those of 1000."""
-    for name, make in TINY.items():
+    for name, make in (TINY | TINY_WITH_LABELS).items():
         monkeypatch.setitem(EXPERIMENTS, name, replace(EXPERIMENTS[name], build=make))
     return EXPERIMENTS
 
@@ -82,12 +97,6 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> dict[str, Experiment]:
 def go(experiment: Experiment, digits: Digits, out: Path, **arguments: Any) -> list:
     arguments = {"steps": STEPS, "device": "cpu", "progress": False, **arguments}
     return list(train_experiment(experiment, digits, out, **arguments))
-
-
-def evidence_in(path: Path, labels: Tensor) -> Evidence:
-    tensors, header = read_file(path)
-    empty = torch.empty(0, dtype=torch.float16)
-    return Evidence(**{"sharpness": empty, "changes": empty} | tensors, labels=labels, header=header)
 
 
 def equal(one: Evidence, other: Evidence) -> bool:
@@ -155,11 +164,90 @@ def test_gaussian_experiments_are_the_papers() -> None:
     assert shapes == [(1000, 784), (1000, 1000), (2, 1000)]
 
 
+def test_semi_supervised_experiments_are_the_papers() -> None:
+    """AAE, appendix A.2.1: rates 0.01, 0.1, 0.1, 0.1, momenta 0.9, 0.1, 0.1, 0.9, noise 0.3, 10-D style, batch 100."""
+    for name in ("semi-100", "semi-1000", "semi-all"):
+        recipe, model = find(name).recipe, build(find(name), 0)
+        rates = {update: (sgd.learning_rate, sgd.momentum) for update, sgd in recipe.optimizers.items()}
+        adversarial = {"discriminator": (0.1, 0.1), "generator": (0.1, 0.1)}
+        assert rates == {"reconstruction": (0.01, 0.9), "classification": (0.1, 0.9)} | adversarial
+        assert recipe.batch_size == 100 and model.reconstruction_loss is half_squared_error
+        assert model.input_noise == 0.3 and model.prior.style.dimensions == 10
+        shapes = [tuple(parameter.shape) for parameter in model.encoder.parameters() if parameter.ndim == 2]
+        assert shapes == [(1000, 784), (1000, 1000), (20, 1000)]
+
+
+@pytest.mark.parametrize("name, like", [("labels-100", "semi-100"), ("labels-1000", "semi-1000")])
+def test_the_classifier_alone_is_the_encoder_of_the_semi_supervised_model_and_its_classification(
+    name: str, like: str
+) -> None:
+    alone, model = build(find(name), 0), build(find(like), 0)
+    assert alone.input_noise == model.input_noise
+    for one, other in zip(alone.encoder.parameters(), model.encoder.parameters(), strict=True):
+        assert one.shape == (10, *other.shape[1:]) if other.shape[0] == 20 else one.shape == other.shape
+    classification = find(like).recipe.optimizers["classification"]
+    assert find(name).recipe.optimizers == {"classification": classification}
+
+
+@pytest.mark.parametrize("name, dimensions", [("supervised", 15), ("supervised-8d", 8), ("supervised-2d", 2)])
+def test_supervised_experiments_differ_in_the_length_of_the_style_alone(name: str, dimensions: int) -> None:
+    experiment = find(name)
+    model = build(experiment, 0)
+    assert isinstance(model, SupervisedAutoencoder) and model.prior.style.dimensions == dimensions
+    assert model.prior.style.standard_deviation == 1 and f"{dimensions}-D" in experiment.title
+    assert experiment.recipe == find("aae-gaussian").recipe and experiment.topic == STYLE
+
+
+def test_the_continuous_prior_is_the_part_that_is_no_label() -> None:
+    for make in TINY.values():
+        model = make()
+        assert continuous_prior(model) is model.prior
+    for name, make in TINY_WITH_LABELS.items():
+        model = make()
+        prior = continuous_prior(model)
+        if name == "labels-100":
+            assert prior is None
+        else:
+            assert isinstance(prior, Gaussian) and prior.dimensions == model.prior.dimensions - 10
+
+
 def test_initial_weights_are_those_of_the_seed(tiny: dict[str, Experiment]) -> None:
     state = torch.get_rng_state()
     one, again, other = (build(find("aae-gaussian"), seed) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), state)
     assert same(one, again) and not same(one, other)
+
+
+# The paper's numbers
+
+
+@pytest.mark.parametrize(
+    "reported, text",
+    [
+        (Reported(1.9, 0.1, recalled=False), "1.90 ± 0.10"),
+        (Reported(8.73, recalled=False), "8.73"),
+        (Reported(0.85, 0.02), "0.85 ± 0.02†"),
+        (Reported(25.8), "25.80†"),
+        (Reported(12), "12.00†"),
+    ],
+)
+def test_a_number_that_was_recalled_ends_in_a_dagger(reported: Reported, text: str) -> None:
+    assert str(reported) == f"{reported}" == text
+
+
+def test_the_papers_errors_stand_with_the_experiments_and_one_of_them_was_checked() -> None:
+    reported = {
+        "semi-100": "1.90 ± 0.10",
+        "semi-1000": "1.60 ± 0.08†",
+        "semi-all": "0.85 ± 0.02†",
+        "labels-100": "25.80†",
+        "labels-1000": "8.73†",
+        "m2-100": "11.97 ± 1.71†",
+    }
+    of_all = {name: {metric: str(value) for metric, value in e.paper.items()} for name, e in EXPERIMENTS.items()}
+    assert {name: paper for name, paper in of_all.items() if paper} == {
+        name: {"test_error_percent": text} for name, text in reported.items()
+    }
 
 
 # Which images a run takes
@@ -181,16 +269,22 @@ def numbers(part: Images) -> set[int]:
 
 
 OF_LABELS = ["aae-mixture-labels", "aae-swissroll-labels"]
+LABELED = {"semi-100": 100, "semi-1000": 1000, "semi-all": None, "labels-100": 100, "labels-1000": 1000, "m2-100": 100}
+OF_TWO_SETS = [name for name in LABELED if not name.startswith("labels-")]
+OF_FEW = [name for name, count in LABELED.items() if count]
 
 
 def test_the_experiments_with_labels_are_those_of_their_topic() -> None:
     assert [name for name, experiment in EXPERIMENTS.items() if experiment.topic == LABELS] == OF_LABELS
+    of_few = [name for name, experiment in EXPERIMENTS.items() if experiment.topic == SEMI_SUPERVISED]
+    assert sorted(of_few) == sorted(LABELED)
 
 
-@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in OF_LABELS])
-def test_without_labels_all_images_make_one_set(name: str, numbered: Callable[[int], Images]) -> None:
-    (part,) = find(name).select(numbered(60_000), 0)
-    assert torch.equal(part.images[:, 0], torch.arange(60_000).float())
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in OF_LABELS and name not in LABELED])
+def test_where_no_labels_are_drawn_all_images_make_one_set(name: str, numbered: Callable[[int], Images]) -> None:
+    images = numbered(60_000)
+    (part,) = find(name).select(images, 0)
+    assert torch.equal(part.images[:, 0], torch.arange(60_000).float()) and torch.equal(part.labels, images.labels)
 
 
 @pytest.mark.parametrize("name", OF_LABELS)
@@ -219,6 +313,67 @@ def test_each_seed_draws_its_own_labels(numbered: Callable[[int], Images]) -> No
     for name in OF_LABELS:
         torch.manual_seed(len(name))
         assert numbers(find(name).select(images, 0)[1]) == first
+
+
+@pytest.mark.parametrize("name, count", LABELED.items())
+def test_the_labeled_images_are_as_many_of_each_digit(
+    name: str, count: int | None, numbered: Callable[[int], Images]
+) -> None:
+    images = numbered(60_000)
+    labeled = find(name).select(images, 0)[-1]
+    assert torch.equal(labeled.labels, images.labels[labeled.images[:, 0].long()])
+    assert len(labeled) == len(numbers(labeled)) == (count or 60_000)
+    if count:
+        assert labeled.labels.bincount(minlength=10).tolist() == 10 * [count // 10]
+
+
+@pytest.mark.parametrize("name", OF_TWO_SETS)
+def test_all_images_are_unlabeled_too_and_their_labels_hidden(name: str, numbered: Callable[[int], Images]) -> None:
+    images = numbered(60_000)
+    before = images.labels.clone()
+    unlabeled, _ = find(name).select(images, 0)
+    assert torch.equal(unlabeled.images, images.images)
+    assert unlabeled.labels.dtype == torch.int64 and unlabeled.labels.tolist() == 60_000 * [-1]
+    assert torch.equal(images.labels, before), "hidden in a copy"
+
+
+@pytest.mark.parametrize("name", OF_FEW)
+def test_each_seed_labels_other_images_and_those_of_a_seed_are_the_same_for_all(
+    name: str, numbered: Callable[[int], Images]
+) -> None:
+    images = numbered(60_000)
+    draws = [numbers(find(name).select(images, seed)[-1]) for seed in range(4)]
+    for seed, drawn in enumerate(draws):
+        assert all(len(drawn & other) < 0.1 * len(drawn) for other in draws[:seed])
+    torch.manual_seed(len(name))
+    assert numbers(find(name).select(images, 0)[-1]) == draws[0]
+    for other in OF_FEW:  # so they are compared on the same labels; fewer are a part of more
+        theirs = numbers(find(other).select(images, 0)[-1])
+        assert theirs <= draws[0] or draws[0] <= theirs
+
+
+@pytest.mark.parametrize("name", [name for name in OF_FEW if name in TINY_WITH_LABELS])
+def test_a_run_on_few_labels_reads_no_other_label(
+    name: str, digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]
+) -> None:
+    """The same bits where all others are missing from the start; other bits where those that were drawn are wrong."""
+    experiment, labels = find(name), digits.train.labels
+    drawn = experiment.select(Images(torch.arange(4000)[:, None], labels), 2)[-1].images[:, 0]
+    known = torch.full((4000,), -1)
+    known[drawn] = labels[drawn]
+
+    def spoil(images: Images, seed: int) -> tuple[Images, ...]:
+        *others, labeled = experiment.select(images, seed)
+        return *others, replace(labeled, labels=9 - labeled.labels)
+
+    few, spoiled = replace(digits, train=replace(digits.train, labels=known)), replace(experiment, select=spoil)
+    runs = {"all": (experiment, digits), "few": (experiment, few), "wrong": (spoiled, digits)}
+    found = {}
+    for run, (variant, images) in runs.items():
+        go(variant, images, tmp_path / run, seed=2, steps=5)
+        found[run] = load_trained(name, weights_path(experiment, tmp_path / run))
+        assert found[run].header["trained_on"] == (100 if name == "labels-100" else 4100)
+    assert same(found["all"].model, found["few"].model) and not same(found["all"].model, found["wrong"].model)
 
 
 @pytest.mark.parametrize("name", OF_LABELS)
@@ -272,7 +427,7 @@ def test_a_real_run_leaves_weights_evidence_and_state(digits: Digits, tmp_path: 
 
     trained = load_trained("aae-gaussian", weights_path(experiment, out))
     assert trained.experiment is experiment and not trained.model.training
-    stored = evidence_in(evidence_path(experiment, 0, out), digits.test.labels)
+    stored = read_evidence(evidence_path(experiment, 0, out), digits.test.labels)
     again = examine(trained.model, digits.test, trained.header)
     assert stored.codes.dtype == torch.float16 and stored.codes.shape == (1000, 2)
     assert stored.squared_errors.dtype == torch.float32 and stored.squared_errors.shape == (1000,)
@@ -321,7 +476,7 @@ def test_measures_have_their_names_and_are_had_again(
     experiment = find(name)
     go(experiment, digits, tmp_path)
     trained = load_trained(name, weights_path(experiment, tmp_path))
-    stored = evidence_in(evidence_path(experiment, 0, tmp_path), digits.test.labels)
+    stored = read_evidence(evidence_path(experiment, 0, tmp_path), digits.test.labels)
     metrics = measure(experiment, stored)
     assert metrics == measure(experiment, examine(trained.model, digits.test, trained.header))
     assert metrics.keys() == MEASURES[name]
@@ -349,11 +504,166 @@ def test_measures_have_their_names_and_are_had_again(
     assert metrics == pytest.approx(expected, rel=1e-3)
 
 
+OF_A_STYLE = {"reconstruction_error", "prior_coverage", "sliced_wasserstein", "inside_prior"}
+MEASURES_WITH_LABELS = {
+    "supervised": OF_A_STYLE | {"label_from_style_percent"},
+    "supervised-2d": OF_A_STYLE | {"label_from_style_percent"},
+    "semi-100": OF_A_STYLE | {"test_error_percent"},
+    "labels-100": {"test_error_percent"},
+    "m2-100": OF_A_STYLE | {"test_error_percent"},
+}
+
+
+@pytest.mark.parametrize("name", TINY_WITH_LABELS)
+def test_measures_of_models_with_labels_have_their_names_and_are_had_again(
+    name: str, digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]
+) -> None:
+    experiment, digits = find(name), replace(digits, train=digits.train[:800])
+    go(experiment, digits, tmp_path)
+    trained = load_trained(name, weights_path(experiment, tmp_path))
+    stored = read_evidence(evidence_path(experiment, 0, tmp_path), digits.test.labels)
+    metrics = measure(experiment, stored)
+    assert metrics.keys() == MEASURES_WITH_LABELS[name]
+    again = examine(trained.model, digits.test, trained.header, training=digits.train)
+    assert equal(again, stored) and metrics == measure(experiment, again)
+    # Each against its definition, on the model.
+    model, labels, expected = trained.model, digits.test.labels, {}
+    with torch.no_grad(), seeded(0):
+        codes = model.code_of(digits.test)
+        if name != "labels-100":
+            errors = 0.5 * (model.decode(codes) - digits.test.images).square().sum(1)
+            expected["reconstruction_error"] = errors.mean().item()
+            expected |= match(codes[:, 10:].half(), Gaussian(codes.shape[1] - 10))
+        if "test_error_percent" in metrics:
+            read = [int(logits.argmax()) for logits in model.classify(digits.test.images)]
+            expected["test_error_percent"] = 100 * sum(map(int.__ne__, read, labels.tolist())) / 1000
+        else:
+            styles = model.encode(digits.train.images)
+            found = labels_from_codes(styles, digits.train.labels, model.encode(digits.test.images))
+            assert torch.equal(stored.from_style.long(), found)
+            expected["label_from_style_percent"] = 100 * sum(map(int.__eq__, found.tolist(), labels.tolist())) / 1000
+    assert metrics == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["semi-100", "labels-100", "m2-100"])
+def test_the_history_has_the_error_of_the_model_of_each_report(
+    name: str, digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]
+) -> None:
+    experiment = find(name)
+    (report,) = go(experiment, digits, tmp_path)
+    (entry,) = load_trained(name, weights_path(experiment, tmp_path)).header["history"]
+    model = build(experiment, 0).eval()
+    assert entry.keys() == {"step", *model.moves, "error_percent"}
+    state = read_file(tmp_path / "state.safetensors")[0]
+    model.load_state_dict({key: state[f"weights/{key}"] for key in model.state_dict()})
+    with torch.no_grad():
+        wrong = (model.classify(digits.test.images).argmax(1) != digits.test.labels).sum().item()
+    assert entry["error_percent"] == pytest.approx(wrong / 10)
+    assert report.measures == {"error_percent": pytest.approx(wrong / 10)}
+
+
+def test_the_error_is_that_of_the_stored_predictions() -> None:
+    labels = torch.arange(200) % 10
+    predictions = torch.where(torch.arange(200) < 13, (labels + 1) % 10, labels).byte()
+    for name in LABELED:
+        metrics = measure(find(name), Evidence({}, labels, predictions=predictions))
+        assert metrics == {"test_error_percent": pytest.approx(100 * 13 / 200)}
+    told = measure(find("supervised"), Evidence({}, labels, from_style=predictions))
+    assert told == {"label_from_style_percent": pytest.approx(100 * 187 / 200)}
+
+
+# What is found in a model with labels
+
+
+def enlarge(model: Model) -> Model:
+    """The same model with weights so large that images differ in their labels."""
+    torch.manual_seed(0)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+def test_a_classifier_without_a_decoder_gives_probabilities_and_predictions(digits: Digits) -> None:
+    model, some = enlarge(TINY_WITH_LABELS["labels-100"]()), digits.test[::4]
+    evidence = examine(model, some, {})
+    assert evidence.tensors.keys() == {"codes", "predictions"}
+    assert evidence.predictions.dtype == torch.uint8 and len(evidence.predictions.unique()) > 2
+    assert evidence.codes.shape == (250, 10) and evidence.codes.dtype == torch.float16
+    assert torch.allclose(evidence.codes.float().sum(1), torch.ones(250), atol=5e-3)
+    highest = evidence.codes.float().gather(1, evidence.predictions.long()[:, None])[:, 0]
+    assert torch.equal(highest, evidence.codes.float().amax(1))
+
+
+@pytest.mark.parametrize("name", ["semi-100", "m2-100"])
+def test_a_semi_supervised_model_gives_labels_styles_and_errors(name: str, digits: Digits) -> None:
+    model, some = enlarge(TINY_WITH_LABELS[name]()), digits.test[::4]
+    evidence = examine(model, some, {}, training=digits.train[:100])
+    assert evidence.tensors.keys() == {"codes", "squared_errors", "predictions"}
+    assert evidence.codes.shape == (250, 20) and evidence.squared_errors.shape == (250,)
+    highest = evidence.codes.float().gather(1, evidence.predictions.long()[:, None])[:, 0]
+    assert torch.equal(highest, evidence.codes[:, :10].float().amax(1)) and len(evidence.predictions.unique()) > 2
+    other = examine(model, replace(some, labels=9 - some.labels), {})
+    assert equal(other, evidence), "it is told no labels"
+
+
+def test_a_supervised_model_gives_true_labels_and_styles_and_what_these_tell_after_training(digits: Digits) -> None:
+    model, some, training = enlarge(TINY_WITH_LABELS["supervised"]()), digits.test[::4], digits.train[:1500]
+    without = examine(model, some, {})
+    assert without.tensors.keys() == {"codes", "squared_errors"}
+    assert torch.equal(without.codes[:, :10].argmax(1), some.labels) and (without.codes[:, :10].sum(1) == 1).all()
+    evidence = examine(model, some, {}, training)
+    assert evidence.tensors.keys() == {"codes", "squared_errors", "from_style"}
+    assert torch.equal(evidence.codes, without.codes) and evidence.from_style.dtype == torch.uint8
+    right = (evidence.from_style == some.labels).double().mean()
+    assert right > 0.4, "a style of random weights is a projection of the image, which tells the label"
+    # Whoever reads the style sees no label of the images in question; the decoder does.
+    other = examine(model, replace(some, labels=9 - some.labels), {}, training)
+    assert torch.equal(other.from_style, evidence.from_style)
+    assert not torch.equal(other.squared_errors, evidence.squared_errors)
+    told = measure(find("supervised"), other)["label_from_style_percent"]
+    assert told == pytest.approx(100 * (evidence.from_style == 9 - some.labels).double().mean().item())
+
+
+@pytest.mark.parametrize("name", ["semi-100", "m2-100"])
+def test_without_codes_all_is_measured_but_their_match(name: str, digits: Digits, tmp_path: Path) -> None:
+    evidence = examine(TINY_WITH_LABELS[name](), digits.test[:300], {"seed": 1})
+    save_evidence(tmp_path / "all", evidence)
+    save_evidence(tmp_path / "less", replace(evidence, codes=Evidence({}, evidence.labels).codes))
+    every, less = (measure(find(name), read_evidence(tmp_path / f, evidence.labels)) for f in ("all", "less"))
+    assert less.keys() == {"test_error_percent", "reconstruction_error"} < every.keys()
+    assert less.items() <= every.items()
+
+
+def test_what_evidence_does_not_have_is_empty_and_not_written(tmp_path: Path) -> None:
+    labels = torch.arange(10)
+    assert Evidence({}, labels).tensors == {} and measure(find("semi-100"), Evidence({}, labels)) == {}
+    evidence = Evidence({"seed": 2}, labels, predictions=labels.byte())
+    save_evidence(tmp_path / "file", evidence)
+    tensors, header = read_file(tmp_path / "file")
+    assert tensors.keys() == {"predictions"} and header == {"seed": 2}
+    found = read_evidence(tmp_path / "file", labels)
+    assert equal(found, evidence) and found.header == {"seed": 2} and torch.equal(found.labels, labels)
+    assert len(found.codes) == len(found.squared_errors) == len(found.from_style) == 0
+
+
+def test_read_evidence_takes_the_labels_of_the_test_set_if_it_is_told_none(
+    tmp_path: Path, folder_of_evidence: Path, digits: Digits
+) -> None:
+    save_evidence(tmp_path / "file", Evidence({}, torch.zeros(1000), predictions=digits.test.labels.byte()))
+    assert torch.equal(read_evidence(tmp_path / "file").labels, digits.test.labels)
+    with pytest.raises(StorageError, match="there is no file"):
+        read_evidence(tmp_path / "nothing")
+    (tmp_path / "damaged").write_bytes((tmp_path / "file").read_bytes()[:-1])
+    with pytest.raises(StorageError, match="damaged"):
+        read_evidence(tmp_path / "damaged")
+
+
 def test_examining_leaves_random_numbers_alone(digits: Digits) -> None:
-    model, state = TINY["vae-gaussian"](), torch.get_rng_state()
-    one, other = (examine(model, digits.test[:50], {}) for _ in range(2))
-    assert torch.equal(torch.get_rng_state(), state) and torch.equal(one.codes, other.codes)
-    assert not one.codes.requires_grad
+    for model in (TINY["vae-gaussian"](), TINY_WITH_LABELS["m2-100"](), TINY_WITH_LABELS["supervised-2d"]()):
+        state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+        one, other = (examine(model, digits.test[:50], {}, digits.train[:500]) for _ in range(2))
+        assert torch.equal(torch.get_rng_state(), state) and (np.random.get_state()[1] == numpy_state).all()
+        assert equal(one, other) and not one.codes.requires_grad
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -409,16 +719,21 @@ def folder_of_evidence(tmp_path: Path, digits: Digits, monkeypatch: pytest.Monke
     experiments.test_set.cache_clear()
 
 
-@pytest.mark.parametrize("name", ["autoencoder", "aae-gaussian", "vae-mixture", "aae-swissroll-labels"])
+@pytest.mark.parametrize(
+    "name", ["autoencoder", "aae-gaussian", "vae-mixture", "aae-swissroll-labels", *TINY_WITH_LABELS]
+)
 def test_evidence_goes_around(name: str, digits: Digits, folder_of_evidence: Path) -> None:
-    evidence = examine(TINY[name](), digits.test, {"experiment": name, "seed": 3})
+    model = (TINY | TINY_WITH_LABELS)[name]()
+    evidence = examine(model, digits.test, {"experiment": name, "seed": 3}, digits.train[:500])
     path = evidence_path(find(name), 3, folder_of_evidence)
     save_evidence(path, evidence)
     found = experiments.load_evidence(name, 3)
     assert equal(found, evidence) and found.header == evidence.header
     assert found.labels.dtype == torch.int64 and torch.equal(found.labels, digits.test.labels)
     assert found.sharpness.dtype == found.changes.dtype == found.repeated.dtype == torch.float16
-    assert len(found.sharpness) == len(found.changes) == (0 if name == "autoencoder" else 2000)
+    without = name == "autoencoder" or name in TINY_WITH_LABELS
+    assert len(found.sharpness) == len(found.changes) == (0 if without else 2000)
+    assert found.predictions.dtype == found.from_style.dtype == torch.uint8
     assert "labels" not in read_file(path)[0]
 
 
@@ -447,7 +762,7 @@ def test_validation_holds_out_the_last_sixth(digits: Digits, tmp_path: Path, tin
     kept, held_out = digits.hold_out()
     header = load_trained("autoencoder", weights_path(experiment, tmp_path)).header
     assert (header["trained_on"], header["evaluated_on"]) == (len(kept), "validation") == (3334, "validation")
-    stored = evidence_in(evidence_path(experiment, 0, tmp_path), held_out.labels)
+    stored = read_evidence(evidence_path(experiment, 0, tmp_path), held_out.labels)
     model = load_trained("autoencoder", weights_path(experiment, tmp_path)).model
     assert torch.equal(stored.codes, examine(model, held_out, {}).codes)
 

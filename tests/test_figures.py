@@ -12,16 +12,18 @@ from scipy import stats
 
 from aae_lib import experiments, results
 from aae_lib.data import load_mnist
-from aae_lib.drawing import decoded_component, decoded_manifold, decoded_walk, percentiles
+from aae_lib.drawing import decoded_component, decoded_manifold, decoded_styles, decoded_walk, percentiles
 from aae_lib.experiments import (
     EVIDENCE,
     EXPERIMENTS,
-    LABELS,
     PLANE,
     PRETRAINED,
+    SEMI_SUPERVISED,
     VAE_CURVE,
     VAE_MIXTURE_CURVE,
+    Reported,
     build,
+    continuous_prior,
     examine,
     find,
     load_evidence,
@@ -30,18 +32,21 @@ from aae_lib.experiments import (
     shipped_seeds,
 )
 from aae_lib.figures import FIGURES, count_inside, count_own, count_parts, find_figure
-from aae_lib.metrics import sharpness
+from aae_lib.metrics import neighbor_accuracy, sharpness
 from aae_lib.models import (
     AdversarialAutoencoder,
     GaussianPosteriorAutoencoder,
+    SupervisedAutoencoder,
     UniversalPosteriorAutoencoder,
     VariationalAutoencoder,
 )
-from aae_lib.priors import Gaussian, GaussianMixture, SwissRoll
+from aae_lib.priors import Gaussian, GaussianMixture, LabelAndStyle, SwissRoll
 from aae_lib.results import (
     CLAIMS,
     COLUMNS,
     METRICS,
+    TABLE_2,
+    TABLE_2_OURS,
     Result,
     band,
     claims,
@@ -50,6 +55,7 @@ from aae_lib.results import (
     results_of,
     summary,
     table,
+    table_2,
     values_of,
 )
 from aae_lib.storage import StorageError
@@ -57,7 +63,8 @@ from aae_lib.storage import StorageError
 matplotlib.use("Agg")
 ROOT = Path(__file__).parent.parent
 SHIPPED = sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
-DRAWN = {"autoencoder", "aae-gaussian", "aae-mixture-labels", "aae-swissroll-labels"}  # by their weights, in figures
+# Models that figures draw with their weights
+DRAWN = {"autoencoder", "aae-gaussian", "aae-mixture-labels", "aae-swissroll-labels", "supervised", "semi-100"}
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -161,6 +168,21 @@ def test_the_roll_is_decoded_from_its_center_outwards_twenty_images_a_digit():
     assert torch.allclose(radii.square().diff(), torch.tensor(9 / 200), atol=1e-3), "equal shares of the samples"
 
 
+class Told(SupervisedAutoencoder):
+    """Decodes a code to itself, so that one sees which codes are decoded."""
+
+    def decode(self, codes):
+        return codes
+
+
+def test_styles_are_decoded_a_row_each_with_one_label_a_column():
+    styles = torch.randn(3, 4)
+    codes = decoded_styles(Told(4, hidden=(4,)), styles).reshape(3, 10, 14)
+    for column in range(10):
+        assert torch.equal(codes[:, column, :10], torch.eye(10)[column].expand(3, 10))
+        assert torch.equal(codes[:, column, 10:], styles)
+
+
 # What ships
 
 
@@ -168,6 +190,11 @@ def test_what_is_drawn_ships_weights_and_all_that_ships_has_a_name():
     assert set(SHIPPED) <= EXPERIMENTS.keys() and set(SHIPPED) >= DRAWN
     stems = {path.stem for path in EVIDENCE.glob("*.safetensors")}
     assert stems == {"test-set"} | {f"{name}-seed-{seed}" for name in EXPERIMENTS for seed in shipped_seeds(name)}
+
+
+# Images of all sets that a step takes from: an image that is in two of them counts twice
+TRAINED_ON = {"semi-100": 60_100, "semi-1000": 61_000, "semi-all": 120_000, "labels-100": 100, "labels-1000": 1000,
+              "m2-100": 60_100} | dict.fromkeys(("aae-mixture-labels", "aae-swissroll-labels"), 50_000)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -180,7 +207,7 @@ def test_every_experiment_has_evidence_of_its_seeds_and_says_how_it_was_made(nam
         assert header["steps"] == find(name).recipe.steps, "final numbers come from the last update of a whole run"
         assert header["recipe"] == repr(find(name).recipe), "the recipe has changed since this run"
         assert header["evaluated_on"] == "test"
-        assert header["trained_on"] == (50_000 if find(name).topic == LABELS else 60_000)
+        assert header["trained_on"] == TRAINED_ON.get(name, 60_000)
         assert not header["revision"].endswith("+")
 
 
@@ -192,23 +219,74 @@ def test_shipped_weights_are_those_of_seed_0_and_of_its_evidence(name):
         assert header[entry] == of_evidence[entry]
 
 
+def entries_of(name, seed):
+    """What the evidence of an experiment holds. Codes of 20 numbers are large, so they ship for one seed only."""
+    experiment, model = find(name), build(find(name), 0)
+    entries = {"predictions"} if hasattr(model, "classify") else set()
+    if hasattr(model, "decoder"):
+        entries.add("squared_errors")
+        if not isinstance(model.prior, LabelAndStyle):
+            entries |= {"repeated"} if model.prior is None else {"repeated", "sharpness", "changes"}
+    if isinstance(model, SupervisedAutoencoder):
+        entries.add("from_style")
+    return entries if experiment.topic == SEMI_SUPERVISED and seed > 0 else entries | {"codes"}
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_has_evidence_of_the_test_images(name):
+    model = build(find(name), 0)
+    dimensions = model.encode(torch.zeros(1, 784)).shape[1] + 10 * isinstance(model, SupervisedAutoencoder)
+    shapes = dict.fromkeys(("squared_errors", "predictions", "from_style"), (10_000,)) | {
+        "codes": (10_000, dimensions), "repeated": (10, 200, dimensions), "sharpness": (2000,), "changes": (2000,)
+    }  # fmt: skip
+    for seed in shipped_seeds(name):
+        tensors = load_evidence(name, seed).tensors
+        assert tensors.keys() == entries_of(name, seed)
+        assert all(tensor.shape == shapes[entry] and tensor.isfinite().all() for entry, tensor in tensors.items())
+        types = {entry: tensor.dtype for entry, tensor in tensors.items()}
+        of_bytes = dict.fromkeys(("predictions", "from_style"), torch.uint8)
+        assert types == {e: ({"squared_errors": torch.float32} | of_bytes).get(e, torch.float16) for e in tensors}
+    assert shipped_seeds(name)
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if "repeated" in entries_of(name, 0)])
+def test_repeated_codes_are_those_of_the_first_images(name):
     model = build(find(name), 0)
     stochastic = isinstance(
         model, VariationalAutoencoder | GaussianPosteriorAutoencoder | UniversalPosteriorAutoencoder
     )
     for seed in shipped_seeds(name):
         evidence = load_evidence(name, seed)
-        assert evidence.codes.shape == (10_000, 2) and evidence.codes.dtype == torch.float16
-        assert evidence.squared_errors.shape == (10_000,) and evidence.repeated.shape == (10, 200, 2)
-        decoded = 0 if model.prior is None else 2000
-        assert evidence.sharpness.shape == evidence.changes.shape == (decoded,)
-        assert all(tensor.isfinite().all() for tensor in evidence.tensors.values())
         assert bool((evidence.repeated.float().std(1) > 0).any()) == stochastic
         if not stochastic:
             assert torch.allclose(evidence.repeated[:, 0].float(), evidence.codes[:10].float(), atol=0.01, rtol=0.01)
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if "predictions" in entries_of(name, 0)])
+def test_predictions_are_the_most_probable_labels_and_their_errors_are_those_of_the_results(name):
     assert shipped_seeds(name)
+    for seed, error in zip(shipped_seeds(name), values_of(name, "test_error_percent"), strict=True):
+        evidence = load_evidence(name, seed)
+        right = sum(map(int.__eq__, evidence.predictions.tolist(), evidence.labels.tolist()))
+        assert error == pytest.approx((10_000 - right) / 100)
+        errors = [entry["error_percent"] for entry in evidence.header["history"]]
+        assert errors[-1] == pytest.approx(error, abs=0.5), "of float32 weights; the evidence is of those that ship"
+        if len(evidence.codes):
+            probabilities = evidence.codes[:, :10].float()
+            chosen = probabilities.gather(1, evidence.predictions.long()[:, None])[:, 0]
+            assert torch.equal(chosen, probabilities.amax(1))
+            assert torch.allclose(probabilities.sum(1), torch.ones(10_000), atol=5e-3)
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if "from_style" in entries_of(name, 0)])
+def test_codes_of_the_supervised_models_are_true_labels_and_styles_and_these_tell_what_is_stored(name):
+    assert shipped_seeds(name)
+    for seed in shipped_seeds(name):
+        evidence = load_evidence(name, seed)
+        assert torch.equal(evidence.codes[:, :10].long(), torch.eye(10, dtype=torch.int64)[evidence.labels])
+        assert evidence.from_style.max() < 10
+        if name == "supervised-2d":  # on a plane, what a classifier says of a style it says of its neighbors
+            assert neighbor_accuracy(evidence.codes[:, 10:], evidence.from_style.long()) > 0.9
 
 
 def test_what_is_kept_of_the_test_images_is_theirs():
@@ -233,13 +311,18 @@ def test_with_mnist_the_evidence_follows_from_the_shipped_weights(name):
     if not digits.is_full:
         pytest.skip("needs all of MNIST (AAE_DATA)")
     stored, trained = load_evidence(name, 0), load_trained(name)
+    # The classifier of styles learns on all 60,000 for half a minute; test_experiments.py looks at it.
+    stored = replace(stored, from_style=stored.from_style[:0])
     found = examine(trained.model, digits.test, trained.header)
     assert torch.equal(found.labels, stored.labels) and found.tensors.keys() == stored.tensors.keys()
-    for entry in stored.tensors.keys() - {"squared_errors", "sharpness"}:
+    for entry in stored.tensors.keys() - {"squared_errors", "sharpness", "predictions"}:
         assert torch.allclose(found.tensors[entry].float(), stored.tensors[entry].float(), atol=0.02, rtol=0.01)
     assert torch.allclose(found.sharpness.float(), stored.sharpness.float(), atol=1e-3, rtol=0.01)
     assert torch.allclose(found.squared_errors, stored.squared_errors, atol=0.05, rtol=0.01)
+    assert (found.predictions != stored.predictions).sum() <= 3
     ours, theirs = measure(find(name), found), measure(find(name), stored)
+    error = theirs.pop("test_error_percent", 0.0)
+    assert ours.pop("test_error_percent", 0.0) == pytest.approx(error, abs=0.03)
     assert ours == pytest.approx(theirs, abs=2e-3, rel=1e-3)
 
 
@@ -292,6 +375,21 @@ def test_labels_lead_the_digits_to_their_parts(name, bound):
     assert len(own) >= 1 and (own >= bound).all()
 
 
+def test_more_labels_help_and_images_without_labels_help_as_well():
+    names = [name for name, experiment in EXPERIMENTS.items() if experiment.topic == SEMI_SUPERVISED]
+    means = {name: values_of(name, "test_error_percent").mean() for name in names}
+    assert means["semi-100"] > means["semi-1000"] > means["semi-all"] and means["labels-100"] > means["labels-1000"]
+    assert means["semi-100"] < 0.5 * means["labels-100"] and means["semi-1000"] < 0.5 * means["labels-1000"]
+    assert means["m2-100"] < means["labels-100"]
+
+
+def test_a_longer_style_reconstructs_better():
+    names = ("supervised-2d", "supervised-8d", "supervised")
+    errors = [values_of(name, "reconstruction_error").mean() for name in names]
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[0] < values_of("aae-gaussian", "reconstruction_error").mean(), "the label adds to two numbers"
+
+
 @pytest.mark.parametrize(
     "model, curve", [("aae-gaussian", VAE_CURVE), ("aae-mixture", VAE_MIXTURE_CURVE)], ids=["gaussian", "mixture"]
 )
@@ -333,8 +431,14 @@ def cells(line):
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
+def topic_parts():
+    """The table without Table 2 of the paper at its end, as topics and what follows each."""
+    assert table().endswith(f"\n\n{table_2()}")
+    return table().removesuffix(table_2()).split("**")
+
+
 def test_the_table_has_a_part_per_topic_and_every_experiment_in_exactly_one(fake):
-    parts = table().split("**")
+    parts = topic_parts()
     assert parts[1::2] == list(COLUMNS) == list(dict.fromkeys(e.topic for e in EXPERIMENTS.values()))
     found = []
     for topic, text in zip(parts[1::2], parts[2::2], strict=True):
@@ -354,15 +458,18 @@ def test_the_table_has_a_part_per_topic_and_every_experiment_in_exactly_one(fake
             expected = ["-" if metric == "own_class" else v for metric, v in zip(columns, expected, strict=True)]
             without = name == "vae-mixture-0.25"
             assert values == (["-"] * len(columns) if without else expected)
-            assert (seeds, minutes) == (("0", "nan") if without else ("3", "2.0")) and paper == "no number"
+            assert (seeds, minutes) == (("0", "nan") if without else ("3", "2.0"))
+            reported = find(name).paper.get("test_error_percent")
+            assert paper == (f"test error, % {reported}" if find(name).topic == SEMI_SUPERVISED else "no number")
             found.append(name)
     assert sorted(found) == sorted(EXPERIMENTS)
 
 
 def test_each_table_ends_with_the_bands_of_its_priors(fake):
-    parts = table().split("**")
+    parts = topic_parts()
     for topic, text in zip(parts[1::2], parts[2::2], strict=True):
-        priors = [build(experiment, 0).prior for experiment in EXPERIMENTS.values() if experiment.topic == topic]
+        models = [build(experiment, 0) for experiment in EXPERIMENTS.values() if experiment.topic == topic]
+        priors = [continuous_prior(model) for model in models]
         expected = {
             f"*`{prior!r}` against itself*": [
                 "{:.3f} to {:.3f}".format(*fake_band(prior)[metric]) if metric in fake_band(prior) else "-"
@@ -377,10 +484,66 @@ def test_each_table_ends_with_the_bands_of_its_priors(fake):
 
 
 def test_a_paper_s_number_stands_in_the_table(fake, monkeypatch):
-    changed = replace(find("autoencoder"), paper={"reconstruction_error": 12.5})
+    changed = replace(find("autoencoder"), paper={"reconstruction_error": Reported(12.5, 0.25)})
     monkeypatch.setitem(EXPERIMENTS, "autoencoder", changed)
     (line,) = [line for line in table().splitlines() if "(`autoencoder`)" in line]
-    assert cells(line)[-3] == "reconstruction error 12.5"
+    assert cells(line)[-3] == "reconstruction error 12.50 ± 0.25†"
+
+
+# Table 2 of the paper: 100, 1000 and all labels
+REPORTED = """
+NN, reported | 25.80† | 8.73† | 1.25†
+VAE (M1) + TSVM, reported | 11.82 ± 0.25† | 4.24 ± 0.07† | -
+VAE (M2), reported | 11.97 ± 1.71† | 3.60 ± 0.56† | -
+VAE (M1 + M2), reported | 3.33 ± 0.14† | 2.40 ± 0.02† | 0.96†
+VAT, reported | 2.33† | 1.36† | 0.64 ± 0.04†
+CatGAN, reported | 1.91 ± 0.10† | 1.73 ± 0.18† | 0.91†
+Ladder networks, reported | 1.06 ± 0.37† | 0.84 ± 0.08† | 0.57 ± 0.02†
+ADGM, reported | 0.96 ± 0.02† | - | -
+AAE, reported | 1.90 ± 0.10 | 1.60 ± 0.08† | 0.85 ± 0.02†
+""".strip().splitlines()
+
+
+def test_table_2_has_the_papers_numbers_with_daggers_and_ours_below_with_their_seeds(monkeypatch):
+    ours = {"labels-100": [20.0, 21.0, 23.0], "semi-100": [1.75, 2.25], "semi-1000": [1.625], "m2-100": []}
+
+    def values(name, metric):
+        assert metric == "test_error_percent"
+        return np.array(ours.get(name, []))
+
+    monkeypatch.setattr(results, "values_of", values)
+    title, empty, header, rule, *lines = table_2().splitlines()
+    assert title.startswith("**AAE Table 2") and not empty
+    assert cells(header) == ["model", "100 labels", "1000 labels", "all labels"] and rule == "|---|---|---|---|"
+    count = len(REPORTED)
+    assert [cells(line) for line in lines[:count]] == [cells(line) for line in REPORTED]
+    wide, narrow = stats.t.ppf(0.975, 1) * 0.25, stats.t.ppf(0.975, 2) * np.std([20, 21, 23], ddof=1) / 3**0.5
+    found = {first: others for first, *others in map(cells, lines[count:])}
+    assert found["**classifier alone, here**"] == [f"21.33 ± {narrow:.2f} (3 seeds)", "- (0 seeds)", "-"]
+    assert found["**VAE (M2), here**"] == ["- (0 seeds)", "-", "-"]
+    assert found["**AAE, here**"] == [f"2.00 ± {wide:.2f} (2 seeds)", "1.62 (1 seed)", "- (0 seeds)"]
+    assert len(found) == len(lines) - count == 3
+
+
+def test_daggers_mark_what_was_recalled_and_nothing_else():
+    cells_of_numbers = [(number, cell) for numbers, line in zip(TABLE_2.values(), REPORTED, strict=True)
+                        for number, cell in zip(numbers, cells(line)[1:], strict=True)]  # fmt: skip
+    for number, cell in cells_of_numbers:
+        assert (cell == "-") == (number is None)
+        assert cell.endswith("†") == (number is not None and number.recalled)
+    assert [cell for number, cell in cells_of_numbers if number and not number.recalled] == ["1.90 ± 0.10"]
+    assert table_2().count("†") == sum(number is not None and number.recalled for number, _ in cells_of_numbers)
+
+
+def test_every_experiment_of_few_labels_stands_in_table_2_under_the_papers_number():
+    names = {"labels-100": "NN", "labels-1000": "NN", "m2-100": "VAE (M2)"} | {
+        name: "AAE" for name in ("semi-100", "semi-1000", "semi-all")
+    }
+    assert names.keys() == {name for name, experiment in EXPERIMENTS.items() if experiment.topic == SEMI_SUPERVISED}
+    placed = {name: column for row in TABLE_2_OURS.values() for column, name in enumerate(row) if name}
+    assert placed.keys() == names.keys()
+    for name, column in placed.items():
+        assert TABLE_2[names[name]][column] == find(name).paper["test_error_percent"]
 
 
 def test_bands_are_those_of_the_prior_and_computed_once(monkeypatch):

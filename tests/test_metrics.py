@@ -1,6 +1,7 @@
 """The measures: answers that are known beforehand, and slow implementations that agree."""
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Callable
 
@@ -10,11 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from aae_lib.data import Images
+from aae_lib.data import Digits, Images
 from aae_lib.metrics import (
     class_shares,
+    error_percent,
     image_change,
     inside_prior,
+    labels_from_codes,
     match,
     neighbor_accuracy,
     null_band,
@@ -64,6 +67,17 @@ def test_squared_errors_are_half_the_sum_over_pixels() -> None:
     assert errors.dtype == torch.float32 and errors.tolist() == pytest.approx(expected, rel=1e-5)
     assert squared_errors(torch.ones(1, 784), torch.zeros(1, 784)).item() == 392
     assert squared_errors(images.half(), images.half()).tolist() == 5 * [0]
+
+
+def test_the_error_is_the_share_of_wrong_digits_in_percent() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels, predictions = (torch.randint(10, (700,), generator=generator) for _ in range(2))
+    predictions[:500] = labels[:500]
+    wrong = sum(one != other for one, other in zip(predictions.tolist(), labels.tolist(), strict=True))
+    assert 150 < wrong < 200
+    assert error_percent(predictions, labels) == pytest.approx(100 * wrong / 700)
+    assert error_percent(predictions.byte(), labels) == error_percent(predictions, labels)
+    assert error_percent(labels, labels) == 0 and error_percent((labels + 1) % 10, labels) == 100
 
 
 # The match with the prior
@@ -237,6 +251,51 @@ def test_an_encoder_that_ignores_the_image_matches_the_prior_and_says_nothing(
     assert neighbor_accuracy(codes, labels) == pytest.approx(0.1, abs=0.03)
     by_label = codes + 100 * labels[:, None]
     assert neighbor_accuracy(by_label, labels) == 1 and prior_coverage(by_label, samples) < 0.9
+
+
+# Labels told from codes
+
+
+def around(labels: Tensor, seed: int) -> Tensor:
+    """Each digit in a place of its own on a circle."""
+    return centers(labels) + 0.3 * normal(len(labels), seed=seed)
+
+
+def opposite(labels: Tensor, seed: int) -> Tensor:
+    """Each digit in two places, opposite each other: no straight line tells it from the others."""
+    side = 1 - 2 * (torch.arange(len(labels)) // 10 % 2)
+    return side[:, None] * centers(labels / 2) + 0.15 * normal(len(labels), seed=seed)
+
+
+@pytest.mark.parametrize("places", [around, opposite])
+def test_labels_are_told_from_codes_that_carry_them(places: Callable[[Tensor, int], Tensor], images: Images) -> None:
+    labels, held_out = torch.arange(2000) % 10, images.labels
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = labels_from_codes(places(labels, 1), labels, places(held_out, 2))
+    assert found.shape == (600,) and found.dtype == torch.int64
+    assert error_percent(found, held_out) < 5
+    renamed = labels_from_codes(places(labels, 1), 9 - labels, places(held_out, 2))
+    assert error_percent(renamed, 9 - held_out) < 5
+
+
+def test_codes_that_carry_nothing_tell_no_labels(digits: Digits) -> None:
+    training, held_out = digits.train.labels[:1000], digits.test.labels
+    for codes, others in ((normal(1000, 5, 1), normal(1000, 5, 2)), (torch.zeros(1000, 2), torch.zeros(1000, 2))):
+        assert error_percent(labels_from_codes(codes, training, others), held_out) == pytest.approx(90, abs=4)
+    shuffled = training[torch.randperm(1000, generator=torch.Generator().manual_seed(0))]
+    unrelated = labels_from_codes(around(training, 1), shuffled, around(held_out, 2))
+    assert error_percent(unrelated, held_out) == pytest.approx(90, abs=5)
+
+
+def test_what_is_told_from_codes_is_the_same_each_time() -> None:
+    labels = torch.arange(500) % 10
+    codes, others = around(labels, 1).half(), 3 * normal(300).half()
+    state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    first = labels_from_codes(codes, labels, others)
+    assert torch.equal(torch.get_rng_state(), state) and (np.random.get_state()[1] == numpy_state).all()
+    np.random.seed(4)
+    assert torch.equal(labels_from_codes(codes.float(), labels, others.float()), first)
 
 
 # Decoded images
