@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from aae_lib.data import CLASSES
+from aae_lib.data import CLASSES, Images
 from aae_lib.drawing import (
     DIGIT_COLORS,
     decoded_component,
@@ -35,6 +35,7 @@ from aae_lib.experiments import (
     find,
     load_evidence,
     load_trained,
+    predict,
     shipped_seeds,
     test_set,
 )
@@ -227,24 +228,26 @@ def posteriors() -> tuple[Figure, dict[str, int]]:
 
 
 def figure_7() -> tuple[Figure, dict[str, int]]:
-    """Style and content: each row is one style, each column one label, under the supervised AAE with a 15-D style."""
+    """Style and content: each row is the style of a held-out digit, each column a label; styles of 15 and of 2 numbers.
+
+    Whether an image shows the label that it was asked for is judged by the classifier of semi-100.
+    """
     use_style()
-    model, evidence = load_trained("supervised").model, load_evidence("supervised")
-    _, styles = model.prior.split(evidence.codes.float())
-    of_digits = torch.cat([styles[evidence.labels == digit][:1] for digit in range(CLASSES)])
-    figure, panels = plt.subplots(1, 2, figsize=(10.4, 5.6), layout="constrained")
+    figure, panels = plt.subplots(1, 2, figsize=(10.4, 5.7), layout="constrained")
     integers = {}
-    for axes, chosen, title, what in (
-        (panels[0], of_digits, "a  Styles of ten held-out digits, 0 to 9:\nthe diagonal is their reconstruction",
-         "styles of digits"),
-        (panels[1], prior_samples(model.prior.style, 10), "b  Styles drawn from the Gaussian", "styles drawn"),
-    ):  # fmt: skip
-        images = decoded_styles(model, chosen)
-        draw_images(axes, images, columns=CLASSES)
+    judge = load_trained("semi-100").model
+    for axes, name, title in (
+        (panels[0], "supervised", "a  15-D styles of ten held-out digits, 0 to 9;\non the diagonal their images again"),
+        (panels[1], "supervised-2d", "b  2-D styles of the same digits"),
+    ):
+        model, evidence = load_trained(name).model, load_evidence(name)
+        _, styles = model.prior.split(evidence.codes.float())
+        first = torch.stack([(evidence.labels == digit).nonzero()[0, 0] for digit in range(CLASSES)])
+        draw_images(axes, decoded_styles(model, styles[first]), columns=CLASSES)
         _title(axes, title)
-        read = load_trained("semi-100").model.classify(images).argmax(1)
-        as_asked = int((read == torch.arange(CLASSES).repeat(len(chosen))).sum())
-        integers[f"{what}: images that semi-100 takes for the label of their column, of 100"] = as_asked
+        asked = torch.arange(CLASSES).repeat(100)
+        shown = predict(judge, Images(decoded_styles(model, styles[:100]), asked))
+        integers[f"{name}: of 1,000 images of 100 styles show their label"] = int((shown == asked).sum())
     return figure, integers
 
 
@@ -373,7 +376,7 @@ FIGURES: dict[str, PaperFigure] = {
                              figure_2e),
     "figure-4": PaperFigure("labels in the discriminator: mixture and swiss roll", "AAE Fig. 4",
                             "04_choosing_the_prior", figure_4),
-    "figure-7": PaperFigure("one style a row, one label a column", "AAE Fig. 7a", "05_style_and_content", figure_7),
+    "figure-7": PaperFigure("a style a row, a label a column", "AAE Fig. 7a", "05_style_and_content", figure_7),
     "style-sizes": PaperFigure("label and detail in styles of 2, 8 and 15 dimensions", "ours", "05_style_and_content",
                                style_sizes),
     "semi-supervised": PaperFigure("test error along training with few labels", "AAE Table 2", "06_semi_supervised",
