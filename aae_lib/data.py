@@ -80,6 +80,10 @@ class Images:
         """The images and labels at `index`: a slice (shares memory), or a tensor of indices or booleans (copies)."""
         return Images(self.images[index], self.labels[index])
 
+    def without_labels(self) -> Images:
+        """The same images, each labeled -1: what is not there, nothing can read."""
+        return Images(self.images, torch.full_like(self.labels, -1))
+
     def to(self, device: torch.device | str) -> Images:
         return Images(self.images.to(device), self.labels.to(device))
 

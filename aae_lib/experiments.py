@@ -215,11 +215,6 @@ def _labeled(images: Images, count: int | None, seed: int) -> Images:
     return images if count is None else images[balanced_subset(images.labels, count, seed)]
 
 
-def _hide_labels(images: Images) -> Images:
-    """All images, each labeled -1: what is not there, no update can read."""
-    return Images(images.images, torch.full_like(images.labels, -1))
-
-
 def _semi_supervised(name: str, count: int | None, paper: Reported) -> Experiment:
     return Experiment(
         name=name,
@@ -230,7 +225,7 @@ def _semi_supervised(name: str, count: int | None, paper: Reported) -> Experimen
         recipe=SEMI_SUPERVISED_RECIPE,
         source=f"{SIZES}; rates, momenta, input noise 0.3 and 10-D style of appendix A.2.1; 100 epochs with a cosine "
         "from epoch 50 instead of 5,000 with two drops (ours, chosen on validation images)",
-        select=lambda images, seed: (_hide_labels(images), _labeled(images, count, seed)),
+        select=lambda images, seed: (images.without_labels(), _labeled(images, count, seed)),
         paper={"test_error_percent": paper},
     )
 
@@ -352,7 +347,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             source="2 x 500 units; 10-D style, noise 0.3 on the classifier's input, so that what it learns from is "
             "what the AAE's does; classification weight 10 (1,000 was worse on validation images: 16.6 against 11.7 % "
             "after 2,400 steps); Adam, 20 epochs (ours). Kingma et al. 2014: 500 units, 50-D style",
-            select=lambda images, seed: (_hide_labels(images), _labeled(images, 100, seed)),
+            select=lambda images, seed: (images.without_labels(), _labeled(images, 100, seed)),
             paper={"test_error_percent": Reported(11.97, 1.71)},
         ),
     )

@@ -625,3 +625,10 @@ def test_a_set_of_other_than_ten_classes_is_refused(tmp_path: Path) -> None:
     write_idx_set(tmp_path, "KMNIST", {"train": 60, "t10k": 20}, classes=7)
     with pytest.raises(DataError, match="KMNIST: expected the labels 0-9, found 7 labels"):
         data.load_images("KMNIST", tmp_path)
+
+
+def test_hidden_labels_are_gone_and_the_images_are_shared() -> None:
+    sample = load_sample()
+    hidden = sample.test.without_labels()
+    assert (hidden.labels == -1).all() and hidden.labels.dtype == torch.int64 and len(hidden) == 1000
+    assert hidden.images is sample.test.images and sample.test.labels.min() == 0
