@@ -145,7 +145,8 @@ def load_images(name: str, folder: str | Path | None = None) -> Digits:
     """A set of images in ten classes by its name in torchvision.datasets: "FashionMNIST", "KMNIST", "USPS", "SVHN" ...
 
     Whatever their size and color, images become gray and 28 x 28, so that every model takes them as it takes MNIST.
-    They lie in, or are downloaded to, the folder of `load_mnist`, which this is for "MNIST".
+    They lie in, or are downloaded to, the folder of `load_mnist`, which this is for "MNIST". Whether a set is kept in
+    memory shows only after its download.
 
     Raises DataError if torchvision has no such set, it does not keep its images in memory (as the large ones do not),
     it has no ten classes, or the download fails.
@@ -154,7 +155,7 @@ def load_images(name: str, folder: str | Path | None = None) -> Digits:
         return load_mnist(folder)
     from torchvision import datasets
 
-    remedy = "FashionMNIST, KMNIST, QMNIST, USPS, SVHN and CIFAR10 are such sets."
+    remedy = "FashionMNIST, KMNIST, USPS, SVHN and CIFAR10 are such sets."
     kind = getattr(datasets, name, None)
     if not (isinstance(kind, type) and issubclass(kind, datasets.VisionDataset)):
         raise DataError(f"torchvision.datasets: expected a set of images, found none of the name '{name}'. {remedy}")
@@ -333,7 +334,7 @@ def _read_split(kind: type, folder: Path, training: bool, remedy: str) -> Images
     chosen = {"split": "train" if training else "test"} if "split" in inspect.signature(kind).parameters else {}
     try:
         part = kind(folder, download=True, **(chosen or {"train": training}))
-    except (RuntimeError, OSError, http.client.HTTPException, TypeError) as error:
+    except (RuntimeError, OSError, http.client.HTTPException, TypeError, ValueError) as error:
         raise _error(folder, f"to read or download {kind.__name__} in this folder", f"'{error}'", remedy) from error
     pixels, labels = getattr(part, "data", None), getattr(part, "targets", getattr(part, "labels", None))
     if pixels is None or labels is None:

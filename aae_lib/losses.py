@@ -51,9 +51,7 @@ def fool_loss(discriminator: nn.Module, fake: Tensor) -> Tensor:
     return F.softplus(-discriminator(fake).float()).mean()
 
 
-def gaussian_kl(
-    mean: Tensor, log_variance: Tensor, standard_deviation: float = 1.0, reduce: bool = True
-) -> Tensor:
+def gaussian_kl(mean: Tensor, log_variance: Tensor, standard_deviation: float = 1.0, reduce: bool = True) -> Tensor:
     """KL(N(mean, exp(log_variance)) || N(0, s^2 I)) in nats, summed over dimensions (Kingma & Welling 2014, app. B).
 
     Args:

@@ -536,8 +536,8 @@ def _describe(model: Model) -> str:
 
     def settings(thing: object) -> str:
         plain = {}
-        for name, value in vars(thing).items():
-            if name == "prior" or isinstance(value, Prior):  # a model's prior is any object that samples
+        for name, value in (vars(thing) | ({"prior": model.prior} if thing is model else {})).items():
+            if isinstance(value, Prior) or (name == "prior" and value is not None):  # any object that samples
                 plain[name] = describe(value)
             elif inspect.isroutine(value) or isinstance(value, str | int | float | tuple | None):
                 plain[name] = getattr(value, "__qualname__", value)

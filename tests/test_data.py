@@ -615,7 +615,7 @@ def test_mnist_by_its_name_is_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert data.load_images("MNIST", tmp_path) == ("MNIST", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["Fashion-MNIST", "FakeData", "ImageFolder", "read_image", "__doc__"])
+@pytest.mark.parametrize("name", ["Fashion-MNIST", "FakeData", "ImageFolder", "EMNIST", "read_image", "__doc__"])
 def test_what_is_no_set_in_memory_is_refused_with_names_that_are(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"FashionMNIST, KMNIST, .* are such sets"):
         data.load_images(name, tmp_path)

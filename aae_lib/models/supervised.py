@@ -16,8 +16,9 @@ class SupervisedAutoencoder(Model):
     """An adversarial autoencoder whose decoder is told the label, so that the code need not carry it.
 
     The encoder makes a style z of an image; the decoder gets the one-hot label beside it. What the label says, z need
-    not say again, and the adversary on z leaves no room to spare: z becomes the style, separate from the content. A
-    code is the label, then the style: ``[classes + style_dimensions]``.
+    not say again, and where z is short the reconstruction needs its room for the style. But nothing forbids z to tell
+    the label, and the longer it is, the more of the label it carries. A code is the label, then the style:
+    ``[classes + style_dimensions]``.
 
     Args:
         style_dimensions: length of z (the paper: 15).
