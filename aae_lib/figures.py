@@ -297,9 +297,10 @@ def semi_supervised() -> tuple[Figure, dict[str, int]]:
         axes.text(5000, error, find(name).title, ha="right", va="bottom", color="#666666", size=8)
     axes.set(xscale="log", yscale="log", xlabel="epoch", ylabel="test error, %", ylim=(0.5, 40))
     axes.set_yticks([0.5, 1, 2, 5, 10, 20, 40], ["0.5", "1", "2", "5", "10", "20", "40"])
+    axes.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
     axes.minorticks_off()
-    axes.legend(loc="lower left")
-    _title(axes, "† recalled, not checked against the paper")
+    axes.legend(loc="lower right")
+    _title(axes, "Test error along training († recalled, not checked against the paper)")
     return figure, integers
 
 

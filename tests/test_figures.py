@@ -383,6 +383,12 @@ def test_more_labels_help_and_images_without_labels_help_as_well():
     assert means["m2-100"] < means["labels-100"]
 
 
+@pytest.mark.parametrize("name, bound", [("semi-100", 1.90), ("semi-1000", 1.75), ("semi-all", 0.90)])
+def test_the_semi_supervised_error_is_that_of_the_paper_or_near_it(name, bound):
+    """AAE, Table 2: 1.90, 1.60 and 0.85 %."""
+    assert values_of(name, "test_error_percent").mean() <= bound
+
+
 def test_a_longer_style_reconstructs_better():
     names = ("supervised-2d", "supervised-8d", "supervised")
     errors = [values_of(name, "reconstruction_error").mean() for name in names]
