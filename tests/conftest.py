@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from aae_lib.data import Digits, Images, load_sample
+from aae_lib.data import Digits, Images, balanced_subset, load_sample
 from aae_lib.models import AdversarialAutoencoder, Model, VariationalAutoencoder
 from aae_lib.priors import Gaussian
 from aae_lib.training import SGD, Adam, Cosine, Drops, Recipe
@@ -27,6 +27,14 @@ def digits() -> Digits:
 def images(digits: Digits) -> Images:
     """600 of their training images: six minibatches."""
     return digits.train[:600]
+
+
+@pytest.fixture(scope="session")
+def sets(images: Images) -> tuple[Images, Images]:
+    """300 unlabeled and 200 other, labeled images, of which each digit has as many."""
+    labeled = balanced_subset(images.labels, 200, seed=0)
+    is_labeled = torch.zeros(len(images), dtype=torch.bool).index_fill(0, labeled, True)
+    return images[~is_labeled][:300], images[labeled]
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 import pytest
 import torch
 import torch.nn.functional as F
+from support import equal, labeled_as, run, weights, with_large_weights
 from torch import Tensor, nn
 
 from aae_lib.data import Digits, Images, balanced_subset
 from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
 from aae_lib.models import LabelInformedAutoencoder
 from aae_lib.priors import Categorical, ClassConditionalPrior, Gaussian, GaussianMixture, PriorError, SwissRoll
-from aae_lib.training import SGD, Adam, Recipe, TrainingError, train
+from aae_lib.training import SGD, Adam, Recipe, TrainingError
 
 Sets = tuple[Images, Images]
 
@@ -33,29 +34,10 @@ def apart(images: Images, count: int) -> Sets:
 def tiny(
     prior: ClassConditionalPrior, hidden: tuple[int, ...] = (32,), input_noise: float = 0.3, **settings: float
 ) -> LabelInformedAutoencoder:
-    """With weights larger than the paper's, so that every update shows within a few steps."""
     torch.manual_seed(0)
     settings = {"dropout": 0.0, "encoder_share": 1.0, **settings}
     model = LabelInformedAutoencoder(prior, hidden, input_noise=input_noise, **settings)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.1)
-    return model
-
-
-def run(model: LabelInformedAutoencoder, sets: Sets, recipe: Recipe, **arguments) -> list:
-    return list(train(model, sets, recipe, device="cpu", **{"bfloat16": False, **arguments}))
-
-
-def weights(model: nn.Module) -> list[Tensor]:
-    return [parameter.detach().clone() for parameter in model.parameters()]
-
-
-def equal(some: list[Tensor], others: list[Tensor]) -> bool:
-    return all(torch.equal(one, other) for one, other in zip(some, others, strict=True))
-
-
-def labeled_as(images: Images, label: int) -> Images:
-    return Images(images.images, torch.full_like(images.labels, label))
+    return with_large_weights(model)
 
 
 # What the discriminator is shown

@@ -9,68 +9,30 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from support import equal, labeled_as, perceptron, run, sigmoid, weights, with_large_weights
 from torch import Tensor, nn
 
 from aae_lib.data import Digits, Images, balanced_subset
 from aae_lib.losses import binary_cross_entropy, half_squared_error
 from aae_lib.models import SemiSupervisedAutoencoder
 from aae_lib.storage import load_weights, save_weights
-from aae_lib.training import SGD, Adam, Recipe, TrainingError, train
+from aae_lib.training import SGD, Adam, Recipe, TrainingError
 
 Sets = tuple[Images, Images]
 STYLE = 3
 
 
-@pytest.fixture
-def sets(images: Images) -> Sets:
-    """300 unlabeled and 200 other, labeled images."""
-    labeled = balanced_subset(images.labels, 200, seed=0)
-    is_labeled = torch.zeros(len(images), dtype=torch.bool).index_fill(0, labeled, True)
-    return images[~is_labeled][:300], images[labeled]
-
-
 def tiny(input_noise: float = 0.3, seed: int = 0, **settings: Any) -> SemiSupervisedAutoencoder:
-    """With weights larger than the paper's, so that every update shows within a few steps."""
     torch.manual_seed(seed)
     settings = {"style_dimensions": STYLE, "hidden": (16,), **settings}
     model = SemiSupervisedAutoencoder(input_noise=input_noise, **settings)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.1)
-    return model
-
-
-def run(model: nn.Module, sets: Images | tuple[Images, ...], recipe: Recipe, **arguments: Any) -> list:
-    return list(train(model, sets, recipe, device="cpu", **{"bfloat16": False, **arguments}))
+    return with_large_weights(model)
 
 
 def alone(update: str, optimizer: SGD | Adam, steps: int) -> Recipe:
     """A recipe in which nothing moves but what this update moves."""
     still = dict.fromkeys(SemiSupervisedAutoencoder.moves, SGD(0.0))
     return Recipe({**still, update: optimizer}, steps)
-
-
-def weights(model: nn.Module) -> list[Tensor]:
-    return [parameter.detach().clone() for parameter in model.parameters()]
-
-
-def equal(some: list[Tensor], others: list[Tensor]) -> bool:
-    return all(torch.equal(one, other) for one, other in zip(some, others, strict=True))
-
-
-def labeled_as(images: Images, label: int) -> Images:
-    return Images(images.images, torch.full_like(images.labels, label))
-
-
-def perceptron(network: nn.Sequential, inputs: np.ndarray) -> np.ndarray:
-    """The output of a perceptron in float64, written out."""
-    for index, layer in enumerate(layer for layer in network if isinstance(layer, nn.Linear)):
-        weight, bias = (parameter.detach().double().numpy() for parameter in layer.parameters())
-        inputs = (np.maximum(inputs, 0) if index else inputs) @ weight.T + bias
-    return inputs
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-logits))
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:

@@ -6,36 +6,26 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from support import equal, labeled_as, perceptron, run, weights, with_large_weights
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from aae_lib.data import Digits, Images, balanced_subset
 from aae_lib.models import SemiSupervisedVariationalAutoencoder
 from aae_lib.networks import multilayer_perceptron
-from aae_lib.training import SGD, Adam, Recipe, TrainingError, train
+from aae_lib.training import SGD, Adam, Recipe, TrainingError
 
 Sets = tuple[Images, Images]
 STYLE = 3
 
 
-@pytest.fixture
-def sets(images: Images) -> Sets:
-    """300 unlabeled and 200 other, labeled images."""
-    labeled = balanced_subset(images.labels, 200, seed=0)
-    is_labeled = torch.zeros(len(images), dtype=torch.bool).index_fill(0, labeled, True)
-    return images[~is_labeled][:300], images[labeled]
-
-
 def tiny(
     classification_weight: float = 5.0, input_noise: float = 0.3, **settings: Any
 ) -> SemiSupervisedVariationalAutoencoder:
-    """With weights larger than the paper's, so that every update shows within a few steps."""
     torch.manual_seed(0)
     settings = {"style_dimensions": STYLE, "hidden": (16,), **settings}
     model = SemiSupervisedVariationalAutoencoder(classification_weight, input_noise=input_noise, **settings)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.1)
-    return model
+    return with_large_weights(model)
 
 
 def of_four_pixels() -> SemiSupervisedVariationalAutoencoder:
@@ -46,29 +36,6 @@ def of_four_pixels() -> SemiSupervisedVariationalAutoencoder:
     model.encoder = multilayer_perceptron(4 + 3, 2, (5,), deviation=0.6)
     model.decoder = multilayer_perceptron(3 + 1, 4, (5,), deviation=0.6)
     return model
-
-
-def run(model: nn.Module, sets: Images | tuple[Images, ...], recipe: Recipe, **arguments: Any) -> list:
-    return list(train(model, sets, recipe, device="cpu", **{"bfloat16": False, **arguments}))
-
-
-def weights(model: nn.Module) -> list[Tensor]:
-    return [parameter.detach().clone() for parameter in model.parameters()]
-
-
-def equal(some: list[Tensor], others: list[Tensor]) -> bool:
-    return all(torch.equal(one, other) for one, other in zip(some, others, strict=True))
-
-
-def labeled_as(images: Images, label: int) -> Images:
-    return Images(images.images, torch.full_like(images.labels, label))
-
-
-def perceptron(network: nn.Sequential, inputs: Tensor) -> Tensor:
-    """The output of a perceptron in float64, written out."""
-    for index, layer in enumerate(layer for layer in network if isinstance(layer, nn.Linear)):
-        inputs = (inputs.clamp_min(0) if index else inputs) @ layer.weight.double().T + layer.bias.double()
-    return inputs
 
 
 def written_out(

@@ -7,57 +7,27 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support import equal, labeled_as, perceptron, run, sigmoid, weights, with_large_weights
 from torch import Tensor, nn
 
 from aae_lib.data import Digits, Images
 from aae_lib.losses import binary_cross_entropy, half_squared_error
 from aae_lib.models import SupervisedAutoencoder
 from aae_lib.priors import Gaussian, PriorError
-from aae_lib.training import SGD, Adam, Recipe, TrainingError, train
+from aae_lib.training import SGD, Adam, Recipe, TrainingError
 
 STYLE = 4
 
 
 def tiny(seed: int = 0, **settings: Any) -> SupervisedAutoencoder:
-    """With weights larger than the paper's, so that every update shows within a few steps."""
     torch.manual_seed(seed)
     model = SupervisedAutoencoder(STYLE, **{"hidden": (16,), **settings})
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.1)
-    return model
-
-
-def run(model: SupervisedAutoencoder, images: Images | tuple[Images, ...], recipe: Recipe, **arguments: Any) -> list:
-    return list(train(model, images, recipe, device="cpu", **{"bfloat16": False, **arguments}))
+    return with_large_weights(model)
 
 
 def alone(update: str, optimizer: SGD | Adam, steps: int) -> Recipe:
     """A recipe in which nothing moves but what this update moves."""
     return Recipe({**dict.fromkeys(SupervisedAutoencoder.moves, SGD(0.0)), update: optimizer}, steps)
-
-
-def weights(model: nn.Module) -> list[Tensor]:
-    return [parameter.detach().clone() for parameter in model.parameters()]
-
-
-def equal(some: list[Tensor], others: list[Tensor]) -> bool:
-    return all(torch.equal(one, other) for one, other in zip(some, others, strict=True))
-
-
-def labeled_as(images: Images, labels: Tensor) -> Images:
-    return Images(images.images, labels)
-
-
-def perceptron(network: nn.Sequential, inputs: np.ndarray) -> np.ndarray:
-    """The output of a perceptron in float64, written out."""
-    for index, layer in enumerate(layer for layer in network if isinstance(layer, nn.Linear)):
-        weight, bias = (parameter.detach().double().numpy() for parameter in layer.parameters())
-        inputs = (np.maximum(inputs, 0) if index else inputs) @ weight.T + bias
-    return inputs
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-logits))
 
 
 # Codes
