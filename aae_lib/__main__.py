@@ -59,7 +59,7 @@ def reproduce(figures: Positional[tuple[str, ...]] = ()) -> None:
 
     for name, figure in tqdm(chosen.items(), desc="figures", leave=False):
         drawing, integers = figure.draw()
-        drawing.savefig(folder / f"{name}.png")
+        drawing.savefig(folder / f"{name}.png", pil_kwargs={"optimize": True})
         tqdm.write(f"{folder.name}/{name}.png   {figure.paper}: {figure.title}", sys.stdout)
         for label, value in integers.items():
             tqdm.write(f"    {label}: {value:,}", sys.stdout)
