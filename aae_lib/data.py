@@ -122,7 +122,7 @@ def load_mnist(folder: str | Path | None = None) -> Digits:
     was named holds other things but no MNIST (a slip in the name); and if a download fails after it has begun.
     """
     named = folder or os.environ.get("AAE_DATA")
-    folder = Path(named or platformdirs.user_cache_dir("aae_lib")).expanduser()
+    folder = _folder(folder)
     raw = folder / "MNIST" / "raw"
 
     present = _names_in(raw)
@@ -159,7 +159,7 @@ def load_images(name: str, folder: str | Path | None = None) -> Digits:
     kind = getattr(datasets, name, None)
     if not (isinstance(kind, type) and issubclass(kind, datasets.VisionDataset)):
         raise DataError(f"torchvision.datasets: expected a set of images, found none of the name '{name}'. {remedy}")
-    folder = Path(folder or os.environ.get("AAE_DATA") or platformdirs.user_cache_dir("aae_lib")).expanduser()
+    folder = _folder(folder)
     train, test = (_read_split(kind, folder, training, remedy) for training in (True, False))
     together = hashlib.sha256()
     for part in (train, test):
@@ -229,6 +229,11 @@ def balanced_subset(labels: Tensor, count: int, seed: int) -> Tensor:
             raise ValueError(f"{needed}, but the labels hold {len(candidates) or 'no'} images of a {digit}")
         drawn.append(candidates[: count // CLASSES])
     return torch.cat(drawn).sort().values
+
+
+def _folder(folder: str | Path | None) -> Path:
+    """Where data lies: the argument, else the environment variable AAE_DATA, else the user's cache."""
+    return Path(folder or os.environ.get("AAE_DATA") or platformdirs.user_cache_dir("aae_lib")).expanduser()
 
 
 def _error(path: Path, expected: str, found: str, remedy: str) -> DataError:

@@ -1,5 +1,6 @@
 """What several test files need: short runs, what they leave, and networks written out."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from aae_lib.data import Images
+from aae_lib.models import Model
 from aae_lib.training import Recipe, Report, train
 
 
@@ -35,6 +37,26 @@ def equal(some: list[Tensor], others: list[Tensor]) -> bool:
 def labeled_as(images: Images, labels: int | Tensor) -> Images:
     """The same images with another label, or with others."""
     return Images(images.images, torch.as_tensor(labels).expand(len(images)).clone())
+
+
+def check_that_no_label_of_an_unlabeled_image_is_read(
+    make: Callable[[], Model], sets: tuple[Images, Images], make_recipe: Callable[..., Recipe]
+) -> None:
+    """Whatever they are, training has the same bits; whatever one label of a labeled image is, it has not."""
+    unlabeled, labeled = sets
+
+    def trained(unlabeled: Images, labeled: Images) -> list[Tensor]:
+        model = make()
+        run(model, (unlabeled, labeled), make_recipe(model, 6))  # two passes and three
+        return weights(model)
+
+    reference = trained(unlabeled, labeled)
+    for label in (-1, 7, 1 << 40):
+        assert equal(trained(labeled_as(unlabeled, label), labeled), reference)
+    assert equal(trained(Images(unlabeled.images, unlabeled.labels.flip(0)), labeled), reference)
+    wrong = labeled.labels.clone()
+    wrong[0] = 9 - wrong[0]
+    assert not equal(trained(unlabeled, Images(labeled.images, wrong)), reference)
 
 
 def perceptron(network: nn.Sequential, inputs: np.ndarray) -> np.ndarray:

@@ -6,7 +6,14 @@ from collections.abc import Iterator
 import pytest
 import torch
 import torch.nn.functional as F
-from support import equal, labeled_as, run, weights, with_large_weights
+from support import (
+    check_that_no_label_of_an_unlabeled_image_is_read,
+    equal,
+    labeled_as,
+    run,
+    weights,
+    with_large_weights,
+)
 from torch import Tensor, nn
 
 from aae_lib.data import Digits, Images, balanced_subset
@@ -16,12 +23,6 @@ from aae_lib.priors import Categorical, ClassConditionalPrior, Gaussian, Gaussia
 from aae_lib.training import SGD, Adam, Recipe, TrainingError
 
 Sets = tuple[Images, Images]
-
-
-@pytest.fixture
-def sets(images: Images) -> Sets:
-    """300 unlabeled and 200 labeled images."""
-    return apart(images, 200)
 
 
 def apart(images: Images, count: int) -> Sets:
@@ -163,21 +164,7 @@ def test_each_update_moves_its_networks_and_no_other(bfloat16: bool, sets: Sets,
 
 
 def test_no_label_of_an_unlabeled_image_is_read(sets: Sets, make_recipe) -> None:
-    """Whatever they are, training has the same bits; whatever one label of a labeled image is, it has not."""
-    unlabeled, labeled = sets
-
-    def trained(unlabeled: Images, labeled: Images) -> list[Tensor]:
-        model = tiny(GaussianMixture())
-        run(model, (unlabeled, labeled), make_recipe(model, 6))  # two passes and three
-        return weights(model)
-
-    reference = trained(unlabeled, labeled)
-    for label in (-1, 7, 1 << 40):
-        assert equal(trained(labeled_as(unlabeled, label), labeled), reference)
-    assert equal(trained(Images(unlabeled.images, unlabeled.labels.flip(0)), labeled), reference)
-    wrong = labeled.labels.clone()
-    wrong[0] = 9 - wrong[0]
-    assert not equal(trained(unlabeled, Images(labeled.images, wrong)), reference)
+    check_that_no_label_of_an_unlabeled_image_is_read(lambda: tiny(GaussianMixture()), sets, make_recipe)
 
 
 def test_an_unlabeled_image_needs_no_labels_at_all(sets: Sets) -> None:

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from support import equal, labeled_as, perceptron, run, sigmoid, weights, with_large_weights
+from support import (
+    check_that_no_label_of_an_unlabeled_image_is_read,
+    equal,
+    labeled_as,
+    perceptron,
+    run,
+    sigmoid,
+    weights,
+    with_large_weights,
+)
 from torch import Tensor, nn
 
 from aae_lib.data import Digits, Images, balanced_subset
@@ -303,21 +312,7 @@ def test_there_is_no_noise_in_evaluation(images: Images) -> None:
 
 
 def test_no_label_of_an_unlabeled_image_is_read(sets: Sets, make_recipe) -> None:
-    """Whatever they are, training has the same bits; whatever one label of a labeled image is, it has not."""
-    unlabeled, labeled = sets
-
-    def trained(unlabeled: Images, labeled: Images) -> list[Tensor]:
-        model = tiny()
-        run(model, (unlabeled, labeled), make_recipe(model, 6))  # two passes and three
-        return weights(model)
-
-    reference = trained(unlabeled, labeled)
-    for label in (-1, 7, 1 << 40):
-        assert equal(trained(labeled_as(unlabeled, label), labeled), reference)
-    assert equal(trained(Images(unlabeled.images, unlabeled.labels.flip(0)), labeled), reference)
-    wrong = labeled.labels.clone()
-    wrong[0] = 9 - wrong[0]
-    assert not equal(trained(unlabeled, Images(labeled.images, wrong)), reference)
+    check_that_no_label_of_an_unlabeled_image_is_read(tiny, sets, make_recipe)
 
 
 def test_labels_reach_the_classification_alone(sets: Sets) -> None:

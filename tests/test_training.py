@@ -1063,7 +1063,7 @@ def test_a_resumed_run_on_two_sets_ends_with_the_same_bits(
     assert same(tensors, expected_tensors) and position == expected_position
 
 
-@pytest.mark.parametrize("change", ["first", "second", "swapped", "noise"])
+@pytest.mark.parametrize("change", ["first", "second", "swapped", "others", "noise"])
 def test_the_state_of_a_run_on_other_sets_or_with_other_noise_is_refused(
     change: str, tmp_path: Path, images, make_recipe
 ) -> None:
@@ -1074,10 +1074,32 @@ def test_the_state_of_a_run_on_other_sets_or_with_other_noise_is_refused(
         "first": (images[:300], images[400:]),
         "second": (images[:400], images[500:]),
         "swapped": (images[400:], images[:400]),
+        "others": (images[100:500], images[400:]),
         "noise": (images[:400], images[400:]),
     }[change]
     with pytest.raises(TrainingError, match="state of another run .*Choose another folder or delete it"):
         run(with_labels(input_noise=0.5 if change == "noise" else 0.3), other, recipe, state=tmp_path / "state")
+
+
+class OfItsClass(Autoencoder):
+    prior = Gaussian(2)
+
+
+def test_the_state_of_a_run_with_another_prior_is_refused_wherever_the_prior_stands(
+    tmp_path: Path, images, make_model, make_recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(OfItsClass)
+    recipe = make_recipe(model, 4)
+    run(model, images, recipe, state=tmp_path / "state")
+    monkeypatch.setattr(OfItsClass, "prior", Gaussian(2, 3.0))
+    with pytest.raises(TrainingError, match="state of another run"):
+        run(make_model(OfItsClass), images, recipe, state=tmp_path / "state")
+
+
+def test_a_model_may_say_that_it_has_no_prior(images, make_model, make_recipe) -> None:
+    model = make_model(Autoencoder)
+    model.prior = None
+    assert run(model, images, make_recipe(model, 4))[-1].step == 4
 
 
 def test_a_run_left_at_any_report_resumes(
