@@ -18,6 +18,7 @@ class Autoencoder(Model):
         hidden: units of the hidden layers.
         reconstruction_loss: :func:`~aae_lib.losses.half_squared_error` (the paper's) or
             :func:`~aae_lib.losses.binary_cross_entropy`.
+        dropout: the share of the encoder's hidden units that each training step leaves out.
     """
 
     moves = {"reconstruction": ("encoder", "decoder")}
@@ -27,9 +28,10 @@ class Autoencoder(Model):
         dimensions: int = 2,
         hidden: tuple[int, ...] = (1000, 1000),
         reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
+        dropout: float = 0.0,
     ):
         super().__init__()
-        self.encoder = multilayer_perceptron(PIXELS, dimensions, hidden)
+        self.encoder = multilayer_perceptron(PIXELS, dimensions, hidden, dropout=dropout)
         self.decoder = multilayer_perceptron(dimensions, PIXELS, hidden)
         self.reconstruction_loss = reconstruction_loss
 
