@@ -1,5 +1,6 @@
 """Files of tensors: whole or refused, exact or within half a step, and free of code."""
 
+import gzip
 import json
 import os
 import pickle
@@ -49,9 +50,10 @@ def network() -> nn.Sequential:
 # Files of tensors
 
 
-def test_what_is_written_is_read(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
+@pytest.mark.parametrize("compress", [False, True])
+def test_what_is_written_is_read(compress: bool, tmp_path: Path, tensors: dict[str, Tensor]) -> None:
     path = tmp_path / "new" / "folder" / "file"
-    write_file(path, tensors, HEADER)
+    write_file(path, tensors, HEADER, compress)
     found, header = read_file(path)
     assert header == HEADER
     assert found.keys() == tensors.keys()
@@ -97,9 +99,10 @@ def test_a_header_that_is_no_json_leaves_the_old_file(tmp_path: Path, tensors: d
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
-def test_truncated_files_are_refused(share: float, tmp_path: Path, tensors: dict[str, Tensor]) -> None:
+@pytest.mark.parametrize("compress", [False, True])
+def test_truncated_files_are_refused(compress: bool, share: float, tmp_path: Path, tensors: dict[str, Tensor]) -> None:
     path = tmp_path / "file"
-    write_file(path, tensors, HEADER)
+    write_file(path, tensors, HEADER, compress)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(StorageError, match=f"{path} is damaged or no file of aae_lib"):
         read_file(path)
@@ -378,5 +381,19 @@ def test_damaged_weights_are_refused_and_leave_the_model_alone(tmp_path: Path) -
 
 def test_the_header_is_one_json_string_that_other_tools_read(tmp_path: Path) -> None:
     save_weights(tmp_path / "weights", nn.Linear(2, 2), HEADER)
-    with safe_open(tmp_path / "weights", framework="pt") as file:
+    (tmp_path / "uncompressed").write_bytes(gzip.decompress((tmp_path / "weights").read_bytes()))
+    with safe_open(tmp_path / "uncompressed", framework="pt") as file:
         assert json.loads(file.metadata()["aae_lib"]) == HEADER
+
+
+def test_compressed_files_are_equal_where_their_content_is(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
+    for name in ("one", "other"):
+        write_file(tmp_path / name, tensors, HEADER, compress=True)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()  # no time, no name of the file
+
+
+def test_compressed_files_without_the_librarys_header_are_refused(tmp_path: Path) -> None:
+    for content in (b"", b"no tensors", safetensors.torch.save({"a": torch.ones(2)})):
+        (tmp_path / "file").write_bytes(gzip.compress(content))
+        with pytest.raises(StorageError, match="is damaged or no file of aae_lib"):
+            read_file(tmp_path / "file")
