@@ -130,7 +130,7 @@ def train(
             )
     except KeyboardInterrupt:
         sys.exit("\ninterrupted; the same command with --resume goes on from where it was at most half a minute ago")
-    held_out = digits.hold_out()[1] if validation else digits.test
+    held_out = digits.train.hold_out()[1] if validation else digits.test
     print(f"on the {len(held_out):,} held-out digits, {'validation' if validation else 'test'}:")
     evidence = read_evidence(evidence_path(experiment, seed, out), held_out.labels)
     _print_metrics(name, measure(experiment, evidence))

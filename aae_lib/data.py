@@ -84,6 +84,11 @@ class Images:
         """The same images, each labeled -1: what is not there, nothing can read."""
         return Images(self.images, torch.full_like(self.labels, -1))
 
+    def hold_out(self) -> tuple[Images, Images]:
+        """These images without the last sixth (of MNIST's training images: 10,000), and that last sixth."""
+        kept = len(self) - len(self) // 6
+        return self[:kept], self[kept:]
+
     def to(self, device: torch.device | str) -> Images:
         return Images(self.images.to(device), self.labels.to(device))
 
@@ -104,11 +109,6 @@ class Digits:
     source: str
     sha256: str
     is_full: bool
-
-    def hold_out(self) -> tuple[Images, Images]:
-        """The training images without the last sixth, and that last sixth (MNIST: 10,000) for validation."""
-        kept = len(self.train) - len(self.train) // 6
-        return self.train[:kept], self.train[kept:]
 
 
 def load_mnist(folder: str | Path | None = None) -> Digits:

@@ -12,23 +12,28 @@ and every scatter plot can be had again on a machine without MNIST.
 import platform
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
 import aae_lib
 from aae_lib.data import CLASSES, Digits, Images, balanced_subset
 from aae_lib.metrics import (
     class_shares,
+    empty_clusters,
     error_percent,
     image_change,
     labels_from_codes,
+    majority_names,
     match,
+    most_confident_names,
     neighbor_accuracy,
+    neighborhoods_kept,
     own_class,
     prior_samples,
     sharpness,
@@ -39,16 +44,29 @@ from aae_lib.models import (
     AdversarialAutoencoder,
     Autoencoder,
     Classifier,
+    ClusteringAutoencoder,
     GaussianPosteriorAutoencoder,
+    LabelAndStyleAutoencoder,
     LabelInformedAutoencoder,
     Model,
+    ReducingAutoencoder,
     SemiSupervisedAutoencoder,
+    SemiSupervisedReducingAutoencoder,
     SemiSupervisedVariationalAutoencoder,
     SupervisedAutoencoder,
     UniversalPosteriorAutoencoder,
     VariationalAutoencoder,
 )
-from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture, LabelAndStyle, Prior, SwissRoll, seeded
+from aae_lib.priors import (
+    AroundHeads,
+    ClassConditionalPrior,
+    Gaussian,
+    GaussianMixture,
+    LabelAndStyle,
+    Prior,
+    SwissRoll,
+    seeded,
+)
 from aae_lib.storage import StorageError, load_weights, read_file, save_weights, write_file
 from aae_lib.training import (
     SGD,
@@ -68,6 +86,7 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 EVIDENCE = PRETRAINED / "evidence"
 REPEATS = 200  # codes of one image
 SAMPLES = 2000  # of the prior, decoded for the evidence
+TRUSTED = 2000  # images whose neighborhoods are compared with those of their codes
 
 # AAE, appendix A.2.1: SGD, momentum 0.9 for the reconstruction and 0.1 for the adversarial updates, rates 0.01 and 0.1.
 # The appendix gives them for the semi-supervised network of the same sizes; for Figure 2 the paper states none.
@@ -83,6 +102,8 @@ LABELS = "Labels in the discriminator"
 POSTERIORS = "Three posteriors"
 STYLE = "Style apart from content"
 SEMI_SUPERVISED = "A hundred labels are enough"
+CLUSTERS = "No labels at all: clusters"
+MAPS = "Maps of the digits: dimensionality reduction"
 LABELED = 0.2  # share of the images that keep their labels: 10,000 of 50,000 (AAE, Figure 4)
 # The VAE experiments that differ in the weight of the KL term alone, from the largest down.
 VAE_CURVE = {
@@ -151,8 +172,8 @@ SIZES = "2 x 1000 ReLU units per network, weights N(0, 0.01^2), batch 100 (AAE, 
 # reconstruction's gradient for the encoder, and a discriminator that sees the petals from the start, move them out.
 MIXTURE_RECIPE = Recipe(
     {"reconstruction": RECONSTRUCTION, "discriminator": ADVERSARIAL, "generator": ADVERSARIAL},
-    steps=40_000,
-    schedule=WarmUp(500, Cosine(start=3_000, end=40_000)),
+    steps=20_000,
+    schedule=WarmUp(500, Cosine(start=3_000, end=20_000)),
 )
 
 
@@ -256,6 +277,62 @@ def _supervised(name: str, dimensions: int) -> Experiment:
     )
 
 
+# Section 6, A.3, on networks of a third of the width: half the rates, and a cosine instead of a drop at epoch 50.
+CLUSTERING_EPOCHS = 60
+CLUSTERING_RECIPE = Recipe(
+    {
+        "reconstruction": SGD(learning_rate=0.005, momentum=0.9),
+        "discriminator": SGD(learning_rate=0.05, momentum=0.1),
+        "generator": SGD(learning_rate=0.05, momentum=0.1),
+    },
+    steps=CLUSTERING_EPOCHS * UPDATES_PER_EPOCH,
+    schedule=Cosine(start=25 * UPDATES_PER_EPOCH, end=CLUSTERING_EPOCHS * UPDATES_PER_EPOCH),
+)
+
+
+def _but_validation(images: Images, seed: int) -> tuple[Images]:
+    """What clusters are found in: all images but the last sixth, which names them, and no label."""
+    return (images.hold_out()[0].without_labels(),)
+
+
+def _clustering(clusters: int, paper: Reported) -> Experiment:
+    return Experiment(
+        name=f"cluster-{clusters}",
+        title=f"AAE, {clusters} clusters",
+        topic=CLUSTERS,
+        figure="AAE Table 3" + ", Fig. 9" * (clusters == 16),
+        build=lambda: ClusteringAutoencoder(clusters),
+        recipe=CLUSTERING_RECIPE,
+        source=f"{SIZES}; the paper: 2 x 3000, 1,500 epochs; input dropout 0.2, 5-D style, batch-norm on all layers of "
+        "the encoder (A.3); half the rates of A.3 and the schedule are ours",
+        select=_but_validation,
+        paper={"test_error_percent_most_confident": paper},
+    )
+
+
+MAP_RECIPE = replace(
+    SEMI_SUPERVISED_RECIPE, optimizers={**SEMI_SUPERVISED_RECIPE.optimizers, "heads": RECONSTRUCTION}
+)
+
+
+def _map(dimensions: int, count: int, paper: Reported | None) -> Experiment:
+    return Experiment(
+        name=f"reduce-{dimensions}d-{count}",
+        title=f"AAE, {dimensions}-D, {count} labels",
+        topic=MAPS,
+        figure={(2, 1000): "AAE Fig. 11a", (2, 100): "AAE Fig. 11b", (10, 100): "AAE Fig. 11d"}.get(
+            (dimensions, count), "(ours)"
+        ),
+        build=lambda: SemiSupervisedReducingAutoencoder(
+            CLASSES, dimensions, input_noise=0.3, input_dropout=0.0, batch_norm=False
+        ),
+        recipe=MAP_RECIPE,
+        source=f"as semi-{count}, with heads that keep a distance of 6 from each other (ours)",
+        select=lambda images, seed: (images.without_labels(), _labeled(images, count, seed)),
+        paper={} if paper is None else {"test_error_percent": paper},
+    )
+
+
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
     for experiment in (
@@ -286,7 +363,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             build=lambda: AdversarialAutoencoder(GaussianMixture(), discriminator_deviation=None, encoder_share=0.05),
             recipe=MIXTURE_RECIPE,
             source=f"{SIZES}, but the discriminator's weights are PyTorch's default; {PETALS}; learning rates and "
-            "momenta of appendix A.2.1, a twentieth of the reconstruction's gradient into the encoder, 67 epochs, "
+            "momenta of appendix A.2.1, a twentieth of the reconstruction's gradient into the encoder, 33 epochs, "
             "a cosine from epoch 5 (ours, chosen on validation images)",
         ),
         *(_vae(name, GaussianMixture, weight) for name, weight in VAE_MIXTURE_CURVE.items()),
@@ -350,6 +427,23 @@ EXPERIMENTS: dict[str, Experiment] = {
             select=lambda images, seed: (images.without_labels(), _labeled(images, 100, seed)),
             paper={"test_error_percent": Reported(11.97, 1.71)},
         ),
+        _clustering(16, Reported(9.55, 2.05, recalled=False)),
+        _clustering(30, Reported(4.10, 1.13, recalled=False)),
+        _map(2, 1000, Reported(4.20)),
+        _map(2, 100, Reported(6.08)),
+        Experiment(
+            name="reduce-2d-unsupervised",
+            title="AAE, 2-D, no labels, 20 clusters",
+            topic=MAPS,
+            figure="AAE Fig. 11c",
+            build=ReducingAutoencoder,
+            recipe=replace(CLUSTERING_RECIPE, optimizers={**CLUSTERING_RECIPE.optimizers, "heads": RECONSTRUCTION}),
+            source="as cluster-16, with heads that keep a distance of 6 from each other (ours)",
+            select=_but_validation,
+            paper={"test_error_percent": Reported(13.61)},
+        ),
+        _map(10, 100, Reported(3.90)),
+        _map(3, 100, None),
     )
 }
 
@@ -385,6 +479,12 @@ class Evidence:
         codes: ``[n, d]``, float16: the code of each image (a sample of q(z|x) where the encoder is stochastic).
         squared_errors: ``[n]``, float32: half the squared error of each reconstruction, summed over pixels.
         predictions: ``[n]``, uint8: the most probable digit, of a model that classifies.
+        clusters: ``[n]``, uint8: the most probable label of each image, of a model that nobody tells what labels mean.
+        names: ``[2, clusters]``, int8: the digit after which each of its clusters is named, by
+            :func:`~aae_lib.metrics.majority_names` and by :func:`~aae_lib.metrics.most_confident_names`, on images that
+            are neither trained nor tested on.
+        trustworthiness: ``[1]``, float32: :func:`~aae_lib.metrics.neighborhoods_kept` of the first 2,000 images, of a
+            model that maps images into few dimensions.
         from_style: ``[n]``, uint8: the digit that a classifier of the styles alone takes each image for
             (:func:`~aae_lib.metrics.labels_from_codes`), of a model whose decoder is told the label.
         sharpness, changes: ``[2000]``, float16: :func:`~aae_lib.metrics.sharpness` of the images decoded from samples
@@ -398,6 +498,9 @@ class Evidence:
     codes: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float16))
     squared_errors: Tensor = field(default_factory=lambda: torch.empty(0))
     predictions: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
+    clusters: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
+    names: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int8))
+    trustworthiness: Tensor = field(default_factory=lambda: torch.empty(0))
     from_style: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
     sharpness: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float16))
     changes: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float16))
@@ -406,8 +509,13 @@ class Evidence:
     @property
     def tensors(self) -> dict[str, Tensor]:
         """What the file holds: all but the labels, which are those of the test set and are stored once for all."""
-        names = ("codes", "squared_errors", "predictions", "from_style", "sharpness", "changes", "repeated")
+        names = [entry.name for entry in fields(self) if entry.name not in ("header", "labels")]
         return {name: getattr(self, name) for name in names if len(getattr(self, name))}
+
+    @property
+    def digits_of_clusters(self) -> Tensor:
+        """The digit after whose majority each image's cluster is named, ``[n]``; -1 where it has no name."""
+        return self.names[0][self.clusters.long()]
 
 
 @torch.no_grad()
@@ -417,7 +525,7 @@ def examine(model: Model, images: Images, header: dict[str, Any], training: Imag
     Codes are rounded to float16, as they are stored, so that what is measured on them now and from the file agree.
 
     Args:
-        training: the images that the model was trained on; with them, ``from_style`` is found.
+        training: the images that the experiment selects from; with them, ``from_style`` and ``names`` are found.
     """
     model = model.cpu().eval()
     batches = [images[start : start + 1000] for start in range(0, len(images), 1000)]
@@ -430,18 +538,50 @@ def examine(model: Model, images: Images, header: dict[str, Any], training: Imag
             found["squared_errors"] = torch.cat([squared_errors(part.images, model.decode(c)) for part, c in decoded])
         if hasattr(model, "classify"):
             found["predictions"] = predict(model, images).byte()
+        if finds_clusters(model):
+            found["clusters"] = label_probabilities(model, images).argmax(1).byte()
+            if training is not None:
+                found["names"] = _names_of_clusters(model, training.hold_out()[1])
         if isinstance(model, SupervisedAutoencoder) and training is not None:
             styles = torch.cat([model.encode(part) for part in training.images.split(1000)])
             held_out = model.prior.split(torch.cat(codes))[1]
             found["from_style"] = labels_from_codes(styles, training.labels, held_out).byte()
-        if not isinstance(model.prior, LabelAndStyle) and hasattr(model, "decoder"):
+        if isinstance(model, ReducingAutoencoder):
+            some = slice(TRUSTED)
+            found["trustworthiness"] = torch.tensor([neighborhoods_kept(images.images[some], found["codes"][some])])
+        if not has_labels(model) and hasattr(model, "decoder"):
             repeated = model.encode(images.images[:10].repeat_interleave(REPEATS, 0))
             found["repeated"] = repeated.unflatten(0, (-1, REPEATS)).half()
-    if model.prior is not None and not isinstance(model.prior, LabelAndStyle):
+    if model.prior is not None and not has_labels(model):
         samples = prior_samples(model.prior, SAMPLES)
         found["sharpness"] = sharpness(model.decode(samples)).half()
         found["changes"] = image_change(model.decode, samples).half()
     return Evidence(header, images.labels, **found)
+
+
+def has_labels(model: Model) -> bool:
+    """Whether a label, given or found, is a part of the model's code."""
+    return isinstance(model.prior, LabelAndStyle | AroundHeads)
+
+
+def finds_clusters(model: Model) -> bool:
+    """Whether the model sorts images under labels that nobody has told it the meaning of."""
+    return isinstance(model, LabelAndStyleAutoencoder) and not hasattr(model, "classify")
+
+
+def label_probabilities(model: LabelAndStyleAutoencoder, images: Images) -> Tensor:
+    """q(y|x) of images, ``[n, classes]``, on the CPU."""
+    device = next(model.parameters()).device
+    parts = [model.logits_and_style(part.to(device))[0].softmax(1) for part in images.images.split(1000)]
+    return torch.cat(parts).cpu()
+
+
+def _names_of_clusters(model: LabelAndStyleAutoencoder, images: Images) -> Tensor:
+    """The names of a model's clusters by two rules, ``[2, clusters]``, int8; ``images`` are those that give them."""
+    probabilities = label_probabilities(model, images)
+    count = probabilities.shape[1]
+    by_majority = majority_names(probabilities.argmax(1), images.labels, count)
+    return torch.stack([by_majority, most_confident_names(probabilities, images.labels)])
 
 
 def predict(model: Model, images: Images) -> Tensor:
@@ -450,15 +590,24 @@ def predict(model: Model, images: Images) -> Tensor:
     return torch.cat([model.classify(part.to(device)).argmax(1) for part in images.images.split(1000)])
 
 
-def _error(model: Model, images: Images) -> dict[str, float]:
-    """The error on ``images`` of a model that classifies, for the history of its training."""
-    if not hasattr(model, "classify"):
+def _error(model: Model, images: Images, naming: Images) -> dict[str, float]:
+    """The error on ``images`` of a model that classifies or finds clusters, for the history of its training."""
+    if hasattr(model, "classify"):
+        predictions = predict(model, images).cpu()
+    elif finds_clusters(model):
+        predictions = _names_of_clusters(model, naming)[0][label_probabilities(model, images).argmax(1)]
+    else:
         return {}
-    return {"error_percent": error_percent(predict(model, images).cpu(), images.labels)}
+    return {"error_percent": error_percent(predictions, images.labels)}
 
 
 def continuous_prior(model: Model) -> Prior | None:
-    """The prior of the part of the code that is no label: the whole prior, or that of the style."""
+    """The prior of the part of the code that is no label: the whole prior, or that of the style.
+
+    None if the two are added up to the code.
+    """
+    if isinstance(model.prior, AroundHeads):
+        return None
     return model.prior.style if isinstance(model.prior, LabelAndStyle) else model.prior
 
 
@@ -468,6 +617,17 @@ def measure(experiment: Experiment, evidence: Evidence) -> dict[str, float]:
     model = build(experiment, 0)
     if len(evidence.predictions):
         metrics["test_error_percent"] = error_percent(evidence.predictions, evidence.labels)
+    if len(evidence.clusters):
+        clusters, digits = evidence.clusters, evidence.labels.numpy()
+        metrics["adjusted_rand_index"] = float(adjusted_rand_score(digits, clusters))
+        metrics["normalized_mutual_information"] = float(normalized_mutual_info_score(digits, clusters))
+        metrics["empty_clusters"] = empty_clusters(clusters, model.prior.classes)
+    if len(evidence.names):
+        majority, most_confident = (names[evidence.clusters.long()] for names in evidence.names)
+        metrics["test_error_percent"] = error_percent(majority, evidence.labels)
+        metrics["test_error_percent_most_confident"] = error_percent(most_confident, evidence.labels)
+    if len(evidence.trustworthiness):
+        metrics["trustworthiness"] = float(evidence.trustworthiness)
     if len(evidence.squared_errors):
         metrics["reconstruction_error"] = float(evidence.squared_errors.double().mean())
     if len(evidence.from_style):
@@ -479,6 +639,8 @@ def measure(experiment: Experiment, evidence: Evidence) -> dict[str, float]:
     if not hasattr(model, "decoder"):
         return metrics
     metrics["neighbor_accuracy"] = neighbor_accuracy(evidence.codes, evidence.labels)
+    if isinstance(model.prior, AroundHeads):
+        return metrics
     if model.prior is not None:
         metrics |= match(evidence.codes, model.prior)
         metrics["sample_sharpness"] = float(evidence.sharpness.double().mean())
@@ -494,7 +656,7 @@ def measure(experiment: Experiment, evidence: Evidence) -> dict[str, float]:
 
 def save_evidence(path: Path, evidence: Evidence) -> None:
     """Write all but the labels."""
-    write_file(path, evidence.tensors, evidence.header)
+    write_file(path, evidence.tensors, evidence.header, compress=True)
 
 
 @cache
@@ -585,13 +747,13 @@ def train_experiment(
             ``NAME-seed-SEED.safetensors`` (evidence).
         seed, steps, device, progress: as for :func:`aae_lib.training.train`.
     """
-    images, held_out = digits.hold_out() if validation else (digits.train, digits.test)
+    images, held_out = digits.train.hold_out() if validation else (digits.train, digits.test)
     sets = experiment.select(images, seed)
     revision = _revision()  # of the code that trains, whatever happens to the checkout meanwhile
     model = build(experiment, seed)
     state = out / "state.safetensors"
     reports = []
-    error = partial(_error, images=held_out)
+    error = partial(_error, images=held_out, naming=images.hold_out()[1])
     options = {"seed": seed, "steps": steps, "measure": error, "state": state, "device": device, "progress": progress}
     for report in train(model, sets, experiment.recipe, **options):
         reports.append(report)

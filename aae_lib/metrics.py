@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from scipy.stats import mode
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 from sklearn.neural_network import MLPClassifier
 from torch import Tensor
@@ -122,6 +123,48 @@ def own_class(codes: Tensor, labels: Tensor, prior: ClassConditionalPrior) -> fl
 def error_percent(predictions: Tensor, labels: Tensor) -> float:
     """Share of images ``[n]`` whose predicted digit is not the true one, in percent."""
     return 100 * float((predictions.long() != labels.long()).double().mean())
+
+
+def majority_names(clusters: Tensor, labels: Tensor, count: int) -> Tensor:
+    """Name each cluster after the most frequent digit among the images in it: ``[count]``, int8.
+
+    Ties go to the smaller digit. A cluster without images has no name, -1, so whatever falls into it counts as wrong.
+
+    Args:
+        clusters, labels: ``[n]`` each, of labeled images; not of those on which the error is measured.
+        count: number of clusters.
+    """
+    counts = torch.zeros(count, int(labels.max()) + 1, dtype=torch.int64)
+    counts.index_put_((clusters.long(), labels), torch.ones_like(labels), accumulate=True)
+    return torch.where(counts.sum(1) > 0, counts.argmax(1), -1).to(torch.int8)
+
+
+def most_confident_names(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Name each cluster after the image that is most certain to belong to it: ``[count]``, int8 (the paper's rule).
+
+    Args:
+        probabilities: ``[n, count]``, q(y|x) of labeled images; not of those on which the error is measured.
+        labels: ``[n]``.
+    """
+    return labels[probabilities.argmax(0)].to(torch.int8)
+
+
+def empty_clusters(clusters: Tensor, count: int) -> int:
+    """How many of ``count`` clusters hold less than a tenth of their equal share of the images, clusters ``[n]``.
+
+    An adversary can leave clusters without images for good; they then count for nothing in the number of clusters.
+    """
+    return int((clusters.long().bincount(minlength=count) < len(clusters) / count / 10).sum())
+
+
+def neighborhoods_kept(images: Tensor, codes: Tensor) -> float:
+    """scikit-learn's trustworthiness of a map of images ``[n, 784]`` to codes ``[n, d]``, in [0, 1].
+
+    1: the 10 nearest neighbors of each code are those of its image. Neighbors in the map that are none among the
+    images cost the more, the farther they are there. All pairs are compared, so n should be some thousands at most.
+    """
+    points = codes.float().numpy(force=True)
+    return float(trustworthiness(images.numpy(force=True), points, n_neighbors=NEIGHBORS_OF_LABEL))
 
 
 def labels_from_codes(training_codes: Tensor, training_labels: Tensor, codes: Tensor) -> Tensor:

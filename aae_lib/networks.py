@@ -17,6 +17,7 @@ def multilayer_perceptron(
     hidden: Iterable[int] = (1000, 1000),
     deviation: float | None = 0.01,
     dropout: float = 0.0,
+    batch_norm: bool = False,
 ) -> nn.Sequential:
     """A perceptron ``[batch, inputs] -> [batch, outputs]`` with ReLU between its layers and a linear output.
 
@@ -27,6 +28,7 @@ def multilayer_perceptron(
             PyTorch's default initialization of the encoder its learning rates diverge. None: PyTorch's default, with
             which a discriminator of two-dimensional codes sees fine structure sooner.
         dropout: probability with which each hidden unit is left out of a training step.
+        batch_norm: normalize the outputs of every layer over the minibatch, those of the last one too.
     """
     sizes = [inputs, *hidden, outputs]
     layers: list[nn.Module] = []
@@ -37,7 +39,7 @@ def multilayer_perceptron(
             nn.init.zeros_(linear.bias)
         if index:
             layers += [nn.ReLU(), nn.Dropout(dropout)] if dropout else [nn.ReLU()]
-        layers.append(linear)
+        layers += [linear, nn.BatchNorm1d(fan_out)] if batch_norm else [linear]
     return nn.Sequential(*layers)
 
 
@@ -69,6 +71,29 @@ class Attenuated(nn.Sequential):
         if self.training:  # in evaluation derivatives are those of the network
             codes = codes.detach() + self.share * (codes - codes.detach())
         return super().forward(codes)
+
+
+class ClusterHeads(nn.Module):
+    """The heads of clusters, a learned point for each label, and their mix by the labels' probabilities.
+
+    Probabilities ``[n, clusters]`` -> codes ``[n, dimensions]``; a one-hot label gives its head. Positions start as
+    samples of N(0, I).
+
+    Args:
+        clusters, dimensions: number and length of the heads.
+    """
+
+    def __init__(self, clusters: int, dimensions: int):
+        super().__init__()
+        self.positions = nn.Parameter(torch.randn(clusters, dimensions))
+
+    def forward(self, label: Tensor) -> Tensor:
+        # No matrix product, which the training loop would do in bfloat16: places would be off by a hundredth.
+        return (label[:, :, None] * self.positions).sum(1)
+
+    def crowding(self, distance: float) -> Tensor:
+        """How much closer than ``distance`` the heads are, summed over pairs: 0 where all keep it (AAE, section 7)."""
+        return (distance - torch.pdist(self.positions.float())).relu().sum()
 
 
 def has_batch_norm(network: nn.Module) -> bool:

@@ -16,7 +16,7 @@ Samples and densities are written without matrix products, which the training lo
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -52,8 +52,9 @@ class Gaussian(Prior):
 
     def __init__(self, dimensions: int = 2, standard_deviation: float = 1.0):
         if dimensions < 1 or not standard_deviation > 0:
-            raise PriorError(f"Gaussian needs dimensions >= 1 and standard_deviation > 0, not {dimensions} and "
-                             f"{standard_deviation}")
+            raise PriorError(
+                f"Gaussian needs dimensions >= 1 and standard_deviation > 0, not {dimensions} and {standard_deviation}"
+            )
         self.dimensions, self.standard_deviation = dimensions, standard_deviation
 
     def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
@@ -238,6 +239,52 @@ class LabelAndStyle(ClassConditionalPrior):
         return codes[:, : self.classes], codes[:, self.classes :]
 
 
+class AroundHeads(ClassConditionalPrior):
+    """Codes around the heads of clusters: the head of a random label, plus a style (AAE, section 7).
+
+    Args:
+        label: the distribution of the label.
+        style: the distribution of the style.
+        heads: makes the heads ``[n, dimensions]`` of one-hot labels ``[n, classes]``; where a model learns them, its
+            network, so that the distribution moves along with it.
+    """
+
+    def __init__(self, label: Categorical, style: Gaussian, heads: Callable[[Tensor], Tensor]):
+        self.label, self.style, self.heads = label, style, heads
+        self.classes, self.dimensions = label.classes, style.dimensions
+
+    def sample_of_class(self, labels: Tensor) -> Tensor:
+        heads = self.heads(self.label.sample_of_class(labels)).detach()
+        return heads + self.style.sample(len(labels), labels.device)
+
+    @property
+    def positions(self) -> Tensor:
+        """The heads of all labels, ``[classes, dimensions]``, on the CPU."""
+        return self.heads(torch.eye(self.classes)).detach()
+
+    def component_log_probs(self, codes: Tensor) -> Tensor:
+        """Log-density of each code around each head alone: ``[n, dimensions] -> [n, classes]``, in nats."""
+        return torch.stack([self.style.log_prob(codes - head) for head in self.positions.to(codes.device)], dim=1)
+
+    def log_prob(self, codes: Tensor) -> Tensor:
+        """Log-density of each code: ``[n, dimensions] -> [n]``, in nats."""
+        return self.component_log_probs(codes).logsumexp(1) - math.log(self.classes)
+
+    def nearest_class(self, codes: Tensor) -> Tensor:
+        """The label of the head nearest to each code: ``[n, dimensions] -> [n]``."""
+        return self.component_log_probs(codes).argmax(1)
+
+    def walk(self, shares: Tensor) -> Tensor:
+        """Codes on straight lines from head 0 to head 1, 2 ... and back to 0: ``[n]`` in [0, 1] -> ``[n, dimensions]``.
+
+        Head k is passed at share k / classes.
+        """
+        places = shares * self.classes
+        start = places.long() % self.classes
+        positions, part = self.positions, (places - places.floor())[:, None]
+        return (1 - part) * positions[start] + part * positions[(start + 1) % self.classes]
+
+
 class UniformSquare(Prior):
     """The uniform distribution on the square from -a to a in both dimensions.
 
@@ -323,14 +370,17 @@ def check_prior(prior: Prior) -> float:
     expected = (1000, prior.dimensions)
     if not isinstance(samples, Tensor) or tuple(samples.shape) != expected or not samples.is_floating_point():
         found = f"{tuple(samples.shape)} of {samples.dtype}" if isinstance(samples, Tensor) else type(samples).__name__
-        raise PriorError(f"{type(prior).__name__}.sample(1000) must return a float tensor of shape {expected}, "
-                         f"but returned {found}")
+        raise PriorError(
+            f"{type(prior).__name__}.sample(1000) must return a float tensor of shape {expected}, but returned {found}"
+        )
     if not samples.isfinite().all():
         raise PriorError(f"{type(prior).__name__}.sample(1000) holds NaN or infinite values")
     variance = samples.var(0)
     if not (variance > 0).all():
-        raise PriorError(f"{type(prior).__name__}.sample(1000) is constant in dimension {int(variance.argmin())}: "
-                         "codes matched to it would carry nothing about the image")
+        raise PriorError(
+            f"{type(prior).__name__}.sample(1000) is constant in dimension {int(variance.argmin())}: "
+            "codes matched to it would carry nothing about the image"
+        )
     return float(variance.mean())
 
 

@@ -119,7 +119,7 @@ def test_gz_files_serve_where_the_plain_ones_are_missing(folder: Path, contents:
 
 def test_hold_out_keeps_the_last_sixth_for_validation(folder: Path) -> None:
     digits = load_mnist(folder)
-    rest, validation = digits.hold_out()
+    rest, validation = digits.train.hold_out()
     assert (len(rest), len(validation)) == (25, 5)
     assert torch.equal(torch.cat([rest.images, validation.images]), digits.train.images)
     assert torch.equal(torch.cat([rest.labels, validation.labels]), digits.train.labels)
@@ -541,7 +541,7 @@ def test_mnist_is_what_torchvision_reads() -> None:
         theirs = MNIST(REAL_FOLDER, train=train)
         assert torch.equal(part.images, theirs.data.flatten(1).float() / 255)
         assert torch.equal(part.labels, theirs.targets)
-    assert [len(part) for part in digits.hold_out()] == [50_000, 10_000]
+    assert [len(part) for part in digits.train.hold_out()] == [50_000, 10_000]
 
 
 @needs_mnist

@@ -759,7 +759,7 @@ def test_equal_seeds_give_equal_bits_and_others_do_not(
 def test_validation_holds_out_the_last_sixth(digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]) -> None:
     experiment = find("autoencoder")
     go(experiment, digits, tmp_path, validation=True)
-    kept, held_out = digits.hold_out()
+    kept, held_out = digits.train.hold_out()
     header = load_trained("autoencoder", weights_path(experiment, tmp_path)).header
     assert (header["trained_on"], header["evaluated_on"]) == (len(kept), "validation") == (3334, "validation")
     stored = read_evidence(evidence_path(experiment, 0, tmp_path), held_out.labels)

@@ -3,6 +3,9 @@
 from aae_lib.models.aae import AdversarialAutoencoder
 from aae_lib.models.autoencoder import Autoencoder
 from aae_lib.models.classifier import Classifier
+from aae_lib.models.clustering import ClusteringAutoencoder
+from aae_lib.models.dimensionality_reduction import ReducingAutoencoder, SemiSupervisedReducingAutoencoder
+from aae_lib.models.label_and_style import LabelAndStyleAutoencoder
 from aae_lib.models.label_informed import LabelInformedAutoencoder
 from aae_lib.models.model import Model
 from aae_lib.models.posteriors import GaussianPosteriorAutoencoder, UniversalPosteriorAutoencoder
@@ -15,10 +18,14 @@ __all__ = [
     "AdversarialAutoencoder",
     "Autoencoder",
     "Classifier",
+    "ClusteringAutoencoder",
     "GaussianPosteriorAutoencoder",
+    "LabelAndStyleAutoencoder",
     "LabelInformedAutoencoder",
     "Model",
+    "ReducingAutoencoder",
     "SemiSupervisedAutoencoder",
+    "SemiSupervisedReducingAutoencoder",
     "SemiSupervisedVariationalAutoencoder",
     "SupervisedAutoencoder",
     "UniversalPosteriorAutoencoder",
