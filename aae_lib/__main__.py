@@ -22,6 +22,7 @@ from aae_lib.experiments import (
     load_evidence,
     load_trained,
     measure,
+    origin,
     read_evidence,
     train_experiment,
     weights_path,
@@ -169,6 +170,26 @@ def evaluate(
         return
     print(f"{experiment.title}, weights: {source}\ndata: {described}")
     _print_metrics(name, metrics)
+
+
+@app.command
+def compare(out: Path = Path("runs/comparisons.safetensors")) -> None:
+    """Make clusters and maps of the digits with other methods, for some minutes; what ships of them is recorded so.
+
+    Args:
+        out: the file to write.
+    """
+    from aae_lib.comparisons import compare as run
+    from aae_lib.comparisons import save_record
+
+    digits = load_mnist()
+    print(f"data: {digits.source}")
+    comparisons = []
+    for comparison in run(digits):
+        comparisons.append(comparison)
+        _print_metrics(f"{comparison.name} ({comparison.seconds:.0f} s)", comparison.measure(digits.test.labels))
+    save_record(out, comparisons, {"data": digits.source, "data_sha256": digits.sha256, **origin()})
+    print(f"wrote {out}")
 
 
 @app.command

@@ -749,7 +749,7 @@ def train_experiment(
     """
     images, held_out = digits.train.hold_out() if validation else (digits.train, digits.test)
     sets = experiment.select(images, seed)
-    revision = _revision()  # of the code that trains, whatever happens to the checkout meanwhile
+    made_by = origin(device)  # the code that trains, whatever happens to the checkout meanwhile
     model = build(experiment, seed)
     state = out / "state.safetensors"
     reports = []
@@ -771,10 +771,8 @@ def train_experiment(
         "data_sha256": digits.sha256,
         "trained_on": sum(len(part) for part in sets),
         "evaluated_on": "validation" if validation else "test",
-        "device": _processor(device),
         "precision": "bfloat16" if multiplies_bfloat16(torch.device(device or default_device())) else "float32",
-        "versions": {"aae_lib": aae_lib.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        "revision": revision,
+        **made_by,
         "history": [
             {"step": r.step, **{name: round(value, 4) for name, value in (r.losses | r.measures).items()}}
             for r in reports
@@ -795,6 +793,15 @@ def weights_path(experiment: Experiment, folder: Path) -> Path:
 def evidence_path(experiment: Experiment, seed: int, folder: Path) -> Path:
     """Where a run in ``folder`` leaves its evidence."""
     return folder / f"{experiment.name}-seed-{seed}.safetensors"
+
+
+def origin(device: str | None = None) -> dict[str, Any]:
+    """What a file's header says of where it was made: processor, versions, and git revision of the code."""
+    return {
+        "device": _processor(device),
+        "versions": {"aae_lib": aae_lib.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "revision": _revision(),
+    }
 
 
 def _processor(device: str | None) -> str:
