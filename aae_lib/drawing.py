@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from aae_lib.metrics import prior_samples
 from aae_lib.models import Model
-from aae_lib.networks import mosaic
+from aae_lib.networks import PIXELS, mosaic
 from aae_lib.priors import Prior
 from aae_lib.training import UPDATES_PER_EPOCH
 
@@ -146,6 +146,47 @@ def decoded_styles(model: Model, styles: Tensor) -> Tensor:
     classes = model.prior.classes
     label = model.prior.label.sample_of_class(torch.arange(classes).repeat(len(styles)))
     return model.decode(torch.cat([label, styles.repeat_interleave(classes, dim=0)], dim=1))
+
+
+@torch.no_grad()
+def decoded_clusters(model: Model, codes: Tensor, labels: Tensor, columns: int) -> Tensor:
+    """Images ``[classes * columns, 784]``, a row per cluster (AAE, Figure 9).
+
+    First the head of the cluster, its label with the style 0, then the images of its first codes, in their order; where
+    a cluster has fewer, the rest of its row is white.
+
+    Args:
+        codes, labels: ``[n, d]`` and ``[n]``, the cluster of each code.
+    """
+    rows = []
+    for cluster in range(model.prior.classes):
+        head = torch.zeros(1, codes.shape[1])
+        head[0, cluster] = 1
+        own = codes[labels == cluster][: columns - 1]
+        white = torch.ones(columns - 1 - len(own), PIXELS)
+        rows += [model.decode(torch.cat([head, own])), white]
+    return torch.cat(rows)
+
+
+def on_circle(codes: Tensor, heads: Tensor) -> Tensor:
+    """Codes ``[n, d]`` in the plane, by the linear map that sends the heads evenly around a circle (AAE, Figure 11d).
+
+    Args:
+        heads: ``[classes, d]``, linearly independent.
+
+    Returns:
+        ``[n, 2]``, in units in which the circle's radius is the mean length of a head.
+    """
+    angle = 2 * torch.pi * torch.arange(len(heads)) / len(heads)
+    circle = heads.norm(dim=1).mean() * torch.stack([angle.cos(), angle.sin()], 1)
+    return codes @ torch.linalg.lstsq(heads, circle).solution
+
+
+def draw_map(axes: Axes, codes: Tensor, labels: Tensor, heads: Tensor) -> None:
+    """Codes ``[n, 2]`` in the colors of their digits, and the heads of the clusters, ``[clusters, 2]``, as crosses."""
+    draw_codes(axes, codes, labels)
+    axes.scatter(*heads.T, marker="+", s=50, c="black", linewidths=1.2, zorder=5)
+    axes.set(aspect="equal", xticks=[], yticks=[])
 
 
 def draw_history(axes: Axes, history: Iterable[dict[str, float]], updates: Iterable[str]) -> None:

@@ -483,8 +483,9 @@ class Evidence:
         names: ``[2, clusters]``, int8: the digit after which each of its clusters is named, by
             :func:`~aae_lib.metrics.majority_names` and by :func:`~aae_lib.metrics.most_confident_names`, on images that
             are neither trained nor tested on.
-        trustworthiness: ``[1]``, float32: :func:`~aae_lib.metrics.neighborhoods_kept` of the first 2,000 images, of a
-            model that maps images into few dimensions.
+        heads: ``[clusters, d]``, float32: the heads of the clusters, of a model that maps images into few dimensions.
+        trustworthiness: ``[1]``, float32: :func:`~aae_lib.metrics.neighborhoods_kept` of the first 2,000 images, of
+            such a model.
         from_style: ``[n]``, uint8: the digit that a classifier of the styles alone takes each image for
             (:func:`~aae_lib.metrics.labels_from_codes`), of a model whose decoder is told the label.
         sharpness, changes: ``[2000]``, float16: :func:`~aae_lib.metrics.sharpness` of the images decoded from samples
@@ -500,6 +501,7 @@ class Evidence:
     predictions: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
     clusters: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
     names: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int8))
+    heads: Tensor = field(default_factory=lambda: torch.empty(0))
     trustworthiness: Tensor = field(default_factory=lambda: torch.empty(0))
     from_style: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
     sharpness: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float16))
@@ -547,6 +549,7 @@ def examine(model: Model, images: Images, header: dict[str, Any], training: Imag
             held_out = model.prior.split(torch.cat(codes))[1]
             found["from_style"] = labels_from_codes(styles, training.labels, held_out).byte()
         if isinstance(model, ReducingAutoencoder):
+            found["heads"] = model.prior.positions
             some = slice(TRUSTED)
             found["trustworthiness"] = torch.tensor([neighborhoods_kept(images.images[some], found["codes"][some])])
         if not has_labels(model) and hasattr(model, "decoder"):

@@ -16,16 +16,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from aae_lib.comparisons import read_record, recorded_metrics
 from aae_lib.data import CLASSES, Images
 from aae_lib.drawing import (
     DIGIT_COLORS,
+    decoded_clusters,
     decoded_component,
     decoded_manifold,
     decoded_styles,
     decoded_walk,
     draw_codes,
     draw_images,
+    draw_map,
     draw_plane,
+    on_circle,
     use_style,
 )
 from aae_lib.experiments import (
@@ -40,7 +44,7 @@ from aae_lib.experiments import (
     test_set,
 )
 from aae_lib.metrics import covered, prior_samples
-from aae_lib.networks import PIXELS
+from aae_lib.networks import IMAGE_SIZE, PIXELS
 from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture
 from aae_lib.results import METRICS, band, equal_reconstruction, values_of
 from aae_lib.training import UPDATES_PER_EPOCH
@@ -304,6 +308,79 @@ def semi_supervised() -> tuple[Figure, dict[str, int]]:
     return figure, integers
 
 
+@torch.no_grad()
+def figure_9() -> tuple[Figure, dict[str, int]]:
+    """Sixteen clusters: in each row the cluster's head, then test images of the cluster, as their codes draw them.
+
+    The rows are in the order of the digits after which the clusters are named.
+    """
+    use_style()
+    figure, axes = plt.subplots(figsize=(7.2, 7.0), layout="constrained")
+    model, evidence = load_trained("cluster-16").model, load_evidence("cluster-16")
+    columns, clusters, names = 16, evidence.clusters.long(), evidence.names[0].long()
+    rows = decoded_clusters(model, evidence.codes.float(), clusters, columns).unflatten(0, (-1, columns))
+    order = names.argsort(stable=True)
+    draw_images(axes, rows[order].flatten(0, 1), columns)
+    axes.axvline(IMAGE_SIZE - 0.5, color=RED, lw=1.5)
+    integers = {}
+    for row, cluster in enumerate(order.tolist()):
+        digit, size = int(names[cluster]), int((clusters == cluster).sum())
+        right = int((evidence.labels[clusters == cluster] == digit).sum())
+        text = f"{digit}: {right} of {size}" if digit >= 0 else f"no name, {size}"
+        axes.text(columns * IMAGE_SIZE + 4, (row + 0.5) * IMAGE_SIZE, text, va="center", size=8)
+        integers[f"cluster {cluster}, named {digit}: test images of that digit, of {size:,}"] = right
+    _title(axes, "Sixteen clusters without a label: the head of each (z = 0), then test images\nof the cluster, as "
+           "their codes draw them; right: how many are the digit it is named after")
+    return figure, integers
+
+
+MAP_PANELS = {
+    "reduce-2d-1000": "a  2-D, 1,000 labels",
+    "reduce-2d-100": "b  2-D, 100 labels",
+    "reduce-2d-unsupervised": "c  2-D, 20 clusters, no labels",
+    "reduce-10d-100": "d  10-D, 100 labels, heads laid on a circle",
+}
+
+
+def figure_11() -> tuple[Figure, dict[str, int]]:
+    """Four maps of the test images, with their test errors; crosses are the heads of the clusters."""
+    use_style()
+    figure, panels = plt.subplots(2, 2, figsize=(9.6, 9.8), layout="constrained")
+    integers = {}
+    for axes, (name, title) in zip(panels.flat, MAP_PANELS.items(), strict=True):
+        evidence = load_evidence(name)
+        codes, heads = evidence.codes.float(), evidence.heads
+        if codes.shape[1] > 2:
+            codes, heads = on_circle(codes, heads), on_circle(heads, heads)
+        draw_map(axes, codes, evidence.labels, heads)
+        paper = find(name).paper["test_error_percent"]
+        _title(axes, f"{title}\ntest error {values_of(name, 'test_error_percent')[0]:.2f} %, the paper {paper} %")
+        digits = evidence.predictions if len(evidence.predictions) else evidence.digits_of_clusters
+        integers[f"{title[3:]}: test digits that are wrong, of 10,000"] = int((digits != evidence.labels).sum())
+    return figure, integers
+
+
+def maps() -> tuple[Figure, dict[str, int]]:
+    """The test images in the plane by PCA, t-SNE and UMAP (recorded) and by the AAE with a hundred labels and none."""
+    use_style()
+    ours = {name: load_evidence(name).codes for name in ("reduce-2d-unsupervised", "reduce-2d-100")}
+    theirs = {name: comparison.codes for name, comparison in read_record().items() if len(comparison.codes)}
+    measured = {name: {metric: values_of(name, metric)[0] for metric in ("neighbor_accuracy", "trustworthiness")}
+                for name in ours} | recorded_metrics()  # fmt: skip
+    columns = len(ours) + len(theirs)
+    figure, panels = plt.subplots(1, columns, figsize=(3.3 * columns, 3.9), layout="constrained")
+    integers = {}
+    for axes, (name, codes) in zip(panels, (theirs | ours).items(), strict=True):
+        draw_codes(axes, codes, test_set()["labels"])
+        axes.set(xticks=[], yticks=[])
+        title = find(name).title if name in ours else f"{name} (recorded)"
+        accuracy = measured[name]["neighbor_accuracy"]
+        _title(axes, f"{title}\nneighbor accuracy {accuracy:.3f},\n"
+               f"trustworthiness {measured[name]['trustworthiness']:.3f}")
+        integers[f"{title}: test images whose neighbors are of their digit, of 10,000"] = round(10_000 * accuracy)
+    return figure, integers
+
+
 def coverage_curve() -> tuple[Figure, dict[str, int]]:
     """Coverage of the prior against reconstruction error: the VAE at five KL weights, the AAE as a point, all seeds."""
     use_style()
@@ -382,6 +459,10 @@ FIGURES: dict[str, PaperFigure] = {
                                style_sizes),
     "semi-supervised": PaperFigure("test error along training with few labels", "AAE Table 2", "06_semi_supervised",
                                    semi_supervised),
+    "figure-9": PaperFigure("sixteen clusters, found without labels", "AAE Fig. 9", "07_clustering", figure_9),
+    "figure-11": PaperFigure("maps of the digits with 1,000, 100 and no labels", "AAE Fig. 11",
+                             "08_dimensionality_reduction", figure_11),
+    "maps": PaperFigure("maps by other methods and by the AAE", "ours", "08_dimensionality_reduction", maps),
     "posteriors": PaperFigure("three choices of q(z|x)", "AAE section 2", "04_choosing_the_prior", posteriors),
     "coverage-curve": PaperFigure("match of the prior against reconstruction", "ours", "03_aae_versus_vae",
                                   coverage_curve),

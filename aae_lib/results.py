@@ -8,9 +8,12 @@ import numpy as np
 from scipy.stats import t as student
 from tqdm.auto import tqdm
 
+from aae_lib.comparisons import recorded_metrics
 from aae_lib.experiments import (
+    CLUSTERS,
     EXPERIMENTS,
     LABELS,
+    MAPS,
     PLANE,
     POSTERIORS,
     SEMI_SUPERVISED,
@@ -42,6 +45,11 @@ METRICS = {
     "image_change": "image change",
     "steepest_tenth": "steepest tenth",
     "test_error_percent": "test error, %",
+    "test_error_percent_most_confident": "test error by the most certain image, %",
+    "adjusted_rand_index": "adjusted Rand index",
+    "normalized_mutual_information": "normalized mutual information",
+    "empty_clusters": "empty clusters",
+    "trustworthiness": "trustworthiness",
     "label_from_style_percent": "label told from style, %",
 }
 # The columns of each topic's table; results.json has all metrics of all experiments.
@@ -52,6 +60,9 @@ COLUMNS = {
     POSTERIORS: ("reconstruction_error", "prior_coverage", "sliced_wasserstein", "neighbor_accuracy", "image_change"),
     STYLE: ("reconstruction_error", "prior_coverage", "sliced_wasserstein", "label_from_style_percent"),
     SEMI_SUPERVISED: ("test_error_percent", "reconstruction_error", "sliced_wasserstein"),
+    CLUSTERS: ("test_error_percent", "test_error_percent_most_confident", "adjusted_rand_index",
+               "normalized_mutual_information", "empty_clusters", "reconstruction_error"),
+    MAPS: ("test_error_percent", "neighbor_accuracy", "trustworthiness", "reconstruction_error"),
 }  # fmt: skip
 
 
@@ -118,7 +129,8 @@ def band(prior: Prior) -> dict[str, tuple[float, float]]:
 
 def table() -> str:
     """All results as Markdown, a table per topic: means over seeds with 95 % intervals, and each prior's own band."""
-    return "\n\n".join([*(_table_of(topic, metrics) for topic, metrics in COLUMNS.items()), table_2()])
+    topics = [_table_of(topic, metrics) for topic, metrics in COLUMNS.items()]
+    return "\n\n".join([*topics, table_2(), table_3(), table_of_maps()])
 
 
 # Table 2 of the AAE paper, test error in percent with 100, 1000 and all labels. It quotes the other methods' papers.
@@ -152,8 +164,53 @@ def table_2() -> str:
     return "\n".join([*lines, "", "† recalled, not checked against the paper"])
 
 
-def _seeds_summary(name: str) -> str:
-    values = values_of(name, "test_error_percent")
+# Table 3 of the AAE paper, with the number of clusters; Dilokthanakul et al. 2016, Table 1, confirm its numbers.
+TABLE_3 = {
+    "CatGAN, reported": (20, Reported(9.70, recalled=False)),
+    "AAE, 16 clusters, reported": (16, find("cluster-16").paper["test_error_percent_most_confident"]),
+    "AAE, 30 clusters, reported": (30, find("cluster-30").paper["test_error_percent_most_confident"]),
+}
+
+
+def table_3() -> str:
+    """Table 3 of the AAE paper as Markdown, with the same quantities measured here, and two older methods, recorded.
+
+    The paper names a cluster after the image that is most certain to be in it; the majority of its images is steadier.
+    """
+    lines = ["**AAE Table 3: test error in percent without labels**", "",
+             "| model | clusters | named by the most certain image | named by the majority |",
+             "|---|---|---|---|"]  # fmt: skip
+    for model, (clusters, reported) in TABLE_3.items():
+        lines.append(f"| {model} | {clusters} | {reported} | - |")
+    for name in ("cluster-16", "cluster-30"):
+        cells = [_seeds_summary(name, rule) for rule in ("test_error_percent_most_confident", "test_error_percent")]
+        lines.append(f"| **AAE, here** | {build(find(name), 0).prior.classes} | {' | '.join(cells)} |")
+    for name, metrics in recorded_metrics().items():
+        if "test_error_percent" in metrics:
+            method, _, count = name.removesuffix(" clusters").rpartition(", ")
+            lines.append(f"| {method} (recorded) | {count} | - | {metrics['test_error_percent']:.2f} |")
+    return "\n".join(lines)
+
+
+def table_of_maps() -> str:
+    """Maps of the test images in two dimensions as Markdown: ours, and those that other methods draw, recorded."""
+    metrics = ("neighbor_accuracy", "trustworthiness")
+    lines = ["**The test images in the plane**", "",
+             f"| map | {' | '.join(METRICS[metric] for metric in metrics)} | maps new images | decodes |",
+             "|---|---|---|---|---|"]  # fmt: skip
+    for name in ("reduce-2d-1000", "reduce-2d-100", "reduce-2d-unsupervised", "autoencoder"):
+        cells = [summary(values_of(name, metric)) for metric in metrics]
+        lines.append(f"| **{find(name).title}** | {' | '.join(cells)} | yes | yes |")
+    for name, measured in recorded_metrics().items():
+        if "trustworthiness" in measured:
+            new, decodes = {"PCA": ("yes", "yes"), "UMAP": ("yes", "no")}.get(name, ("no", "no"))
+            cells = [f"{measured[metric]:.3f}" for metric in metrics]
+            lines.append(f"| {name} (recorded) | {' | '.join(cells)} | {new} | {decodes} |")
+    return "\n".join(lines)
+
+
+def _seeds_summary(name: str, metric: str = "test_error_percent") -> str:
+    values = values_of(name, metric)
     if not len(values):
         return "-"
     return f"{summary(values, 2)} ({len(values)} seed{'s' * (len(values) != 1)})"
