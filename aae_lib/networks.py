@@ -57,6 +57,11 @@ class GaussianNoise(nn.Module):
         return images + self.standard_deviation * torch.randn_like(images) if self.training else images
 
 
+def attenuated(values: Tensor, share: float) -> Tensor:
+    """The same values, through which only a share of the gradient flows back."""
+    return values.detach() + share * (values - values.detach())
+
+
 class Attenuated(nn.Sequential):
     """A network that is trained as ever, but lets only a share of the gradient flow back to its input.
 
@@ -68,9 +73,8 @@ class Attenuated(nn.Sequential):
         self.share = share
 
     def forward(self, codes: Tensor) -> Tensor:
-        if self.training:  # in evaluation derivatives are those of the network
-            codes = codes.detach() + self.share * (codes - codes.detach())
-        return super().forward(codes)
+        # in evaluation derivatives are those of the network
+        return super().forward(attenuated(codes, self.share) if self.training else codes)
 
 
 class ClusterHeads(nn.Module):

@@ -8,7 +8,7 @@ from torch import Tensor
 from aae_lib.data import Images
 from aae_lib.losses import half_squared_error
 from aae_lib.models.label_and_style import LabelAndStyleAutoencoder
-from aae_lib.networks import ClusterHeads
+from aae_lib.networks import ClusterHeads, attenuated
 from aae_lib.priors import AroundHeads, Categorical, Gaussian
 
 
@@ -23,6 +23,8 @@ class ReducingAutoencoder(LabelAndStyleAutoencoder):
         clusters: number of heads, at least 2.
         dimensions: of a code, and of its style.
         distance: between two heads, below which the cost sets in (the paper gives no number).
+        label_share: how much of the reconstruction's gradient reaches the label. The heads lie about ten units from the
+            origin, so the full gradient moves the label ten times as much as the style, and mixes the digits up.
         hidden, reconstruction_loss, input_noise, input_dropout, batch_norm: as for
             :class:`~aae_lib.models.clustering.ClusteringAutoencoder`.
 
@@ -37,6 +39,7 @@ class ReducingAutoencoder(LabelAndStyleAutoencoder):
         clusters: int = 20,
         dimensions: int = 2,
         distance: float = 6.0,
+        label_share: float = 0.1,
         hidden: tuple[int, ...] = (1000, 1000),
         reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
         input_noise: float = 0.0,
@@ -50,7 +53,7 @@ class ReducingAutoencoder(LabelAndStyleAutoencoder):
         heads = ClusterHeads(clusters, dimensions)
         prior = AroundHeads(Categorical(clusters), Gaussian(dimensions), heads)
         super().__init__(prior, hidden, reconstruction_loss, input_noise, input_dropout, batch_norm)
-        self.heads, self.distance = heads, distance
+        self.heads, self.distance, self.label_share = heads, distance, label_share
 
     def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
         yield from super().updates(batch)
@@ -58,7 +61,8 @@ class ReducingAutoencoder(LabelAndStyleAutoencoder):
 
     def encode(self, images: Tensor) -> Tensor:
         logits, style = self.logits_and_style(images)
-        return self.heads(logits.softmax(1)) + style
+        label = logits.softmax(1)
+        return self.heads(attenuated(label, self.label_share) if self.training else label) + style
 
 
 class SemiSupervisedReducingAutoencoder(ReducingAutoencoder):
