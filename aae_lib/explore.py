@@ -34,6 +34,7 @@ import matplotlib.style
 import numpy as np
 import torch
 import traitlets
+from ipympl.backend_nbagg import Canvas, FigureManager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -607,6 +608,37 @@ class StyleExplorer(_Explorer):
         for text in axes.texts:  # all digits share one place here, and their names with it: a key along the upper edge
             digit = int(text.get_text())
             text.set(position=(0.05 + 0.1 * digit, 0.95), transform=axes.transAxes, color=DIGIT_COLORS[digit])
+
+
+def turning_map(codes: torch.Tensor, labels: torch.Tensor, heads: torch.Tensor) -> Canvas:
+    """A map in three dimensions that turns under the mouse.
+
+    Codes are colored by digit; the heads of the clusters are black crosses with the digits' names. Where nothing runs,
+    as on a page that shows stored outputs, it is a picture.
+
+    Args:
+        codes: ``[n, 3]``, of which the first 2,000 are drawn.
+        labels: ``[n]``, the digits.
+        heads: ``[10, 3]``, the head of each digit.
+
+    Raises:
+        ValueError: the codes do not have three dimensions.
+    """
+    if codes.ndim != 2 or codes.shape[1] != 3:
+        raise ValueError(f"a map that turns needs codes [n, 3], not {list(codes.shape)}")
+    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    canvas = Canvas(figure)
+    FigureManager(canvas, 0)  # connects the mouse
+    canvas.header_visible = canvas.toolbar_visible = canvas.footer_visible = False
+    axes = figure.add_subplot(projection="3d")
+    places, digits = codes[:POINTS].float().numpy(), labels[:POINTS].numpy()
+    axes.scatter(*places.T, s=5, c=np.array(DIGIT_COLORS)[digits], alpha=0.7, linewidths=0)
+    for digit, head in enumerate(heads.tolist()):
+        axes.scatter(*head, marker="+", s=60, c="black")
+        axes.text(*head, f" {digit}", weight="bold")
+    axes.set(xlabel="$z_1$", ylabel="$z_2$", zlabel="$z_3$")
+    axes.set_box_aspect((1, 1, 1))
+    return canvas
 
 
 def _check_dimensions(dimensions: int) -> None:

@@ -1,6 +1,7 @@
 """What several test files need: short runs, what they leave, and networks written out."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 
 from aae_lib.data import Images
 from aae_lib.models import Model
-from aae_lib.training import Recipe, Report, train
+from aae_lib.networks import ClusterHeads
+from aae_lib.training import SGD, Adam, Recipe, Report, train
 
 
 def run(model: nn.Module, sets: Images | tuple[Images, ...], recipe: Recipe, **arguments: Any) -> list[Report]:
@@ -18,10 +20,30 @@ def run(model: nn.Module, sets: Images | tuple[Images, ...], recipe: Recipe, **a
 
 
 def with_large_weights(model: nn.Module) -> nn.Module:
-    """The model with weights larger than the paper's, so that every update shows within a few steps."""
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.1)
+    """The model with weights of its layers larger than the paper's, so that every update shows within a few steps."""
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=0.1)
+            nn.init.normal_(layer.bias, std=0.1)
     return model
+
+
+def with_any_statistics(model: nn.Module) -> nn.Module:
+    """The model with batch-norm layers whose weights and statistics are none that one could leave out unseen."""
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm1d):
+            nn.init.uniform_(layer.weight, 0.5, 1.5)
+            nn.init.normal_(layer.bias)
+            nn.init.normal_(layer.running_mean)
+            nn.init.uniform_(layer.running_var, 0.5, 1.5)
+    return model
+
+
+def heads_at(positions: list[list[float]]) -> ClusterHeads:
+    """Cluster heads at given places."""
+    heads = ClusterHeads(len(positions), len(positions[0]))
+    heads.positions.data = torch.tensor(positions)
+    return heads
 
 
 def weights(model: nn.Module) -> list[Tensor]:
@@ -59,12 +81,74 @@ def check_that_no_label_of_an_unlabeled_image_is_read(
     assert not equal(trained(unlabeled, Images(labeled.images, wrong)), reference)
 
 
+def check_that_no_label_is_read(
+    make: Callable[[], Model], images: Images, make_recipe: Callable[..., Recipe]
+) -> None:
+    """Whatever the labels are, training has the same bits; images in another order give others."""
+
+    def trained(images: Images) -> list[Tensor]:
+        model = make()
+        run(model, images, make_recipe(model, 6))
+        return list(model.state_dict().values())
+
+    reference = trained(images)
+    for label in (-1, 7, 1 << 40):
+        assert equal(trained(labeled_as(images, label)), reference)
+    assert equal(trained(labeled_as(images, images.labels.flip(0))), reference)
+    assert not equal(trained(Images(images.images.flip(0), images.labels)), reference)
+
+
+def alone(model: Model, update: str, optimizer: SGD | Adam, steps: int) -> Recipe:
+    """A recipe in which nothing moves but what this update moves."""
+    return Recipe({**dict.fromkeys(model.moves, SGD(0.0)), update: optimizer}, steps)
+
+
+def watched(model: Model, look: Callable[[], Any]) -> list[tuple[str, Any]]:
+    """Let `model` record (update, look after it) in a run, beginning each step with a look before its first."""
+    record: list[tuple[str, Any]] = []
+    kind = type(model)
+
+    class Watched(kind):
+        @functools.wraps(kind.updates)
+        def updates(self, *minibatches: Images) -> Iterator[tuple[str, Tensor]]:
+            record.append(("", look()))
+            for name, loss in kind.updates(self, *minibatches):
+                yield name, loss
+                record.append((name, look()))
+
+    model.__class__ = Watched
+    return record
+
+
+def check_that_each_update_moves_its_networks_and_no_other(
+    model: Model, sets: Images | tuple[Images, ...], recipe: Recipe, bfloat16: bool
+) -> None:
+    """In one step, in the order of `moves`."""
+    record = watched(model, lambda: {name: weights(network) for name, network in model.named_children()})
+    run(model, sets, recipe, bfloat16=bfloat16)
+    assert [name for name, _ in record] == ["", *model.moves]
+    for (_, before), (name, after) in zip(record[:-1], record[1:], strict=True):
+        moved = {network for network in before if not equal(before[network], after[network])}
+        assert moved == set(model.moves[name]), name
+
+
 def perceptron(network: nn.Sequential, inputs: np.ndarray) -> np.ndarray:
-    """The output of a perceptron in float64, written out."""
-    for index, layer in enumerate(layer for layer in network if isinstance(layer, nn.Linear)):
-        weight, bias = (parameter.detach().double().numpy() for parameter in layer.parameters())
-        inputs = (np.maximum(inputs, 0) if index else inputs) @ weight.T + bias
+    """The output of a perceptron in evaluation, in float64, written out."""
+    is_first = True
+    for layer in network:
+        if isinstance(layer, nn.Linear):
+            weight, bias = (parameter.detach().double().numpy() for parameter in layer.parameters())
+            inputs = (inputs if is_first else np.maximum(inputs, 0)) @ weight.T + bias
+            is_first = False
+        elif isinstance(layer, nn.BatchNorm1d):
+            tensors = (layer.running_mean, layer.running_var, layer.weight, layer.bias)
+            mean, variance, scale, shift = (tensor.detach().double().numpy() for tensor in tensors)
+            inputs = (inputs - mean) / np.sqrt(variance + 1e-5) * scale + shift
     return inputs
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
