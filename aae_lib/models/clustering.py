@@ -13,7 +13,8 @@ class ClusteringAutoencoder(LabelAndStyleAutoencoder):
     """The semi-supervised autoencoder without the classification: nobody says what a label means.
 
     Whatever kinds of images help the reconstruction most become the clusters. Batch-norm on the code itself is what
-    keeps all of them in use: without it the adversary leaves most of them empty within an epoch.
+    keeps all of them in use: without it the adversary leaves most of them empty within an epoch. It has no scale of its
+    own, so logits cannot grow, labels stay soft for long, and images can still move to a better cluster.
 
     Args:
         clusters: number of labels, at least 2 (the paper: 16 and 30).
