@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from aae_lib.data import Images
-from aae_lib.models import Model
+from aae_lib.models import LabelAndStyleAutoencoder, Model
 from aae_lib.networks import ClusterHeads
 from aae_lib.training import SGD, Adam, Recipe, Report, train
 
@@ -130,6 +130,37 @@ def check_that_each_update_moves_its_networks_and_no_other(
     for (_, before), (name, after) in zip(record[:-1], record[1:], strict=True):
         moved = {network for network in before if not equal(before[network], after[network])}
         assert moved == set(model.moves[name]), name
+
+
+@torch.no_grad()
+def opinions(model: LabelAndStyleAutoencoder, images: Images) -> dict[str, float]:
+    """What the two discriminators say on average, of samples and of the labels and styles of images."""
+    torch.manual_seed(0)
+    logits, style = model.logits_and_style(images.images)
+    shown = {
+        "real label": model.label_discriminator(model.prior.label.sample(len(images))),
+        "fake label": model.label_discriminator(logits.softmax(1)),
+        "real style": model.style_discriminator(model.prior.style.sample(len(images))),
+        "fake style": model.style_discriminator(style),
+    }
+    return {name: logits.mean().item() for name, logits in shown.items()}
+
+
+def check_that_the_discriminators_learn_to_tell_and_the_encoder_to_fool_them(
+    model: LabelAndStyleAutoencoder, images: Images
+) -> None:
+    """Each by its own update alone, of a model of one set of images and without noise, dropout and batch-norm."""
+    before = opinions(model, images)
+    run(model, images, alone(model, "discriminator", Adam(0.01), 100))
+    told = opinions(model, images)
+    for half in ("label", "style"):
+        assert told[f"real {half}"] > max(0.2, before[f"real {half}"])
+        assert told[f"fake {half}"] < min(-0.2, before[f"fake {half}"])
+    run(model, images, alone(model, "generator", SGD(0.01), 20))
+    fooled = opinions(model, images)
+    for half in ("label", "style"):
+        assert fooled[f"fake {half}"] > told[f"fake {half}"] + 0.02
+        assert fooled[f"real {half}"] == told[f"real {half}"]
 
 
 def perceptron(network: nn.Sequential, inputs: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from support import (
     alone,
     check_that_each_update_moves_its_networks_and_no_other,
     check_that_no_label_is_read,
+    check_that_the_discriminators_learn_to_tell_and_the_encoder_to_fool_them,
     equal,
     labeled_as,
     perceptron,
@@ -23,11 +24,12 @@ from support import (
 from torch import Tensor, nn
 
 from aae_lib.data import Digits, Images
+from aae_lib.drawing import decoded_clusters
 from aae_lib.losses import binary_cross_entropy, half_squared_error
 from aae_lib.models import ClusteringAutoencoder, SemiSupervisedAutoencoder
 from aae_lib.priors import PriorError
 from aae_lib.storage import load_weights, save_weights
-from aae_lib.training import SGD, Adam, Recipe, TrainingError
+from aae_lib.training import SGD, Recipe, TrainingError
 
 CLUSTERS, STYLE = 6, 3
 
@@ -133,8 +135,8 @@ def test_after_training_the_statistics_are_those_of_all_training_images(images: 
     np.testing.assert_allclose(normalization.running_var, hidden.var(0).detach(), rtol=1e-4)
     output = torch.cat(model.logits_and_style(images.images), 1)
     weight, bias = (parameter.detach() for parameter in model.encoder[-1].parameters())
-    torch.testing.assert_close(output.mean(0), bias, rtol=0, atol=1e-4)
-    torch.testing.assert_close(output.std(0), weight.abs(), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(output.mean(0), bias, rtol=0, atol=5e-3)
+    torch.testing.assert_close(output.std(0), weight.abs(), rtol=0, atol=5e-3)
 
 
 # Losses
@@ -183,34 +185,8 @@ def test_each_update_moves_its_networks_and_no_other(bfloat16: bool, images: Ima
     check_that_each_update_moves_its_networks_and_no_other(model, images, make_recipe(model, 1, SGD(0.1)), bfloat16)
 
 
-@torch.no_grad()
-def opinions(model: ClusteringAutoencoder, images: Images) -> dict[str, float]:
-    """What the two discriminators say on average, of samples and of codes as they are while training."""
-    torch.manual_seed(0)
-    (real_label, real_style), (label, style) = (
-        model.prior.split(codes) for codes in (model.prior.sample(len(images)), model.train().encode(images.images))
-    )
-    return {
-        "real label": model.label_discriminator(real_label).mean().item(),
-        "fake label": model.label_discriminator(label).mean().item(),
-        "real style": model.style_discriminator(real_style).mean().item(),
-        "fake style": model.style_discriminator(style).mean().item(),
-    }
-
-
 def test_the_discriminators_learn_to_tell_and_the_encoder_to_fool_them(images: Images) -> None:
-    model = tiny(batch_norm=False)
-    before = opinions(model, images)
-    run(model, images, alone(model, "discriminator", Adam(0.01), 100))
-    told = opinions(model, images)
-    for half in ("label", "style"):
-        assert told[f"real {half}"] > max(0.2, before[f"real {half}"])
-        assert told[f"fake {half}"] < min(-0.2, before[f"fake {half}"])
-    run(model, images, alone(model, "generator", SGD(0.01), 20))
-    fooled = opinions(model, images)
-    for half in ("label", "style"):
-        assert fooled[f"fake {half}"] > told[f"fake {half}"] + 0.02
-        assert fooled[f"real {half}"] == told[f"real {half}"]
+    check_that_the_discriminators_learn_to_tell_and_the_encoder_to_fool_them(tiny(batch_norm=False), images)
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
@@ -368,11 +344,30 @@ def test_clusters_of_digits_are_found_without_a_label_and_all_are_used(digits: D
     @torch.no_grad()
     def counts() -> np.ndarray:
         table = np.zeros((10, 10))
-        np.add.at(table, (model.eval().encode(digits.test.images)[:, :10].argmax(1), digits.test.labels), 1)
+        clusters = model.eval().encode(digits.test.images)[:, :10].argmax(1)
+        np.add.at(table, (clusters, digits.test.labels), 1)
         return table
 
-    run(model, labeled_as(digits.train, -1), Recipe(rates, steps=250))
-    print(counts())
-    print(counts().max(1).sum(), counts().sum(1))
-    assert counts().max(1).sum() > 450
-    assert counts().sum(1).min() > 10
+    assert counts().max(1).sum() < 280
+    run(model, labeled_as(digits.train, -1), Recipe(rates, steps=500))
+    assert counts().max(1).sum() > 420  # of 1,000 digits those that are the most frequent one of their cluster
+    assert counts().sum(1).min() > 20
+
+
+# Clusters, drawn
+
+
+def test_a_row_is_the_head_of_a_cluster_then_its_first_codes_in_order_then_white() -> None:
+    model, columns = tiny(clusters=4).eval(), 5
+    labels = torch.tensor([2, 0, 2, 0, 2, 0, 0, 0, 0, 3, 2, 2])
+    codes = torch.randn(12, 4 + STYLE)
+    own = [[1, 3, 5, 6], [], [0, 2, 4, 10], [9]]
+    for some in (codes, codes.half()):
+        rows = decoded_clusters(model, some, labels, columns)
+        assert rows.shape == (4 * columns, 784) and not rows.requires_grad
+        for cluster, row in enumerate(rows.split(columns)):
+            head = np.eye(4 + STYLE)[[cluster]]
+            shown = np.concatenate([head, some[own[cluster]].double().numpy()])
+            np.testing.assert_allclose(row[: len(shown)], sigmoid(perceptron(model.decoder, shown)), atol=1e-5)
+            assert (row[len(shown) :] == 1).all()
+    assert decoded_clusters(model, codes, labels, 1).shape == (4, 784)

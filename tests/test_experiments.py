@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.manifold import trustworthiness
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from aae_lib import experiments, results
 from aae_lib.data import Digits, Images
 from aae_lib.experiments import (
+    CLUSTERS,
     EXPERIMENTS,
     LABELS,
+    MAPS,
     SEMI_SUPERVISED,
     STYLE,
     VAE_CURVE,
@@ -27,6 +31,9 @@ from aae_lib.experiments import (
     evidence_path,
     examine,
     find,
+    finds_clusters,
+    has_labels,
+    label_probabilities,
     load_trained,
     measure,
     read_evidence,
@@ -50,10 +57,13 @@ from aae_lib.models import (
     AdversarialAutoencoder,
     Autoencoder,
     Classifier,
+    ClusteringAutoencoder,
     GaussianPosteriorAutoencoder,
     LabelInformedAutoencoder,
     Model,
+    ReducingAutoencoder,
     SemiSupervisedAutoencoder,
+    SemiSupervisedReducingAutoencoder,
     SemiSupervisedVariationalAutoencoder,
     SupervisedAutoencoder,
     UniversalPosteriorAutoencoder,
@@ -61,7 +71,7 @@ from aae_lib.models import (
 )
 from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture, SwissRoll, seeded
 from aae_lib.storage import StorageError, read_file, write_file
-from aae_lib.training import TrainingError
+from aae_lib.training import TrainingError, train
 
 STEPS = 20
 TINY = {
@@ -83,13 +93,21 @@ TINY_WITH_LABELS = {  # beside the codes
     "labels-100": lambda: Classifier(hidden=(32,)),
     "m2-100": lambda: SemiSupervisedVariationalAutoencoder(100.0, hidden=(32,)),
 }
+TINY_CLUSTERS = {
+    "cluster-16": lambda: ClusteringAutoencoder(16, hidden=(32,)),
+    "reduce-2d-unsupervised": lambda: ReducingAutoencoder(12, hidden=(32,)),
+}
+TINY_MAPS = {
+    "reduce-2d-unsupervised": TINY_CLUSTERS["reduce-2d-unsupervised"],
+    "reduce-10d-100": lambda: SemiSupervisedReducingAutoencoder(10, 10, hidden=(32,), batch_norm=False),
+}
 STOCHASTIC = VariationalAutoencoder | GaussianPosteriorAutoencoder | UniversalPosteriorAutoencoder
 
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> dict[str, Experiment]:
     """Some experiments with networks of 32 units in the place of those of 1000."""
-    for name, make in (TINY | TINY_WITH_LABELS).items():
+    for name, make in (TINY | TINY_WITH_LABELS | TINY_CLUSTERS | TINY_MAPS).items():
         monkeypatch.setitem(EXPERIMENTS, name, replace(EXPERIMENTS[name], build=make))
     return EXPERIMENTS
 
@@ -198,6 +216,71 @@ def test_supervised_experiments_differ_in_the_length_of_the_style_alone(name: st
     assert experiment.recipe == find("aae-gaussian").recipe and experiment.topic == STYLE
 
 
+@pytest.mark.parametrize("name, clusters", [("cluster-16", 16), ("cluster-30", 30)])
+def test_clustering_experiments_are_the_papers_but_for_width_and_rates(name: str, clusters: int) -> None:
+    """AAE, section 6 and appendix A.3: input dropout 0.2, 5-D style, batch-norm on all layers of the encoder."""
+    experiment, model = find(name), build(find(name), 0)
+    assert isinstance(model, ClusteringAutoencoder) and experiment.topic == CLUSTERS
+    assert model.prior.classes == clusters and f"{clusters} clusters" in experiment.title
+    assert model.prior.style.dimensions == 5 and model.prior.style.standard_deviation == 1
+    assert model.input_dropout == 0.2 and model.input_noise == 0 and model.batch_norm
+    shapes = [tuple(parameter.shape) for parameter in model.encoder.parameters() if parameter.ndim == 2]
+    assert shapes == [(400, 784), (400, 400), (clusters + 5, 400)]
+    rates = {update: (sgd.learning_rate, sgd.momentum) for update, sgd in experiment.recipe.optimizers.items()}
+    assert rates == {"reconstruction": (0.005, 0.9), "discriminator": (0.05, 0.1), "generator": (0.05, 0.1)}
+    assert "half the rates" in experiment.source and "3000" in experiment.source
+    assert ("Fig. 9" in experiment.figure) == (clusters == 16)
+
+
+@pytest.mark.parametrize(
+    "name, dimensions, count, panel",
+    [
+        ("reduce-2d-1000", 2, 1000, "AAE Fig. 11a"),
+        ("reduce-2d-100", 2, 100, "AAE Fig. 11b"),
+        ("reduce-10d-100", 10, 100, "AAE Fig. 11d"),
+        ("reduce-3d-100", 3, 100, "(ours)"),
+    ],
+)
+def test_maps_with_labels_are_semi_supervised_with_heads(name: str, dimensions: int, count: int, panel: str) -> None:
+    experiment, model, like = find(name), build(find(name), 0), find(f"semi-{count}")
+    assert isinstance(model, SemiSupervisedReducingAutoencoder) and experiment.topic == MAPS
+    assert experiment.figure == panel and f"{dimensions}-D, {count} labels" in experiment.title
+    assert model.heads.positions.shape == (10, dimensions) and model.distance == 6
+    assert model.input_noise == 0.3 and model.input_dropout == 0 and not model.batch_norm
+    optimizers = dict(experiment.recipe.optimizers)
+    heads = optimizers.pop("heads")
+    assert heads == like.recipe.optimizers["reconstruction"] and optimizers == like.recipe.optimizers
+    assert experiment.recipe.steps == like.recipe.steps and experiment.recipe.schedule == like.recipe.schedule
+
+
+def test_the_map_without_labels_is_the_clustering_with_twenty_heads() -> None:
+    experiment, model, like = find("reduce-2d-unsupervised"), build(find("reduce-2d-unsupervised"), 0), "cluster-16"
+    assert type(model) is ReducingAutoencoder and experiment.figure == "AAE Fig. 11c"
+    assert model.heads.positions.shape == (20, 2) and model.distance == 6
+    clustering = build(find(like), 0)
+    for setting in ("input_noise", "input_dropout", "batch_norm"):
+        assert getattr(model, setting) == getattr(clustering, setting)
+    assert experiment.recipe.optimizers.items() > find(like).recipe.optimizers.items()
+    assert experiment.recipe.schedule == find(like).recipe.schedule
+
+
+@pytest.mark.parametrize("name", [name for name, e in EXPERIMENTS.items() if e.source.startswith("2 x 1000 ReLU")])
+def test_networks_have_the_width_that_their_source_gives(name: str) -> None:
+    width = next(layer.out_features for layer in build(find(name), 0).modules() if isinstance(layer, torch.nn.Linear))
+    assert width == 1000
+
+
+def test_which_models_have_labels_and_which_find_clusters() -> None:
+    for name, experiment in EXPERIMENTS.items():
+        model = build(experiment, 0)
+        of_labels = {STYLE, SEMI_SUPERVISED, CLUSTERS, MAPS}
+        assert has_labels(model) == (experiment.topic in of_labels and hasattr(model, "decoder")) or name in LABELED
+        assert finds_clusters(model) == (name in OF_CLUSTERS)
+    for name in (*OF_MAPS, "reduce-2d-unsupervised"):
+        assert continuous_prior(build(find(name), 0)) is None
+    assert continuous_prior(build(find("cluster-16"), 0)).dimensions == 5
+
+
 def test_the_continuous_prior_is_the_part_that_is_no_label() -> None:
     for make in TINY.values():
         model = make()
@@ -235,7 +318,7 @@ def test_a_number_that_was_recalled_ends_in_a_dagger(reported: Reported, text: s
     assert str(reported) == f"{reported}" == text
 
 
-def test_the_papers_errors_stand_with_the_experiments_and_one_of_them_was_checked() -> None:
+def test_the_papers_errors_stand_with_the_experiments_and_what_was_checked_has_no_dagger() -> None:
     reported = {
         "semi-100": "1.90 ± 0.10",
         "semi-1000": "1.60 ± 0.08†",
@@ -243,11 +326,16 @@ def test_the_papers_errors_stand_with_the_experiments_and_one_of_them_was_checke
         "labels-100": "25.80†",
         "labels-1000": "8.73†",
         "m2-100": "11.97 ± 1.71†",
+        "reduce-2d-1000": "4.20†",
+        "reduce-2d-100": "6.08†",
+        "reduce-2d-unsupervised": "13.61†",
+        "reduce-10d-100": "3.90†",
     }
+    by_the_surest_image = {"cluster-16": "9.55 ± 2.05", "cluster-30": "4.10 ± 1.13"}
     of_all = {name: {metric: str(value) for metric, value in e.paper.items()} for name, e in EXPERIMENTS.items()}
     assert {name: paper for name, paper in of_all.items() if paper} == {
         name: {"test_error_percent": text} for name, text in reported.items()
-    }
+    } | {name: {"test_error_percent_most_confident": text} for name, text in by_the_surest_image.items()}
 
 
 # Which images a run takes
@@ -270,6 +358,9 @@ def numbers(part: Images) -> set[int]:
 
 OF_LABELS = ["aae-mixture-labels", "aae-swissroll-labels"]
 LABELED = {"semi-100": 100, "semi-1000": 1000, "semi-all": None, "labels-100": 100, "labels-1000": 1000, "m2-100": 100}
+OF_MAPS = {"reduce-2d-1000": 1000, "reduce-2d-100": 100, "reduce-10d-100": 100, "reduce-3d-100": 100}
+OF_CLUSTERS = ["cluster-16", "cluster-30", "reduce-2d-unsupervised"]
+WITHOUT_LABELS = [name for name in EXPERIMENTS if name not in {*OF_LABELS, *LABELED, *OF_MAPS, *OF_CLUSTERS}]
 OF_TWO_SETS = [name for name in LABELED if not name.startswith("labels-")]
 OF_FEW = [name for name, count in LABELED.items() if count]
 
@@ -280,7 +371,7 @@ def test_the_experiments_with_labels_are_those_of_their_topic() -> None:
     assert sorted(of_few) == sorted(LABELED)
 
 
-@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in OF_LABELS and name not in LABELED])
+@pytest.mark.parametrize("name", WITHOUT_LABELS)
 def test_where_no_labels_are_drawn_all_images_make_one_set(name: str, numbered: Callable[[int], Images]) -> None:
     images = numbered(60_000)
     (part,) = find(name).select(images, 0)
@@ -350,6 +441,30 @@ def test_each_seed_labels_other_images_and_those_of_a_seed_are_the_same_for_all(
     for other in OF_FEW:  # so they are compared on the same labels; fewer are a part of more
         theirs = numbers(find(other).select(images, 0)[-1])
         assert theirs <= draws[0] or draws[0] <= theirs
+
+
+@pytest.mark.parametrize("name", OF_CLUSTERS)
+def test_clusters_are_found_in_all_images_but_those_that_name_them_and_their_labels_are_hidden(
+    name: str, numbered: Callable[[int], Images]
+) -> None:
+    images = numbered(60_000)
+    before = images.labels.clone()
+    for seed in (0, 3):
+        (part,) = find(name).select(images, seed)
+        assert torch.equal(part.images[:, 0], torch.arange(50_000).float())
+        assert part.labels.dtype == torch.int64 and part.labels.tolist() == 50_000 * [-1]
+    assert torch.equal(images.labels, before), "hidden in a copy"
+    (part,) = find(name).select(numbered(3_334), 0)
+    assert numbers(part) == set(range(3_334 - 555))
+
+
+@pytest.mark.parametrize("name, count", OF_MAPS.items())
+def test_a_map_with_labels_takes_the_same_sets_as_the_semi_supervised_model(
+    name: str, count: int, numbered: Callable[[int], Images]
+) -> None:
+    images = numbered(60_000)
+    for one, other in zip(find(name).select(images, 1), find(f"semi-{count}").select(images, 1), strict=True):
+        assert torch.equal(one.images, other.images) and torch.equal(one.labels, other.labels)
 
 
 @pytest.mark.parametrize("name", [name for name in OF_FEW if name in TINY_WITH_LABELS])
@@ -634,6 +749,199 @@ def test_without_codes_all_is_measured_but_their_match(name: str, digits: Digits
     assert less.items() <= every.items()
 
 
+# What is found in a model that finds clusters, or maps
+
+
+def certain(model: Model) -> Model:
+    """The same model with weights so large that images fall into different clusters, some of them into none."""
+    torch.manual_seed(3)
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Linear):
+            torch.nn.init.normal_(layer.weight, std=0.2)
+    return model.eval()
+
+
+def probabilities_by_hand(model: Model, images: Images) -> np.ndarray:
+    with torch.no_grad():
+        logits = model.encoder(images.images)[:, : model.prior.classes].double().numpy()
+    return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+
+
+def names_by_hand(model: Model, naming: Images) -> list[list[int]]:
+    """Both rules, one cluster after the other."""
+    probabilities, labels = probabilities_by_hand(model, naming), naming.labels.numpy()
+    majority = []
+    for cluster in range(model.prior.classes):
+        own = labels[probabilities.argmax(1) == cluster]
+        majority.append(int(np.bincount(own).argmax()) if len(own) else -1)
+    return [majority, labels[probabilities.argmax(0)].tolist()]
+
+
+@pytest.mark.parametrize("name", TINY_CLUSTERS)
+def test_clusters_are_the_most_probable_labels_and_named_by_both_rules_on_the_last_sixth(
+    name: str, digits: Digits
+) -> None:
+    model, some, training = certain(TINY_CLUSTERS[name]()), digits.test[::2], digits.train[:1200]
+    evidence = examine(model, some, {}, training)
+    of_map = {"heads", "trustworthiness"} if name != "cluster-16" else set()
+    assert evidence.tensors.keys() == {"codes", "squared_errors", "clusters", "names"} | of_map
+    expected = probabilities_by_hand(model, some)
+    assert evidence.clusters.dtype == torch.uint8 and evidence.clusters.tolist() == expected.argmax(1).tolist()
+    assert len(evidence.clusters.unique()) > 3
+    np.testing.assert_allclose(label_probabilities(model, some).detach(), expected, atol=1e-5)
+
+    (trained_on,) = find(name).select(training, 0)
+    naming = training[len(trained_on) :]
+    assert len(naming) == 200 and (trained_on.labels == -1).all()
+    assert evidence.names.dtype == torch.int8 and evidence.names.tolist() == names_by_hand(model, naming)
+    assert evidence.names[0].min() == -1 <= evidence.names[1].min(), "one cluster is empty at least"
+    renamed = examine(model, some, {}, replace(training, labels=torch.cat([9 - trained_on.labels, naming.labels])))
+    assert equal(renamed, evidence), "of the images that it is trained on no label is read"
+    other = examine(model, replace(some, labels=9 - some.labels), {}, training)
+    assert equal(other, evidence), "of the test images no label is read"
+    assert examine(model, some, {}).tensors.keys() == evidence.tensors.keys() - {"names"}
+
+
+@pytest.mark.parametrize("name", TINY_MAPS)
+def test_a_map_has_heads_and_the_trustworthiness_of_its_first_images(
+    name: str, digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiments, "TRUSTED", 150)
+    model, some = certain(TINY_MAPS[name]()), digits.test[::2]
+    evidence = examine(model, some, {}, digits.train[:300])
+    assert torch.equal(evidence.heads, model.heads.positions) and evidence.heads.dtype == torch.float32
+    expected = trustworthiness(some.images[:150], evidence.codes[:150].float(), n_neighbors=10)
+    assert evidence.trustworthiness.shape == (1,) and evidence.trustworthiness.dtype == torch.float32
+    assert evidence.trustworthiness.item() == pytest.approx(expected, abs=1e-6)
+    with torch.no_grad():
+        output = model.encoder(some.images)
+    label, style = output[:, : model.prior.classes].softmax(1), output[:, model.prior.classes :]
+    torch.testing.assert_close(evidence.codes.float(), label @ evidence.heads + style, rtol=2e-3, atol=2e-3)
+    if name == "reduce-10d-100":
+        assert not len(evidence.clusters) and not len(evidence.names)
+        assert evidence.predictions.tolist() == label.argmax(1).tolist()
+
+
+def test_digits_of_clusters_are_their_names_by_the_majority() -> None:
+    names = torch.tensor([[3, -1, 7], [5, 6, 8]], dtype=torch.int8)
+    clusters = torch.tensor([2, 0, 1, 1, 2], dtype=torch.uint8)
+    evidence = Evidence({}, torch.tensor([7, 3, 9, 9, 1]), clusters=clusters, names=names)
+    assert evidence.digits_of_clusters.tolist() == [7, 3, -1, -1, 7]
+
+
+def test_clusters_are_measured_by_scikit_learn_and_by_their_names() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(10, (500,), generator=generator)
+    clusters = (labels + 5 * (torch.rand(500, generator=generator) < 0.4)) % 16
+    clusters[clusters == 3] = 0
+    names = torch.arange(32).reshape(2, 16) % 10
+    names[0, 11:], names[0, 5] = -1, -1
+    evidence = Evidence({}, labels, clusters=clusters.byte(), names=names.to(torch.int8))
+    majority, surest = (
+        sum(int(names[rule, cluster]) != int(label) for cluster, label in zip(clusters, labels, strict=True))
+        for rule in (0, 1)
+    )
+    sizes = [int((clusters == cluster).sum()) for cluster in range(16)]
+    assert measure(find("cluster-16"), evidence) == pytest.approx(
+        {
+            "adjusted_rand_index": adjusted_rand_score(labels, clusters),
+            "normalized_mutual_information": normalized_mutual_info_score(labels, clusters),
+            "empty_clusters": sum(size < 500 / 16 / 10 for size in sizes),
+            "test_error_percent": 100 * majority / 500,
+            "test_error_percent_most_confident": 100 * surest / 500,
+        }
+    )
+    assert 0 < majority < 500 and majority != surest
+
+
+def test_clusters_without_names_have_no_error() -> None:
+    evidence = Evidence({}, torch.arange(10).repeat(4), clusters=torch.arange(10).repeat(4).byte())
+    expected = {"adjusted_rand_index": 1, "normalized_mutual_information": 1, "empty_clusters": 6}
+    assert measure(find("cluster-16"), evidence) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["cluster-16", "reduce-2d-unsupervised", "reduce-10d-100"])
+def test_measures_of_clusters_and_maps_have_their_names_and_are_had_again(
+    name: str, digits: Digits, tmp_path: Path, tiny: dict[str, Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiments, "TRUSTED", 200)
+    experiment, digits = find(name), replace(digits, train=digits.train[:900], test=digits.test[::2])
+    go(experiment, digits, tmp_path)
+    trained = load_trained(name, weights_path(experiment, tmp_path))
+    stored = read_evidence(evidence_path(experiment, 0, tmp_path), digits.test.labels)
+    again = examine(trained.model, digits.test, trained.header, training=digits.train)
+    metrics = measure(experiment, stored)
+    assert equal(again, stored) and metrics == measure(experiment, again)
+    assert trained.header["trained_on"] == (1000 if name == "reduce-10d-100" else 750)
+    model, labels = trained.model, digits.test.labels
+    with torch.no_grad():
+        codes = model.encode(digits.test.images)
+        errors = 0.5 * (model.decode(codes) - digits.test.images).square().sum(1)
+    expected = {"reconstruction_error": errors.mean().item()}
+    best = probabilities_by_hand(model, digits.test).argmax(1)
+    if name == "reduce-10d-100":
+        expected["test_error_percent"] = 100 * (best != labels.numpy()).mean()
+    else:
+        by_majority, by_the_surest = (np.array(names)[best] for names in names_by_hand(model, digits.train[750:]))
+        sizes = np.bincount(best, minlength=model.prior.classes)
+        expected |= {
+            "test_error_percent": 100 * (by_majority != labels.numpy()).mean(),
+            "test_error_percent_most_confident": 100 * (by_the_surest != labels.numpy()).mean(),
+            "adjusted_rand_index": adjusted_rand_score(labels, best),
+            "normalized_mutual_information": normalized_mutual_info_score(labels, best),
+            # of the real experiment's number of clusters, which is that of the tiny one
+            "empty_clusters": (sizes < 500 / model.prior.classes / 10).sum(),
+        }
+    if name == "cluster-16":
+        expected |= match(codes[:, 16:].half(), Gaussian(5))
+    else:
+        kept = trustworthiness(digits.test.images[:200], codes[:200].half().float(), n_neighbors=10)
+        expected |= {"neighbor_accuracy": neighbor_accuracy(codes.half(), labels), "trustworthiness": kept}
+    assert metrics == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", TINY_CLUSTERS)
+def test_the_history_of_clusters_has_the_error_by_the_majority_of_the_images_that_name_them(
+    name: str, digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]
+) -> None:
+    experiment, digits = find(name), replace(digits, train=digits.train[:1200])
+    for validation in (False, True):
+        out = tmp_path / str(validation)
+        go(experiment, digits, out, validation=validation)
+        (entry,) = load_trained(name, weights_path(experiment, out)).header["history"]
+        assert entry.keys() == {"step", *experiment.build().moves, "error_percent"}
+    # Without validation the last 200 of 1,200 name the clusters, of which the test images make the error.
+    model = build(experiment, 0)
+    go_on = {"images": experiment.select(digits.train, 0), "steps": STEPS, "device": "cpu"}
+    list(train(model, recipe=experiment.recipe, **go_on))
+    clusters = probabilities_by_hand(model, digits.test).argmax(1)
+    majority, _ = names_by_hand(model, digits.train[1000:])
+    wrong = (np.array(majority)[clusters] != digits.test.labels.numpy()).mean()
+    entry = load_trained(name, weights_path(experiment, tmp_path / "False")).header["history"][-1]
+    assert entry["error_percent"] == pytest.approx(100 * wrong, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", TINY_CLUSTERS)
+def test_a_run_that_finds_clusters_reads_no_label_but_those_that_name_them(
+    name: str, digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]
+) -> None:
+    experiment, train_set = find(name), digits.train[:600]
+    hidden = train_set.labels.clone()
+    hidden[:500] = -1
+    renamed = hidden.clone()
+    renamed[500:] = 9 - hidden[500:]
+    found = []
+    for run, labels in enumerate((train_set.labels, hidden, renamed)):
+        go(experiment, replace(digits, train=replace(train_set, labels=labels)), tmp_path / str(run), steps=5)
+        model = load_trained(name, weights_path(experiment, tmp_path / str(run))).model
+        path = evidence_path(experiment, 0, tmp_path / str(run))
+        found.append((model, read_evidence(path, digits.test.labels)))
+    (model, evidence), (other, same_evidence), (third, renamed_evidence) = found
+    assert same(model, other) and same(model, third) and equal(evidence, same_evidence)
+    assert torch.equal(renamed_evidence.names[1], 9 - evidence.names[1])
+    assert torch.equal(renamed_evidence.clusters, evidence.clusters)
+
+
 def test_what_evidence_does_not_have_is_empty_and_not_written(tmp_path: Path) -> None:
     labels = torch.arange(10)
     assert Evidence({}, labels).tensors == {} and measure(find("semi-100"), Evidence({}, labels)) == {}
@@ -720,10 +1028,11 @@ def folder_of_evidence(tmp_path: Path, digits: Digits, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    "name", ["autoencoder", "aae-gaussian", "vae-mixture", "aae-swissroll-labels", *TINY_WITH_LABELS]
+    "name",
+    ["autoencoder", "aae-gaussian", "vae-mixture", "aae-swissroll-labels", *TINY_WITH_LABELS, *TINY_CLUSTERS],
 )
 def test_evidence_goes_around(name: str, digits: Digits, folder_of_evidence: Path) -> None:
-    model = (TINY | TINY_WITH_LABELS)[name]()
+    model = (TINY | TINY_WITH_LABELS | TINY_CLUSTERS)[name]()
     evidence = examine(model, digits.test, {"experiment": name, "seed": 3}, digits.train[:500])
     path = evidence_path(find(name), 3, folder_of_evidence)
     save_evidence(path, evidence)
@@ -731,9 +1040,11 @@ def test_evidence_goes_around(name: str, digits: Digits, folder_of_evidence: Pat
     assert equal(found, evidence) and found.header == evidence.header
     assert found.labels.dtype == torch.int64 and torch.equal(found.labels, digits.test.labels)
     assert found.sharpness.dtype == found.changes.dtype == found.repeated.dtype == torch.float16
-    without = name == "autoencoder" or name in TINY_WITH_LABELS
+    without = name == "autoencoder" or name in TINY_WITH_LABELS | TINY_CLUSTERS
     assert len(found.sharpness) == len(found.changes) == (0 if without else 2000)
-    assert found.predictions.dtype == found.from_style.dtype == torch.uint8
+    assert found.predictions.dtype == found.from_style.dtype == found.clusters.dtype == torch.uint8
+    assert found.names.dtype == torch.int8 and found.heads.dtype == found.trustworthiness.dtype == torch.float32
+    assert len(found.clusters) == (1000 if name in TINY_CLUSTERS else 0)
     assert "labels" not in read_file(path)[0]
 
 

@@ -9,17 +9,22 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.manifold import trustworthiness
 from torch import Tensor
 
 from aae_lib.data import Digits, Images
 from aae_lib.metrics import (
     class_shares,
+    empty_clusters,
     error_percent,
     image_change,
     inside_prior,
     labels_from_codes,
+    majority_names,
     match,
+    most_confident_names,
     neighbor_accuracy,
+    neighborhoods_kept,
     null_band,
     own_class,
     prior_coverage,
@@ -251,6 +256,93 @@ def test_an_encoder_that_ignores_the_image_matches_the_prior_and_says_nothing(
     assert neighbor_accuracy(codes, labels) == pytest.approx(0.1, abs=0.03)
     by_label = codes + 100 * labels[:, None]
     assert neighbor_accuracy(by_label, labels) == 1 and prior_coverage(by_label, samples) < 0.9
+
+
+# Clusters, and maps
+
+
+def test_a_cluster_is_named_after_its_most_frequent_digit() -> None:
+    clusters = torch.tensor([0, 0, 0, 2, 2, 2, 2, 4, 4, 4])
+    labels = torch.tensor([7, 7, 1, 9, 3, 9, 3, 0, 5, 6])
+    names = majority_names(clusters, labels, 6)
+    assert names.dtype == torch.int8
+    assert names.tolist() == [7, -1, 3, -1, 0, -1]  # ties go to the smaller digit; three clusters are empty
+    for kind in (torch.uint8, torch.int32):
+        assert torch.equal(majority_names(clusters.to(kind), labels, 6), names)
+    order = torch.tensor([9, 3, 0, 5, 8, 1, 4, 2, 7, 6])
+    assert torch.equal(majority_names(clusters[order], labels[order], 6), names)
+
+
+def test_majority_names_agree_with_a_count_by_hand() -> None:
+    generator = torch.Generator().manual_seed(0)
+    clusters, labels = (torch.randint(high, (500,), generator=generator) for high in (30, 10))
+    expected = []
+    for cluster in range(32):
+        votes = Counter(labels[clusters == cluster].tolist())
+        expected.append(min(votes, key=lambda digit, votes=votes: (-votes[digit], digit)) if votes else -1)
+    assert majority_names(clusters, labels, 32).tolist() == expected and expected[-2:] == [-1, -1]
+
+
+def test_a_cluster_is_named_after_the_image_that_is_most_certain_to_be_in_it() -> None:
+    probabilities = torch.tensor([[0.6, 0.3, 0.1], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.5, 0.1, 0.4], [0.1, 0.8, 0.1]])
+    labels = torch.tensor([4, 9, 2, 6, 3])
+    names = most_confident_names(probabilities, labels)
+    assert names.dtype == torch.int8
+    # The second cluster has two equally certain images, and the first of them names it; nobody is in the third.
+    assert names.tolist() == [9, 2, 6]
+    assert majority_names(probabilities.argmax(1), labels, 3).tolist() == [4, 2, -1]
+
+
+def test_the_two_rules_differ_where_one_image_is_surer_than_the_many() -> None:
+    labels = torch.tensor([1] * 9 + [7])
+    sure = torch.tensor([0.6] * 9 + [0.99])
+    probabilities = torch.stack([sure, 1 - sure], dim=1)
+    assert most_confident_names(probabilities, labels).tolist() == [7, 1]
+    assert majority_names(probabilities.argmax(1), labels, 2).tolist() == [1, -1]
+
+
+def test_what_falls_into_a_cluster_without_a_name_counts_as_wrong() -> None:
+    names = majority_names(torch.tensor([0, 0, 2]), torch.tensor([0, 0, 8]), 3)
+    digits = names[torch.tensor([0, 1, 1, 2])]
+    assert digits.tolist() == [0, -1, -1, 8]
+    assert error_percent(digits, torch.tensor([0, 0, 5, 8])) == 50
+    assert error_percent(digits, torch.tensor([3, 3, 3, 3])) == 100
+
+
+def test_clusters_with_less_than_a_tenth_of_their_share_are_empty() -> None:
+    sizes = torch.tensor([400, 390, 190, 10, 9, 1, 0, 0, 0, 0])  # of 1,000 images in ten clusters: a share of 100
+    clusters = torch.arange(10).repeat_interleave(sizes)
+    assert empty_clusters(clusters, 10) == empty_clusters(clusters.byte(), 10) == 6
+    assert empty_clusters(clusters, 20) == 20 - 5  # with a share of 50
+    assert empty_clusters(torch.arange(1000) % 10, 10) == 0
+    assert empty_clusters(torch.zeros(1000, dtype=torch.uint8), 16) == 15
+
+
+def test_neighborhoods_kept_is_scikit_learns_trustworthiness_of_ten_neighbors(images: Images) -> None:
+    some = images.images[:200]
+    for codes in (some[:, 300:310], normal(200), some @ normal(784)):
+        expected = trustworthiness(some.numpy(), codes.numpy(), n_neighbors=10)
+        assert neighborhoods_kept(some, codes) == pytest.approx(expected, abs=1e-6)
+        assert 0.4 < expected < 1
+    assert neighborhoods_kept(some, codes.half()) == pytest.approx(expected, abs=0.01)
+
+
+def test_neighborhoods_kept_agrees_with_its_definition(images: Images) -> None:
+    n, k = 60, 10
+    some, codes = images.images[:n], normal(n)
+    of_images, of_codes = (np.argsort(distances(one, one), axis=1)[:, 1:] for one in (some, codes))
+    ranks = [{int(other): rank + 1 for rank, other in enumerate(row)} for row in of_images]
+    lost = sum(max(0, ranks[i][int(j)] - k) for i in range(n) for j in of_codes[i, :k])
+    assert neighborhoods_kept(some, codes) == pytest.approx(1 - 2 / (n * k * (2 * n - 3 * k - 1)) * lost)
+
+
+def test_an_isometric_map_keeps_all_neighborhoods() -> None:
+    codes = normal(300)
+    basis = torch.linalg.qr(normal(784, 2)).Q
+    assert neighborhoods_kept(codes @ basis.T, codes) == 1
+    turned = torch.stack([-codes[:, 1], codes[:, 0]], dim=1) + 5
+    assert neighborhoods_kept(codes @ basis.T, turned) == 1
+    assert neighborhoods_kept(codes @ basis.T, normal(300, seed=7)) < 0.7
 
 
 # Labels told from codes

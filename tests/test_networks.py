@@ -1,10 +1,21 @@
 """Networks: the papers' sizes and initial weights, and pictures of flat images."""
 
+import numpy as np
 import pytest
 import torch
+from support import heads_at
 from torch import nn
 
-from aae_lib.networks import Attenuated, GaussianNoise, as_pictures, has_batch_norm, mosaic, multilayer_perceptron
+from aae_lib.networks import (
+    Attenuated,
+    ClusterHeads,
+    GaussianNoise,
+    as_pictures,
+    attenuated,
+    has_batch_norm,
+    mosaic,
+    multilayer_perceptron,
+)
 
 
 def linears(network: nn.Module) -> list[nn.Linear]:
@@ -150,3 +161,78 @@ def test_an_attenuated_network_learns_in_full_and_passes_a_share_on_in_training_
         found, *others = torch.autograd.grad(output.square().sum(), [codes, *weights])
         assert torch.allclose(found, share * of_codes)
         assert all(torch.equal(one, other) for one, other in zip(others, of_weights, strict=True))
+
+
+def test_attenuated_values_are_the_same_bits_and_pass_a_share_of_the_gradient_on() -> None:
+    values, weights = torch.randn(5, 3, requires_grad=True), torch.randn(5, 3)
+    passed = attenuated(values, 0.1)
+    (gradient,) = torch.autograd.grad((passed * weights).sum(), [values])
+    assert torch.equal(passed, values) and torch.allclose(gradient, 0.1 * weights)
+
+
+def test_batch_norm_follows_every_linear_layer_the_last_one_too_and_comes_before_the_activation() -> None:
+    kinds = [type(layer) for layer in multilayer_perceptron(3, 4, (5, 6), dropout=0.5, batch_norm=True)]
+    between = [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Dropout]
+    assert kinds == [*between, *between, nn.Linear, nn.BatchNorm1d]
+    network = multilayer_perceptron(3, 4, (5, 6), batch_norm=True)
+    assert [layer.num_features for layer in network if isinstance(layer, nn.BatchNorm1d)] == [5, 6, 4]
+    assert not has_batch_norm(multilayer_perceptron(3, 4, (5, 6)))
+
+
+# Heads of clusters
+
+
+def test_heads_start_as_samples_of_a_standard_gaussian() -> None:
+    torch.manual_seed(0)
+    heads = ClusterHeads(2000, 3)
+    assert [name for name, _ in heads.named_parameters()] == ["positions"] and heads.positions.shape == (2000, 3)
+    assert heads.positions.mean(0).abs().max() < 0.08
+    assert (torch.cov(heads.positions.T) - torch.eye(3)).abs().max() < 0.12
+
+
+def test_a_label_gives_its_head_and_a_soft_one_the_mix() -> None:
+    heads = ClusterHeads(6, 3)
+    assert torch.equal(heads(torch.eye(6)[[4, 0, 4]]), heads.positions[[4, 0, 4]])
+    label = torch.rand(50, 6).softmax(1)
+    expected = label.double().numpy() @ heads.positions.detach().double().numpy()
+    codes = heads(label)
+    assert codes.dtype == torch.float32
+    np.testing.assert_allclose(codes.detach(), expected, rtol=0, atol=1e-6)
+
+
+def test_codes_of_labels_are_not_computed_in_bfloat16_inside_autocast() -> None:
+    heads, label = ClusterHeads(20, 2), torch.rand(50, 20).softmax(1)
+    expected, crowding = heads(label), heads.crowding(3.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(heads(label), expected) and heads(label).dtype == torch.float32
+        assert torch.equal(heads.crowding(3.0), crowding)
+        assert not torch.equal((label @ heads.positions).float(), expected)
+
+
+@pytest.mark.parametrize("distance", [0.5, 2.0, 6.0])
+@pytest.mark.parametrize(("clusters", "dimensions"), [(2, 2), (20, 2), (12, 5)])
+def test_crowding_is_what_pairs_lack_of_the_distance(clusters: int, dimensions: int, distance: float) -> None:
+    torch.manual_seed(0)
+    heads = ClusterHeads(clusters, dimensions)
+    positions = heads.positions.detach().double().numpy()
+    expected = 0.0
+    for i in range(clusters):
+        for j in range(i):
+            expected += max(0.0, distance - float(np.sqrt(((positions[i] - positions[j]) ** 2).sum())))
+    assert heads.crowding(distance).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_crowding_pushes_close_heads_straight_apart_and_leaves_far_ones_alone() -> None:
+    heads = heads_at([[0.0, 0.0], [3.0, 4.0], [100.0, 0.0]])
+    assert heads.crowding(6.0).item() == pytest.approx(1)
+    (gradient,) = torch.autograd.grad(heads.crowding(6.0), [heads.positions])
+    torch.testing.assert_close(-gradient, torch.tensor([[-0.6, -0.8], [0.6, 0.8], [0.0, 0.0]]))
+    assert heads.crowding(4.9).item() == 0
+    (gradient,) = torch.autograd.grad(heads.crowding(4.9), [heads.positions])
+    assert not gradient.any()
+
+
+def test_heads_in_the_same_place_have_a_finite_gradient() -> None:
+    heads = heads_at([[1.0, 2.0], [1.0, 2.0], [2.0, 2.0]])
+    (gradient,) = torch.autograd.grad(heads.crowding(6.0), [heads.positions])
+    assert gradient.isfinite().all() and gradient.any()

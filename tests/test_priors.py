@@ -3,14 +3,18 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import multivariate_normal
+from support import heads_at
 from torch import Tensor
 from torch.distributions import Categorical as Classes
 from torch.distributions import Independent, MixtureSameFamily, MultivariateNormal, Normal
 
-from aae_lib.models import AdversarialAutoencoder
+from aae_lib.models import AdversarialAutoencoder, ReducingAutoencoder
 from aae_lib.priors import (
+    AroundHeads,
     Categorical,
     ClassConditionalPrior,
     Gaussian,
@@ -26,8 +30,10 @@ from aae_lib.priors import (
 )
 from aae_lib.training import SGD, Recipe, train
 
+HEADS = [[-2.0, -2.0], [2.0, -2.0], [0.0, 2.0]]
+AROUND_HEADS = AroundHeads(Categorical(3), Gaussian(2, 0.5), heads_at(HEADS))
 # The second ring is so wide that a good part of its distances are negative.
-DENSE = [Gaussian(2), GaussianMixture(), UniformSquare(2.0), Ring(2.0, 0.1), Ring(1.0, 0.6)]
+DENSE = [Gaussian(2), GaussianMixture(), UniformSquare(2.0), Ring(2.0, 0.1), Ring(1.0, 0.6), AROUND_HEADS]
 OF_CLASSES = [GaussianMixture(), SwissRoll(), Categorical(10), Categorical(3)]
 LABELS_AND_STYLES = [LabelAndStyle(Categorical(10), Gaussian(3, 2.0)), LabelAndStyle(Categorical(3), UniformSphere(2))]
 ALL = [*DENSE, *OF_CLASSES[1:], *LABELS_AND_STYLES, UniformSphere(10)]
@@ -222,7 +228,7 @@ def test_the_density_of_the_square_ends_at_its_sides() -> None:
 # Classes
 
 
-@pytest.mark.parametrize("prior", [*OF_CLASSES, *LABELS_AND_STYLES], ids=name_of)
+@pytest.mark.parametrize("prior", [*OF_CLASSES, *LABELS_AND_STYLES, AROUND_HEADS], ids=name_of)
 def test_samples_of_a_class_are_nearest_to_it_and_all_samples_have_all_classes(prior: ClassConditionalPrior) -> None:
     torch.manual_seed(0)
     labels = torch.arange(10_000) % prior.classes
@@ -434,3 +440,118 @@ def test_a_roll_with_a_width_spreads_evenly_around_its_curve() -> None:
     assert (SwissRoll().nearest_class(points) == labels).double().mean() > 0.9
     with pytest.raises(PriorError, match="width >= 0, not -1"):
         SwissRoll(width=-1)
+
+
+# Around heads
+
+
+def test_samples_of_a_label_are_a_gaussian_around_its_head() -> None:
+    prior = AroundHeads(Categorical(4), Gaussian(3, 2.0), heads_at([[5.0, 0, -5], [0, 0, 0], [9, 9, 9], [-30, 1, 0]]))
+    assert (prior.classes, prior.dimensions) == (4, 3)
+    assert prior.positions.tolist() == [[5, 0, -5], [0, 0, 0], [9, 9, 9], [-30, 1, 0]]
+    torch.manual_seed(0)
+    labels = torch.arange(40_000) % 4
+    samples = prior.sample_of_class(labels)
+    assert samples.shape == (40_000, 3) and samples.dtype == torch.float32 and not samples.requires_grad
+    for label in range(4):
+        own = samples[labels == label]
+        assert (own.mean(0) - prior.positions[label]).abs().max() < 0.08
+        assert (torch.cov(own.T) / 4 - torch.eye(3)).abs().max() < 0.06
+
+
+def test_the_samples_around_heads_are_those_of_all_labels_alike() -> None:
+    torch.manual_seed(0)
+    samples = AROUND_HEADS.sample(30_000)
+    distances = np.linalg.norm(samples.numpy()[:, None] - np.array(HEADS), axis=2)
+    assert np.abs(np.bincount(distances.argmin(1), minlength=3) - 10_000).max() < 4.5 * 82
+    assert distances.min(1).mean() == pytest.approx(0.5 * math.sqrt(math.pi / 2), rel=0.02)  # of a Rayleigh distance
+
+
+@pytest.mark.parametrize(("dimensions", "deviation"), [(2, 1.0), (5, 0.7)])
+def test_the_density_around_heads_is_that_of_scipys_mixture(dimensions: int, deviation: float) -> None:
+    torch.manual_seed(0)
+    positions = 3 * torch.randn(6, dimensions)
+    prior = AroundHeads(Categorical(6), Gaussian(dimensions, deviation), heads_at(positions.tolist()))
+    codes = 4 * torch.randn(300, dimensions)
+    x = codes.double().numpy()
+    densities = [multivariate_normal(head, deviation**2 * np.eye(dimensions)).pdf(x) for head in positions.numpy()]
+    np.testing.assert_allclose(prior.component_log_probs(codes).exp(), np.transpose(densities), rtol=1e-3, atol=1e-30)
+    np.testing.assert_allclose(prior.log_prob(codes), np.log(np.mean(densities, axis=0)), rtol=1e-5, atol=1e-4)
+    assert torch.equal(prior.nearest_class(codes), torch.from_numpy(np.argmax(densities, axis=0)))
+    nearest = np.linalg.norm(x[:, None] - positions.double().numpy(), axis=2).argmin(1)
+    assert torch.equal(prior.nearest_class(codes), torch.from_numpy(nearest))
+    assert torch.equal(prior.nearest_class(codes.half()).bincount(minlength=6), torch.from_numpy(np.bincount(nearest)))
+
+
+def test_what_is_around_heads_is_not_computed_in_bfloat16_inside_autocast() -> None:
+    labels, codes = torch.arange(3), torch.randn(10, 2)
+
+    def everything() -> list[Tensor]:
+        torch.manual_seed(0)
+        return [AROUND_HEADS.sample_of_class(labels), AROUND_HEADS.log_prob(codes), AROUND_HEADS.walk(torch.rand(10))]
+
+    expected = everything()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert all(torch.equal(*pair) for pair in zip(everything(), expected, strict=True))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_the_walk_around_heads_passes_each_in_turn_on_straight_lines_and_closes(classes: int) -> None:
+    torch.manual_seed(0)
+    heads = heads_at((3 * torch.randn(classes, 2)).tolist())
+    positions = heads.positions.detach()
+    prior = AroundHeads(Categorical(classes), Gaussian(2), heads)
+    order = torch.arange(classes + 1)
+    codes = prior.walk(order / classes)
+    torch.testing.assert_close(codes, positions[order % classes], rtol=0, atol=1e-4)
+    assert torch.equal(codes[0], codes[-1])
+    after = positions.roll(-1, 0)
+    for part in (0.25, 0.5, 0.9):
+        expected = (1 - part) * positions + part * after
+        torch.testing.assert_close(prior.walk((order[:-1] + part) / classes), expected, rtol=0, atol=1e-4)
+    steps = prior.walk(torch.linspace(0, 1, 10_001)).diff(dim=0).norm(dim=1)
+    longest = (positions - after).norm(dim=1).max().item()
+    assert steps.max() == pytest.approx(longest * classes / 10_000, rel=0.05)
+    assert prior.walk(torch.empty(0)).shape == (0, 2)
+    assert torch.equal(prior.walk(torch.linspace(0, 1, 10)[3:5]), prior.walk(torch.linspace(0, 1, 10))[3:5])
+
+
+def test_the_prior_around_heads_follows_them_when_they_move() -> None:
+    heads = heads_at(HEADS)
+    prior = AroundHeads(Categorical(3), Gaussian(2, 0.5), heads)
+    at_home = torch.tensor(HEADS)
+    before = prior.log_prob(at_home)
+    assert prior.nearest_class(at_home).tolist() == [0, 1, 2]
+    with torch.no_grad():
+        heads.positions += 100
+    torch.testing.assert_close(prior.log_prob(at_home + 100), before)
+    torch.testing.assert_close(prior.positions, at_home + 100)
+    torch.testing.assert_close(prior.walk(torch.zeros(1)), at_home[:1] + 100)
+    assert prior.sample(100).min() > 90 and (prior.log_prob(at_home) < -1000).all()
+    model = ReducingAutoencoder(4, 2, hidden=(8,))
+    model.heads.positions.data[2] = torch.tensor([50.0, -50.0])
+    assert prior is not model.prior and model.prior.positions[2].tolist() == [50, -50]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.tensor([0, -1]), "labels from -1 to 0"),
+        (torch.tensor([1, 3]), "labels from 1 to 3"),
+        (torch.tensor([0.0, 1.0]), r"torch.float32 of shape \(2,\)"),
+        (torch.tensor([True, False]), "torch.bool"),
+        (torch.tensor([[0, 1]]), r"shape \(1, 2\)"),
+    ],
+)
+def test_a_label_that_has_no_head_has_no_samples(labels: Tensor, message: str) -> None:
+    with pytest.raises(PriorError, match=rf"needs integer labels \[n\] from 0 to 2, not .*{message}"):
+        AROUND_HEADS.sample_of_class(labels)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_heads_on_a_gpu_have_samples_there_and_pass_the_check() -> None:
+    prior = AroundHeads(Categorical(3), Gaussian(2, 0.5), heads_at(HEADS).cuda())
+    samples = prior.sample(100, "cuda")
+    assert samples.device.type == "cuda" and prior.positions.device.type == "cpu"
+    assert prior.nearest_class(samples).device.type == prior.log_prob(samples).device.type == "cuda"
+    assert check_prior(prior) > 0
