@@ -305,9 +305,9 @@ def _clustering(clusters: int, paper: Reported) -> Experiment:
         build=lambda: ClusteringAutoencoder(clusters, hidden=SMALL),
         recipe=CLUSTERING_RECIPE,
         source="2 x 400 ReLU units per network, weights N(0, 0.01^2), batch 100; input dropout 0.2, 5-D style, "
-        "batch-norm on all layers of the encoder (A.3, but 2 x 3000 units and 1,500 epochs); no scale in the batch-norm "
-        "of the code, half the rates of A.3, and 60 epochs with a cosine from epoch 25 (ours, chosen on validation "
-        "images)",
+        "batch-norm on all layers of the encoder (A.3, with 2 x 3000 units and 1,500 epochs); no scale in the "
+        "batch-norm of the code, half the rates of A.3, 60 epochs with a cosine from epoch 25 (ours, chosen on "
+        "validation images)",
         select=_but_validation,
         paper={"test_error_percent_most_confident": paper},
     )
