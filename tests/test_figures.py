@@ -14,6 +14,7 @@ from aae_lib import experiments, results
 from aae_lib.data import load_mnist
 from aae_lib.drawing import decoded_component, decoded_manifold, decoded_styles, decoded_walk, percentiles
 from aae_lib.experiments import (
+    CLUSTERS,
     EVIDENCE,
     EXPERIMENTS,
     PLANE,
@@ -26,6 +27,8 @@ from aae_lib.experiments import (
     continuous_prior,
     examine,
     find,
+    finds_clusters,
+    has_labels,
     load_evidence,
     load_trained,
     measure,
@@ -37,11 +40,12 @@ from aae_lib.metrics import neighbor_accuracy, sharpness
 from aae_lib.models import (
     AdversarialAutoencoder,
     GaussianPosteriorAutoencoder,
+    ReducingAutoencoder,
     SupervisedAutoencoder,
     UniversalPosteriorAutoencoder,
     VariationalAutoencoder,
 )
-from aae_lib.priors import Gaussian, GaussianMixture, LabelAndStyle, SwissRoll
+from aae_lib.priors import Gaussian, GaussianMixture, SwissRoll
 from aae_lib.results import (
     CLAIMS,
     COLUMNS,
@@ -65,7 +69,8 @@ matplotlib.use("Agg")
 ROOT = Path(__file__).parent.parent
 SHIPPED = sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
 # Models that figures draw with their weights
-DRAWN = {"autoencoder", "aae-gaussian", "aae-mixture-labels", "aae-swissroll-labels", "supervised", "semi-100"}
+DRAWN = {"autoencoder", "aae-gaussian", "aae-mixture-labels", "aae-swissroll-labels", "supervised", "semi-100",
+         "cluster-16"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -190,12 +195,15 @@ def test_styles_are_decoded_a_row_each_with_one_label_a_column():
 def test_what_is_drawn_ships_weights_and_all_that_ships_has_a_name():
     assert set(SHIPPED) <= EXPERIMENTS.keys() and set(SHIPPED) >= DRAWN
     stems = {path.stem for path in EVIDENCE.glob("*.safetensors")}
-    assert stems == {"test-set"} | {f"{name}-seed-{seed}" for name in EXPERIMENTS for seed in shipped_seeds(name)}
+    seeds = {f"{name}-seed-{seed}" for name in EXPERIMENTS for seed in shipped_seeds(name)}
+    assert stems == seeds | {"test-set", "comparisons"}
 
 
 # Images of all sets that a step takes from: an image that is in two of them counts twice
 TRAINED_ON = {"semi-100": 60_100, "semi-1000": 61_000, "semi-all": 120_000, "labels-100": 100, "labels-1000": 1000,
-              "m2-100": 60_100} | dict.fromkeys(("aae-mixture-labels", "aae-swissroll-labels"), 50_000)  # fmt: skip
+              "m2-100": 60_100, "reduce-2d-1000": 61_000} | dict.fromkeys(
+    ("aae-mixture-labels", "aae-swissroll-labels", "cluster-16", "cluster-30", "reduce-2d-unsupervised"), 50_000
+) | dict.fromkeys(("reduce-2d-100", "reduce-10d-100", "reduce-3d-100"), 60_100)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -226,28 +234,36 @@ def entries_of(name, seed):
     entries = {"predictions"} if hasattr(model, "classify") else set()
     if hasattr(model, "decoder"):
         entries.add("squared_errors")
-        if not isinstance(model.prior, LabelAndStyle):
+        if not has_labels(model):
             entries |= {"repeated"} if model.prior is None else {"repeated", "sharpness", "changes"}
     if isinstance(model, SupervisedAutoencoder):
         entries.add("from_style")
+    if finds_clusters(model):
+        entries |= {"clusters", "names"}
+    if isinstance(model, ReducingAutoencoder):
+        entries |= {"heads", "trustworthiness"}
     has_weights = weights_path(experiment, PRETRAINED).exists() and seed == 0
-    return entries if experiment.topic == SEMI_SUPERVISED and not has_weights else entries | {"codes"}
+    large = experiment.topic in (SEMI_SUPERVISED, CLUSTERS)
+    return entries if large and not has_weights else entries | {"codes"}
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_has_evidence_of_the_test_images(name):
     model = build(find(name), 0)
-    dimensions = model.encode(torch.zeros(1, 784)).shape[1] + 10 * isinstance(model, SupervisedAutoencoder)
-    shapes = dict.fromkeys(("squared_errors", "predictions", "from_style"), (10_000,)) | {
-        "codes": (10_000, dimensions), "repeated": (10, 200, dimensions), "sharpness": (2000,), "changes": (2000,)
+    dimensions = model.eval().encode(torch.zeros(1, 784)).shape[1] + 10 * isinstance(model, SupervisedAutoencoder)
+    classes = getattr(model.prior, "classes", 0)
+    shapes = dict.fromkeys(("squared_errors", "predictions", "from_style", "clusters"), (10_000,)) | {
+        "codes": (10_000, dimensions), "repeated": (10, 200, dimensions), "sharpness": (2000,), "changes": (2000,),
+        "names": (2, classes), "heads": (classes, dimensions), "trustworthiness": (1,),
     }  # fmt: skip
     for seed in shipped_seeds(name):
         tensors = load_evidence(name, seed).tensors
         assert tensors.keys() == entries_of(name, seed)
         assert all(tensor.shape == shapes[entry] and tensor.isfinite().all() for entry, tensor in tensors.items())
         types = {entry: tensor.dtype for entry, tensor in tensors.items()}
-        of_bytes = dict.fromkeys(("predictions", "from_style"), torch.uint8)
-        assert types == {e: ({"squared_errors": torch.float32} | of_bytes).get(e, torch.float16) for e in tensors}
+        others = dict.fromkeys(("squared_errors", "heads", "trustworthiness"), torch.float32) | {"names": torch.int8}
+        others |= dict.fromkeys(("predictions", "from_style", "clusters"), torch.uint8)
+        assert types == {entry: others.get(entry, torch.float16) for entry in tensors}
     assert shipped_seeds(name)
 
 
@@ -273,7 +289,7 @@ def test_predictions_are_the_most_probable_labels_and_their_errors_are_those_of_
         assert error == pytest.approx((10_000 - right) / 100)
         errors = [entry["error_percent"] for entry in evidence.header["history"]]
         assert errors[-1] == pytest.approx(error, abs=0.5), "of float32 weights; the evidence is of those that ship"
-        if len(evidence.codes):
+        if len(evidence.codes) and find(name).topic == SEMI_SUPERVISED:
             probabilities = evidence.codes[:, :10].float()
             chosen = probabilities.gather(1, evidence.predictions.long()[:, None])[:, 0]
             assert torch.equal(chosen, probabilities.amax(1))
@@ -315,13 +331,13 @@ def test_with_mnist_the_evidence_follows_from_the_shipped_weights(name):
     stored, trained = load_evidence(name, 0), load_trained(name)
     # The classifier of styles learns on all 60,000 for half a minute; test_experiments.py looks at it.
     stored = replace(stored, from_style=stored.from_style[:0])
-    found = examine(trained.model, digits.test, trained.header)
+    found = examine(trained.model, digits.test, trained.header, digits.train if len(stored.names) else None)
     assert torch.equal(found.labels, stored.labels) and found.tensors.keys() == stored.tensors.keys()
-    for entry in stored.tensors.keys() - {"squared_errors", "sharpness", "predictions"}:
+    for entry in stored.tensors.keys() - {"squared_errors", "sharpness", "predictions", "clusters"}:
         assert torch.allclose(found.tensors[entry].float(), stored.tensors[entry].float(), atol=0.02, rtol=0.01)
     assert torch.allclose(found.sharpness.float(), stored.sharpness.float(), atol=1e-3, rtol=0.01)
     assert torch.allclose(found.squared_errors, stored.squared_errors, atol=0.05, rtol=0.01)
-    assert (found.predictions != stored.predictions).sum() <= 3
+    assert (found.predictions != stored.predictions).sum() <= 3 and (found.clusters != stored.clusters).sum() <= 3
     ours, theirs = measure(find(name), found), measure(find(name), stored)
     error = theirs.pop("test_error_percent", 0.0)
     assert ours.pop("test_error_percent", 0.0) == pytest.approx(error, abs=0.03)
@@ -389,6 +405,21 @@ def test_more_labels_help_and_images_without_labels_help_as_well():
 def test_the_semi_supervised_error_is_that_of_the_paper_or_near_it(name, bound):
     """AAE, Table 2: 1.90, 1.60 and 0.85 %."""
     assert values_of(name, "test_error_percent").mean() <= bound
+
+
+def test_clusters_are_those_of_the_results_and_all_in_use():
+    for name in ("cluster-16", "cluster-30", "reduce-2d-unsupervised"):
+        for seed, error in zip(shipped_seeds(name), values_of(name, "test_error_percent"), strict=True):
+            evidence = load_evidence(name, seed)
+            named = dict(enumerate(evidence.names[0].tolist()))
+            wrong = sum(
+                named[cluster] != label
+                for cluster, label in zip(evidence.clusters.tolist(), evidence.labels.tolist(), strict=True)
+            )
+            assert error == pytest.approx(wrong / 100)
+            assert set(evidence.names.flatten().tolist()) <= set(range(-1, 10))
+            errors = [entry["error_percent"] for entry in evidence.header["history"]]
+            assert errors[-1] == pytest.approx(error, abs=1.0), "of float32 weights; the evidence is of those that ship"
 
 
 def test_a_longer_style_reconstructs_better():

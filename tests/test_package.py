@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # Each module may import only modules that stand before it.
 ORDER = (
-    "priors", "networks", "data", "storage", "losses", "metrics", "models", "training", "experiments",
+    "priors", "networks", "data", "storage", "losses", "metrics", "models", "training", "experiments", "comparisons",
     "drawing", "results", "figures", "explore", "checks", "benchmark", "__main__",
 )  # fmt: skip
 
@@ -73,5 +73,5 @@ def test_readme_names_every_notebook_and_every_command():
     readme = (ROOT / "README.md").read_text()
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
         assert f"notebooks/{notebook.name}" in readme
-    for command in ("reproduce", "experiments", "train", "evaluate", "benchmark"):
+    for command in ("reproduce", "experiments", "train", "evaluate", "compare", "benchmark"):
         assert f"python -m aae_lib {command}" in readme
