@@ -28,8 +28,7 @@ def multilayer_perceptron(
             PyTorch's default initialization of the encoder its learning rates diverge. None: PyTorch's default, with
             which a discriminator of two-dimensional codes sees fine structure sooner.
         dropout: probability with which each hidden unit is left out of a training step.
-        batch_norm: normalize the outputs of every layer over the minibatch, those of the last one too, which then keep
-            mean 0 and variance 1: a scale and a shift are learned for hidden layers only.
+        batch_norm: normalize the outputs of every layer over the minibatch, those of the last one too.
     """
     sizes = [inputs, *hidden, outputs]
     layers: list[nn.Module] = []
@@ -40,9 +39,7 @@ def multilayer_perceptron(
             nn.init.zeros_(linear.bias)
         if index:
             layers += [nn.ReLU(), nn.Dropout(dropout)] if dropout else [nn.ReLU()]
-        layers.append(linear)
-        if batch_norm:
-            layers.append(nn.BatchNorm1d(fan_out, affine=index < len(sizes) - 2))
+        layers += [linear, nn.BatchNorm1d(fan_out)] if batch_norm else [linear]
     return nn.Sequential(*layers)
 
 

@@ -32,8 +32,9 @@ def with_any_statistics(model: nn.Module) -> nn.Module:
     """The model with batch-norm layers whose weights and statistics are none that one could leave out unseen."""
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm1d):
-            nn.init.uniform_(layer.weight, 0.5, 1.5)
-            nn.init.normal_(layer.bias)
+            if layer.affine:
+                nn.init.uniform_(layer.weight, 0.5, 1.5)
+                nn.init.normal_(layer.bias)
             nn.init.normal_(layer.running_mean)
             nn.init.uniform_(layer.running_var, 0.5, 1.5)
     return model
@@ -172,9 +173,10 @@ def perceptron(network: nn.Sequential, inputs: np.ndarray) -> np.ndarray:
             inputs = (inputs if is_first else np.maximum(inputs, 0)) @ weight.T + bias
             is_first = False
         elif isinstance(layer, nn.BatchNorm1d):
-            tensors = (layer.running_mean, layer.running_var, layer.weight, layer.bias)
-            mean, variance, scale, shift = (tensor.detach().double().numpy() for tensor in tensors)
-            inputs = (inputs - mean) / np.sqrt(variance + 1e-5) * scale + shift
+            mean, variance = layer.running_mean.double().numpy(), layer.running_var.double().numpy()
+            inputs = (inputs - mean) / np.sqrt(variance + 1e-5)
+            if layer.affine:
+                inputs = inputs * layer.weight.detach().double().numpy() + layer.bias.detach().double().numpy()
     return inputs
 
 

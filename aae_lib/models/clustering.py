@@ -13,13 +13,14 @@ class ClusteringAutoencoder(LabelAndStyleAutoencoder):
     """The semi-supervised autoencoder without the classification: nobody says what a label means.
 
     Whatever kinds of images help the reconstruction most become the clusters. Batch-norm on the code itself is what
-    keeps all of them in use: without it the adversary leaves most of them empty within an epoch. It has no scale of its
-    own, so logits cannot grow, labels stay soft for long, and images can still move to a better cluster.
+    keeps all of them in use: without it the adversary leaves most of them empty within an epoch. A label adversary of
+    less weight lets labels stay soft for longer, so that images can still move to a better cluster.
 
     Args:
         clusters: number of labels, at least 2 (the paper: 16 and 30).
         style_dimensions: length of z (the paper: 5, A.3).
         input_dropout: the share of pixels that the encoder does not see while training (A.3: 0.2).
+        label_weight: of the label's adversary beside the style's, in both its updates (the paper: 1).
         hidden, reconstruction_loss, input_noise, batch_norm: as for
             :class:`~aae_lib.models.label_and_style.LabelAndStyleAutoencoder`.
     """
@@ -33,6 +34,7 @@ class ClusteringAutoencoder(LabelAndStyleAutoencoder):
         input_noise: float = 0.0,
         input_dropout: float = 0.2,
         batch_norm: bool = True,
+        label_weight: float = 1.0,
     ):
         prior = LabelAndStyle(Categorical(clusters), Gaussian(style_dimensions))
-        super().__init__(prior, hidden, reconstruction_loss, input_noise, input_dropout, batch_norm)
+        super().__init__(prior, hidden, reconstruction_loss, input_noise, input_dropout, batch_norm, label_weight)

@@ -25,7 +25,7 @@ class ReducingAutoencoder(LabelAndStyleAutoencoder):
         distance: between two heads, below which the cost sets in (the paper gives no number).
         label_share: how much of the reconstruction's gradient reaches the label. The heads lie about ten units from the
             origin, so the full gradient moves the label ten times as much as the style, and mixes the digits up.
-        hidden, reconstruction_loss, input_noise, input_dropout, batch_norm: as for
+        hidden, reconstruction_loss, input_noise, input_dropout, batch_norm, label_weight: as for
             :class:`~aae_lib.models.clustering.ClusteringAutoencoder`.
 
     Raises:
@@ -45,6 +45,7 @@ class ReducingAutoencoder(LabelAndStyleAutoencoder):
         input_noise: float = 0.0,
         input_dropout: float = 0.2,
         batch_norm: bool = True,
+        label_weight: float = 1.0,
     ):
         if dimensions < 2:
             raise ValueError(
@@ -52,7 +53,7 @@ class ReducingAutoencoder(LabelAndStyleAutoencoder):
             )
         heads = ClusterHeads(clusters, dimensions)
         prior = AroundHeads(Categorical(clusters), Gaussian(dimensions), heads)
-        super().__init__(prior, hidden, reconstruction_loss, input_noise, input_dropout, batch_norm)
+        super().__init__(prior, hidden, reconstruction_loss, input_noise, input_dropout, batch_norm, label_weight)
         self.heads, self.distance, self.label_share = heads, distance, label_share
 
     def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:

@@ -26,6 +26,7 @@ class LabelAndStyleAutoencoder(Model):
         input_noise: standard deviation of the noise on the images that the encoder sees while training.
         input_dropout: the share of pixels that the encoder does not see while training.
         batch_norm: whether every layer of the encoder, that of the code too, normalizes over the minibatch.
+        label_weight: of the label's adversary beside the style's, in both its updates.
     """
 
     moves = {
@@ -43,10 +44,12 @@ class LabelAndStyleAutoencoder(Model):
         input_noise: float = 0.0,
         input_dropout: float = 0.0,
         batch_norm: bool = False,
+        label_weight: float = 1.0,
     ):
         super().__init__()
         self.prior, self.reconstruction_loss = prior, reconstruction_loss
         self.input_noise, self.input_dropout, self.batch_norm = input_noise, input_dropout, batch_norm
+        self.label_weight = label_weight
         classes, style_dimensions = prior.classes, prior.style.dimensions
         encoder = multilayer_perceptron(PIXELS, classes + style_dimensions, hidden, batch_norm=batch_norm)
         dropout = [nn.Dropout(input_dropout)] if input_dropout else []
@@ -65,10 +68,13 @@ class LabelAndStyleAutoencoder(Model):
         real_style = self.prior.style.sample(len(images), images.device)
         yield (
             "discriminator",
-            real_fake_loss(self.label_discriminator, real=real_label, fake=label.detach())
+            self.label_weight * real_fake_loss(self.label_discriminator, real=real_label, fake=label.detach())
             + real_fake_loss(self.style_discriminator, real=real_style, fake=style.detach()),
         )
-        yield "generator", fool_loss(self.label_discriminator, label) + fool_loss(self.style_discriminator, style)
+        yield (
+            "generator",
+            self.label_weight * fool_loss(self.label_discriminator, label) + fool_loss(self.style_discriminator, style),
+        )
 
     def logits_and_style(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of q(y|x), ``[n, classes]``, and the style, ``[n, style_dimensions]``, of images ``[n, 784]``."""
