@@ -37,7 +37,7 @@ class Comparison:
 
     Attributes:
         name: method, what it works on, and the number of clusters.
-        seconds: on the machine of the record, with the fit.
+        seconds: of fit and prediction on the machine of the record, without the principal components.
         clusters: ``[n]``, uint8.
         names: ``[clusters]``, int8, by :func:`~aae_lib.metrics.majority_names` on the validation images.
         codes: ``[n, 2]``, float16: the map.

@@ -169,17 +169,21 @@ def decoded_clusters(model: Model, codes: Tensor, labels: Tensor, columns: int) 
 
 
 def on_circle(codes: Tensor, heads: Tensor) -> Tensor:
-    """Codes ``[n, d]`` in the plane, by the linear map that sends the heads evenly around a circle (AAE, Figure 11d).
+    """Codes ``[n, d]`` in the plane, by the affine map that sends the heads evenly around a circle (AAE, Figure 11d).
+
+    Of all such maps it is the one that enlarges codes least. Heads that repel each other balance around their mean and
+    nearly span a dimension less than there are heads, which is why the mean is taken off first.
 
     Args:
-        heads: ``[classes, d]``, linearly independent.
+        heads: ``[classes, d]``, with d at least ``classes`` - 1, so that such a map exists.
 
     Returns:
-        ``[n, 2]``, in units in which the circle's radius is the mean length of a head.
+        ``[n, 2]``, in units in which the circle's radius is the mean distance of the heads from their mean.
     """
     angle = 2 * torch.pi * torch.arange(len(heads)) / len(heads)
-    circle = heads.norm(dim=1).mean() * torch.stack([angle.cos(), angle.sin()], 1)
-    return codes @ torch.linalg.lstsq(heads, circle).solution
+    mean = heads.mean(0)
+    circle = (heads - mean).norm(dim=1).mean() * torch.stack([angle.cos(), angle.sin()], 1)
+    return (codes - mean) @ torch.linalg.pinv(heads - mean, rtol=1e-5) @ circle
 
 
 def draw_map(axes: Axes, codes: Tensor, labels: Tensor, heads: Tensor) -> None:

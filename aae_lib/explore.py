@@ -34,7 +34,6 @@ import matplotlib.style
 import numpy as np
 import torch
 import traitlets
-from ipympl.backend_nbagg import Canvas, FigureManager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -610,7 +609,7 @@ class StyleExplorer(_Explorer):
             text.set(position=(0.05 + 0.1 * digit, 0.95), transform=axes.transAxes, color=DIGIT_COLORS[digit])
 
 
-def turning_map(codes: torch.Tensor, labels: torch.Tensor, heads: torch.Tensor) -> Canvas:
+def turning_map(codes: torch.Tensor, labels: torch.Tensor, heads: torch.Tensor) -> widgets.DOMWidget:
     """A map in three dimensions that turns under the mouse.
 
     Codes are colored by digit; the heads of the clusters are black crosses with the digits' names. Where nothing runs,
@@ -626,6 +625,10 @@ def turning_map(codes: torch.Tensor, labels: torch.Tensor, heads: torch.Tensor) 
     """
     if codes.ndim != 2 or codes.shape[1] != 3:
         raise ValueError(f"a map that turns needs codes [n, 3], not {list(codes.shape)}")
+    backend = matplotlib.get_backend()
+    from ipympl.backend_nbagg import Canvas, FigureManager  # on import it makes itself the backend of all figures
+
+    matplotlib.use(backend)
     figure = Figure(figsize=(6.4, 5.6), layout="constrained")
     canvas = Canvas(figure)
     FigureManager(canvas, 0)  # connects the mouse

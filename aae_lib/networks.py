@@ -92,7 +92,7 @@ class ClusterHeads(nn.Module):
         self.positions = nn.Parameter(torch.randn(clusters, dimensions))
 
     def forward(self, label: Tensor) -> Tensor:
-        # No matrix product, which the training loop would do in bfloat16: places would be off by a hundredth.
+        # Not as a matrix product, whose result the training loop would round to bfloat16: ten units out, to 1/16.
         return (label[:, :, None] * self.positions).sum(1)
 
     def crowding(self, distance: float) -> Tensor:

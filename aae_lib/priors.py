@@ -16,7 +16,7 @@ Samples and densities are written without matrix products, which the training lo
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -245,22 +245,21 @@ class AroundHeads(ClassConditionalPrior):
     Args:
         label: the distribution of the label.
         style: the distribution of the style.
-        heads: makes the heads ``[n, dimensions]`` of one-hot labels ``[n, classes]``; where a model learns them, its
-            network, so that the distribution moves along with it.
+        heads: ``[classes, dimensions]``; where a model learns them, its parameter, so that the distribution follows.
     """
 
-    def __init__(self, label: Categorical, style: Gaussian, heads: Callable[[Tensor], Tensor]):
+    def __init__(self, label: Categorical, style: Gaussian, heads: Tensor):
         self.label, self.style, self.heads = label, style, heads
         self.classes, self.dimensions = label.classes, style.dimensions
 
-    def sample_of_class(self, labels: Tensor) -> Tensor:
-        heads = self.heads(self.label.sample_of_class(labels)).detach()
-        return heads + self.style.sample(len(labels), labels.device)
-
     @property
     def positions(self) -> Tensor:
-        """The heads of all labels, ``[classes, dimensions]``, on the CPU."""
-        return self.heads(torch.eye(self.classes)).detach()
+        """The heads as they are now, ``[classes, dimensions]``, float32 on the CPU."""
+        return self.heads.detach().float().cpu().clone()
+
+    def sample_of_class(self, labels: Tensor) -> Tensor:
+        self.check_labels(labels)
+        return self.positions.to(labels.device)[labels.long()] + self.style.sample(len(labels), labels.device)
 
     def component_log_probs(self, codes: Tensor) -> Tensor:
         """Log-density of each code around each head alone: ``[n, dimensions] -> [n, classes]``, in nats."""

@@ -82,6 +82,7 @@ def test_sixteen_clusters_with_the_papers_style_dropout_and_batch_norm_are_the_d
     assert model.prior.classes == 16 and model.prior.dimensions == 21
     assert model.prior.style.standard_deviation == 1
     assert model.input_noise == 0 and model.input_dropout == 0.2 and model.batch_norm is True
+    assert model.label_weight == 1
     assert model.style_discriminator[0].weight.shape == (1000, 5)
     assert model.reconstruction_loss is half_squared_error
     assert not hasattr(model, "classify"), "it knows no digits"
@@ -134,17 +135,18 @@ def test_after_training_the_statistics_are_those_of_all_training_images(images: 
     np.testing.assert_allclose(normalization.running_mean, hidden.mean(0).detach(), atol=1e-5)
     np.testing.assert_allclose(normalization.running_var, hidden.var(0).detach(), rtol=1e-4)
     output = torch.cat(model.logits_and_style(images.images), 1)
-    torch.testing.assert_close(output.mean(0), torch.zeros(CLUSTERS + STYLE), rtol=0, atol=5e-3)
-    torch.testing.assert_close(output.std(0), torch.ones(CLUSTERS + STYLE), rtol=0, atol=5e-3)
+    weight, bias = (parameter.detach() for parameter in model.encoder[-1].parameters())
+    torch.testing.assert_close(output.mean(0), bias, rtol=0, atol=5e-3)
+    torch.testing.assert_close(output.std(0), weight.abs(), rtol=0, atol=5e-3)
 
 
 # Losses
 
 
-@pytest.mark.parametrize("batch_norm", [True, False])
-def test_the_losses_are_the_formulas(batch_norm: bool, images: Images) -> None:
+@pytest.mark.parametrize(("batch_norm", "label_weight"), [(True, 1.0), (False, 1.0), (True, 0.3)])
+def test_the_losses_are_the_formulas(batch_norm: bool, label_weight: float, images: Images) -> None:
     some = images[:300]
-    model = in_evaluation(batch_norm=batch_norm, input_dropout=0.2, input_noise=0.5)
+    model = in_evaluation(batch_norm=batch_norm, label_weight=label_weight, input_dropout=0.2, input_noise=0.5)
     torch.manual_seed(7)
     losses = dict(model.updates(some))
     torch.manual_seed(7)
@@ -159,8 +161,11 @@ def test_the_losses_are_the_formulas(batch_norm: bool, images: Images) -> None:
     says_fake = [sigmoid(perceptron(of_label, y)), sigmoid(perceptron(of_style, z))]
     expected = {
         "reconstruction": (0.5 * (decoded - x) ** 2).sum(1).mean(),
-        "discriminator": -sum(np.log(real).mean() for real in says_real) - sum(np.log(1 - f).mean() for f in says_fake),
-        "generator": -sum(np.log(fake).mean() for fake in says_fake),
+        "discriminator": sum(
+            -weight * (np.log(real).mean() + np.log(1 - fake).mean())
+            for weight, real, fake in zip((label_weight, 1), says_real, says_fake, strict=True)
+        ),
+        "generator": -label_weight * np.log(says_fake[0]).mean() - np.log(says_fake[1]).mean(),
     }
     assert list(losses) == list(expected) == list(ClusteringAutoencoder.moves)
     for name, loss in losses.items():

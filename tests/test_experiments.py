@@ -218,14 +218,15 @@ def test_supervised_experiments_differ_in_the_length_of_the_style_alone(name: st
 
 @pytest.mark.parametrize("name, clusters", [("cluster-16", 16), ("cluster-30", 30)])
 def test_clustering_experiments_are_the_papers_but_for_width_and_rates(name: str, clusters: int) -> None:
-    """AAE, section 6 and appendix A.3: input dropout 0.2, 5-D style, batch-norm on all layers of the encoder."""
+    """AAE, section 6 and appendix A.3: input dropout 0.2, batch-norm on all layers of the encoder."""
     experiment, model = find(name), build(find(name), 0)
     assert isinstance(model, ClusteringAutoencoder) and experiment.topic == CLUSTERS
     assert model.prior.classes == clusters and f"{clusters} clusters" in experiment.title
-    assert model.prior.style.dimensions == 5 and model.prior.style.standard_deviation == 1
+    assert model.prior.style.dimensions == 10 and model.prior.style.standard_deviation == 1
+    assert model.label_weight == 0.3 and "0.3" in experiment.source
     assert model.input_dropout == 0.2 and model.input_noise == 0 and model.batch_norm
     shapes = [tuple(parameter.shape) for parameter in model.encoder.parameters() if parameter.ndim == 2]
-    assert shapes == [(400, 784), (400, 400), (clusters + 5, 400)]
+    assert shapes == [(400, 784), (400, 400), (clusters + 10, 400)]
     rates = {update: (sgd.learning_rate, sgd.momentum) for update, sgd in experiment.recipe.optimizers.items()}
     assert rates == {"reconstruction": (0.005, 0.9), "discriminator": (0.05, 0.1), "generator": (0.05, 0.1)}
     assert "half the rates" in experiment.source and "3000" in experiment.source
@@ -258,7 +259,7 @@ def test_the_map_without_labels_is_the_clustering_with_twenty_heads() -> None:
     assert type(model) is ReducingAutoencoder and experiment.figure == "AAE Fig. 11c"
     assert model.heads.positions.shape == (20, 2) and model.distance == 6
     clustering = build(find(like), 0)
-    for setting in ("input_noise", "input_dropout", "batch_norm"):
+    for setting in ("input_noise", "input_dropout", "batch_norm", "label_weight"):
         assert getattr(model, setting) == getattr(clustering, setting)
     assert experiment.recipe.optimizers.items() > find(like).recipe.optimizers.items()
     assert experiment.recipe.schedule == find(like).recipe.schedule
@@ -278,7 +279,7 @@ def test_which_models_have_labels_and_which_find_clusters() -> None:
         assert finds_clusters(model) == (name in OF_CLUSTERS)
     for name in (*OF_MAPS, "reduce-2d-unsupervised"):
         assert continuous_prior(build(find(name), 0)) is None
-    assert continuous_prior(build(find("cluster-16"), 0)).dimensions == 5
+    assert continuous_prior(build(find("cluster-16"), 0)).dimensions == 10
 
 
 def test_the_continuous_prior_is_the_part_that_is_no_label() -> None:

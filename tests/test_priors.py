@@ -31,7 +31,7 @@ from aae_lib.priors import (
 from aae_lib.training import SGD, Recipe, train
 
 HEADS = [[-2.0, -2.0], [2.0, -2.0], [0.0, 2.0]]
-AROUND_HEADS = AroundHeads(Categorical(3), Gaussian(2, 0.5), heads_at(HEADS))
+AROUND_HEADS = AroundHeads(Categorical(3), Gaussian(2, 0.5), heads_at(HEADS).positions)
 # The second ring is so wide that a good part of its distances are negative.
 DENSE = [Gaussian(2), GaussianMixture(), UniformSquare(2.0), Ring(2.0, 0.1), Ring(1.0, 0.6), AROUND_HEADS]
 OF_CLASSES = [GaussianMixture(), SwissRoll(), Categorical(10), Categorical(3)]
@@ -446,7 +446,8 @@ def test_a_roll_with_a_width_spreads_evenly_around_its_curve() -> None:
 
 
 def test_samples_of_a_label_are_a_gaussian_around_its_head() -> None:
-    prior = AroundHeads(Categorical(4), Gaussian(3, 2.0), heads_at([[5.0, 0, -5], [0, 0, 0], [9, 9, 9], [-30, 1, 0]]))
+    heads = heads_at([[5.0, 0, -5], [0, 0, 0], [9, 9, 9], [-30, 1, 0]])
+    prior = AroundHeads(Categorical(4), Gaussian(3, 2.0), heads.positions)
     assert (prior.classes, prior.dimensions) == (4, 3)
     assert prior.positions.tolist() == [[5, 0, -5], [0, 0, 0], [9, 9, 9], [-30, 1, 0]]
     torch.manual_seed(0)
@@ -471,7 +472,7 @@ def test_the_samples_around_heads_are_those_of_all_labels_alike() -> None:
 def test_the_density_around_heads_is_that_of_scipys_mixture(dimensions: int, deviation: float) -> None:
     torch.manual_seed(0)
     positions = 3 * torch.randn(6, dimensions)
-    prior = AroundHeads(Categorical(6), Gaussian(dimensions, deviation), heads_at(positions.tolist()))
+    prior = AroundHeads(Categorical(6), Gaussian(dimensions, deviation), heads_at(positions.tolist()).positions)
     codes = 4 * torch.randn(300, dimensions)
     x = codes.double().numpy()
     densities = [multivariate_normal(head, deviation**2 * np.eye(dimensions)).pdf(x) for head in positions.numpy()]
@@ -500,7 +501,7 @@ def test_the_walk_around_heads_passes_each_in_turn_on_straight_lines_and_closes(
     torch.manual_seed(0)
     heads = heads_at((3 * torch.randn(classes, 2)).tolist())
     positions = heads.positions.detach()
-    prior = AroundHeads(Categorical(classes), Gaussian(2), heads)
+    prior = AroundHeads(Categorical(classes), Gaussian(2), heads.positions)
     order = torch.arange(classes + 1)
     codes = prior.walk(order / classes)
     torch.testing.assert_close(codes, positions[order % classes], rtol=0, atol=1e-4)
@@ -518,7 +519,7 @@ def test_the_walk_around_heads_passes_each_in_turn_on_straight_lines_and_closes(
 
 def test_the_prior_around_heads_follows_them_when_they_move() -> None:
     heads = heads_at(HEADS)
-    prior = AroundHeads(Categorical(3), Gaussian(2, 0.5), heads)
+    prior = AroundHeads(Categorical(3), Gaussian(2, 0.5), heads.positions)
     at_home = torch.tensor(HEADS)
     before = prior.log_prob(at_home)
     assert prior.nearest_class(at_home).tolist() == [0, 1, 2]
@@ -550,7 +551,7 @@ def test_a_label_that_has_no_head_has_no_samples(labels: Tensor, message: str) -
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_heads_on_a_gpu_have_samples_there_and_pass_the_check() -> None:
-    prior = AroundHeads(Categorical(3), Gaussian(2, 0.5), heads_at(HEADS).cuda())
+    prior = AroundHeads(Categorical(3), Gaussian(2, 0.5), heads_at(HEADS).cuda().positions)
     samples = prior.sample(100, "cuda")
     assert samples.device.type == "cuda" and prior.positions.device.type == "cpu"
     assert prior.nearest_class(samples).device.type == prior.log_prob(samples).device.type == "cuda"

@@ -23,8 +23,8 @@ class ReducingAutoencoder(LabelAndStyleAutoencoder):
         clusters: number of heads, at least 2.
         dimensions: of a code, and of its style.
         distance: between two heads, below which the cost sets in (the paper gives no number).
-        label_share: how much of the reconstruction's gradient reaches the label. The heads lie about ten units from the
-            origin, so the full gradient moves the label ten times as much as the style, and mixes the digits up.
+        label_share: how much of the reconstruction's gradient reaches the label. The heads lie many units from the
+            origin, so the full gradient moves the label that much more than the style, and mixes the digits up.
         hidden, reconstruction_loss, input_noise, input_dropout, batch_norm, label_weight: as for
             :class:`~aae_lib.models.clustering.ClusteringAutoencoder`.
 
@@ -51,8 +51,9 @@ class ReducingAutoencoder(LabelAndStyleAutoencoder):
             raise ValueError(
                 f"a map needs at least 2 dimensions, not {dimensions}: on a line heads cannot pass each other"
             )
+        label, style = Categorical(clusters), Gaussian(dimensions)
         heads = ClusterHeads(clusters, dimensions)
-        prior = AroundHeads(Categorical(clusters), Gaussian(dimensions), heads)
+        prior = AroundHeads(label, style, heads.positions)
         super().__init__(prior, hidden, reconstruction_loss, input_noise, input_dropout, batch_norm, label_weight)
         self.heads, self.distance, self.label_share = heads, distance, label_share
 
