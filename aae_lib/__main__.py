@@ -47,6 +47,7 @@ def reproduce(figures: Positional[tuple[str, ...]] = ()) -> None:
     """
     import matplotlib  # it and POT cost seconds that other commands need not pay
 
+    from aae_lib.drawing import save_picture
     from aae_lib.figures import FIGURES, find_figure
     from aae_lib.results import all_results, table
 
@@ -60,7 +61,7 @@ def reproduce(figures: Positional[tuple[str, ...]] = ()) -> None:
 
     for name, figure in tqdm(chosen.items(), desc="figures", leave=False):
         drawing, integers = figure.draw()
-        drawing.savefig(folder / f"{name}.png", pil_kwargs={"optimize": True})
+        save_picture(drawing, folder / f"{name}.png")
         tqdm.write(f"{folder.name}/{name}.png   {figure.paper}: {figure.title}", sys.stdout)
         for label, value in integers.items():
             tqdm.write(f"    {label}: {value:,}", sys.stdout)

@@ -1,13 +1,17 @@
 """How latent planes and decoded images are drawn, the same in figures, notebooks and the explorer."""
 
 from collections.abc import Iterable
+from io import BytesIO
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from PIL import Image
 from scipy.stats import norm
 from torch import Tensor, nn
 
@@ -43,6 +47,13 @@ STYLE = {
 def use_style() -> None:
     """Give this process's figures the look of the project's."""
     plt.rcParams.update(STYLE)
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG in its 256 main colors: the eye sees hardly a difference, and the file is half as large."""
+    content = BytesIO()
+    figure.savefig(content)
+    Image.open(content).convert("RGB").quantize(256).save(path, "PNG", optimize=True)
 
 
 def contour_levels(prior: Prior) -> np.ndarray | None:
