@@ -239,6 +239,8 @@ def _table_of(topic: str, metrics: tuple[str, ...]) -> str:
             priors[repr(prior)] = prior
     for description, prior in priors.items():
         known = band(prior)
+        if not known.keys() & set(metrics):
+            continue
         cells = [f"{known[metric][0]:.3f} to {known[metric][1]:.3f}" if metric in known else "-" for metric in metrics]
         lines.append(f"| *`{description}` against itself* |  | {' | '.join(cells)} |  | 5 |  |")
     return "\n".join(lines)
