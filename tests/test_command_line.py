@@ -13,7 +13,7 @@ import torch
 from aae_lib.__main__ import evaluate, experiments, train
 from aae_lib.data import load_mnist
 from aae_lib.experiments import EXPERIMENTS, build, find
-from aae_lib.results import COLUMNS, table_2
+from aae_lib.results import COLUMNS, table_2, table_3, table_of_maps
 from aae_lib.storage import read_file, save_weights
 
 ROOT = Path(__file__).parent.parent
@@ -88,8 +88,8 @@ def test_evaluate_finds_the_stored_error_of_the_shipped_semi_supervised_model(ca
 def test_experiments_are_listed_by_topic(capsys):
     experiments()  # in this process, where other tests use the same results
     lines = capsys.readouterr().out.splitlines()
-    title = table_2().splitlines()[0].strip("*")
-    assert [line.strip("*") for line in lines if line.startswith("**")] == [*COLUMNS, title]
+    titles = [part.splitlines()[0].strip("*") for part in (table_2(), table_3(), table_of_maps())]
+    assert [line.strip("*") for line in lines if line.startswith("**")] == [*COLUMNS, *titles]
     for name, experiment in EXPERIMENTS.items():
         (line,) = [line for line in lines if f"(`{name}`)" in line]
         assert line.startswith(f"| {experiment.title} (`{name}`) | {experiment.figure} |")

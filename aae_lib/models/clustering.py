@@ -12,9 +12,10 @@ from aae_lib.priors import Categorical, Gaussian, LabelAndStyle
 class ClusteringAutoencoder(LabelAndStyleAutoencoder):
     """The semi-supervised autoencoder without the classification: nobody says what a label means.
 
-    Whatever kinds of images help the reconstruction most become the clusters. Batch-norm on the code itself is what
-    keeps all of them in use: without it the adversary leaves most of them empty within an epoch. A label adversary of
-    less weight lets labels stay soft for longer, so that images can still move to a better cluster.
+    The adversary wants each label definite and all of them used alike; that the clusters it makes of the features are
+    kinds of digits is a hope. Batch-norm on the code itself spreads the labels from the start: without it they remain
+    the same for all images, and most clusters are never in use. A label adversary of less weight lets labels stay soft
+    for longer, so that images can still move to a better cluster.
 
     Args:
         clusters: number of labels, at least 2 (the paper: 16 and 30).
