@@ -131,7 +131,10 @@ def test_train_prints_the_error_of_a_classifier_as_it_goes_and_at_the_end(tmp_pa
 
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     command = [sys.executable, "-m", "aae_lib", "train", "autoencoder", "--out", str(tmp_path), "--device", "cpu"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background
+    )  # fmt: skip
     assert "MNIST" in process.stdout.readline()
     assert process.stdout.readline().startswith("epoch")  # before, while modules are imported, it could be lost
     process.send_signal(signal.SIGINT)
