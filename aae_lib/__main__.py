@@ -71,7 +71,8 @@ def reproduce(figures: Positional[tuple[str, ...]] = ()) -> None:
     print(f"\nshipped models on the {len(digits.test):,} {'test' if digits.is_full else 'sample'} digits at hand:")
     for name in EXPERIMENTS:
         if weights_path(find(name), PRETRAINED).exists():
-            _print_metrics(name, measure(find(name), examine(load_trained(name).model, digits.test, {})))
+            evidence = examine(load_trained(name).model, digits.test, {}, topic=find(name).topic)
+            _print_metrics(name, measure(find(name), evidence))
 
     as_json = [dataclasses.asdict(row) for row in all_results()]
     (folder / "results.json").write_text(json_format.dumps(as_json, indent=1) + "\n")
@@ -157,7 +158,10 @@ def evaluate(
     digits = load_images(data)
     if data != "MNIST" or digits.is_full or weights is not None:
         trained = load_trained(name, weights)
-        metrics = measure(experiment, examine(trained.model, digits.test, trained.header, training=digits.train))
+        evidence = examine(
+            trained.model, digits.test, trained.header, training=digits.train, topic=experiment.topic
+        )
+        metrics = measure(experiment, evidence)
         described, source = digits.source, str(weights or "shipped")
     else:
         metrics = measure(experiment, load_evidence(name))

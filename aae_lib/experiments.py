@@ -19,14 +19,16 @@ from typing import Any
 
 import torch
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
-from torch import Tensor
+from torch import Tensor, nn
 
 import aae_lib
 from aae_lib.data import CLASSES, Digits, Images, balanced_subset
 from aae_lib.metrics import (
+    choose_bandwidth,
     class_shares,
     empty_clusters,
     error_percent,
+    frechet_distance,
     image_change,
     labels_from_codes,
     majority_names,
@@ -35,6 +37,7 @@ from aae_lib.metrics import (
     neighbor_accuracy,
     neighborhoods_kept,
     own_class,
+    parzen_log_likelihood,
     prior_samples,
     sharpness,
     squared_errors,
@@ -42,10 +45,13 @@ from aae_lib.metrics import (
 )
 from aae_lib.models import (
     AdversarialAutoencoder,
+    AdversarialGeneratorEncoder,
+    AdversariallyLearnedInference,
     Autoencoder,
     Classifier,
     ClusteringAutoencoder,
     GaussianPosteriorAutoencoder,
+    GenerativeAdversarialNetwork,
     LabelAndStyleAutoencoder,
     LabelInformedAutoencoder,
     Model,
@@ -57,6 +63,7 @@ from aae_lib.models import (
     UniversalPosteriorAutoencoder,
     VariationalAutoencoder,
 )
+from aae_lib.networks import JointDiscriminator, OntoSphere, convolutional_decoder, convolutional_encoder
 from aae_lib.priors import (
     AroundHeads,
     ClassConditionalPrior,
@@ -65,6 +72,7 @@ from aae_lib.priors import (
     LabelAndStyle,
     Prior,
     SwissRoll,
+    UniformSphere,
     seeded,
 )
 from aae_lib.storage import StorageError, load_weights, read_file, save_weights, write_file
@@ -86,6 +94,8 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 EVIDENCE = PRETRAINED / "evidence"
 REPEATS = 200  # codes of one image
 SAMPLES = 2000  # of the prior, decoded for the evidence
+JUDGED = 10_000  # of them, that a classifier or a Parzen window is made of
+JUDGE = "digit-classifier"
 TRUSTED = 2000  # images whose neighborhoods are compared with those of their codes
 
 # AAE, appendix A.2.1: SGD, momentum 0.9 for the reconstruction and 0.1 for the adversarial updates, rates 0.01 and 0.1.
@@ -104,6 +114,8 @@ STYLE = "Style apart from content"
 SEMI_SUPERVISED = "A hundred labels are enough"
 CLUSTERS = "No labels at all: clusters"
 MAPS = "Maps of the digits: dimensionality reduction"
+LIKELIHOOD = "Likelihood of the test images"
+GENERATORS = "Generators of digits compared"
 LABELED = 0.2  # share of the images that keep their labels: 10,000 of 50,000 (AAE, Figure 4)
 # The VAE experiments that differ in the weight of the KL term alone, from the largest down.
 VAE_CURVE = {
@@ -340,6 +352,36 @@ def _map(dimensions: int, count: int, paper: Reported | None) -> Experiment:
     )
 
 
+# Generators compared: the same convolutional networks and codes of ten dimensions, DCGAN's optimizer for all of them.
+DIMENSIONS = 10
+DCGAN_ADAM = Adam(2e-4, (0.5, 0.999))
+GENERATOR_STEPS = 9_000
+CONVOLUTIONS = (
+    "convolutional networks of 32 base channels, 10-D codes, batch 64, Adam 2e-4 (0.5, 0.999) as DCGAN and AGE"
+)
+
+
+def _generator_recipe(*updates: str) -> Recipe:
+    return Recipe(dict.fromkeys(updates, DCGAN_ADAM), GENERATOR_STEPS, batch_size=64)
+
+
+def _age(name: str, title: str, source: str, **weights: float) -> Experiment:
+    return Experiment(
+        name=name,
+        title=title,
+        topic=GENERATORS,
+        figure="AGE",
+        build=lambda: AdversarialGeneratorEncoder(
+            UniformSphere(DIMENSIONS),
+            nn.Sequential(*convolutional_encoder(DIMENSIONS), OntoSphere()),
+            convolutional_decoder(DIMENSIONS),
+            **weights,
+        ),
+        recipe=_generator_recipe("encoder", "generator"),
+        source=f"{CONVOLUTIONS}; {source}",
+    )
+
+
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
     for experiment in (
@@ -452,6 +494,92 @@ EXPERIMENTS: dict[str, Experiment] = {
         ),
         _map(10, 100, Reported(3.90)),
         _map(3, 100, None),
+        Experiment(
+            name="likelihood",
+            title="AAE, 8-D Gaussian of deviation 5",
+            topic=LIKELIHOOD,
+            figure="AAE Table 1, Fig. 5",
+            build=lambda: AdversarialAutoencoder(Gaussian(8, standard_deviation=5.0)),
+            recipe=AAE_RECIPE,
+            source=f"{SIZES}, 8-D codes and deviation 5 (A.1)",
+            select=_but_validation,
+            paper={"parzen_log_likelihood_10k": Reported(340, 2, recalled=False)},
+        ),
+        Experiment(
+            name=JUDGE,
+            title="the classifier that gives the features of FID",
+            topic=GENERATORS,
+            figure="(measure)",
+            build=lambda: Classifier(
+                input_noise=0.0,
+                network=nn.Sequential(*convolutional_encoder(64), nn.ReLU(), nn.Linear(64, CLASSES)),
+            ),
+            recipe=Recipe({"classification": Adam(1e-3)}, steps=3_000, schedule=Cosine(0, 3_000)),
+            source="the encoder of the generators with 64 outputs, and a linear layer; Adam, 5 epochs (ours)",
+        ),
+        _age("age", "AGE", "mu 10, and lambda 1,000 in the official code's convention, its choice for CIFAR-10"),
+        _age(
+            "age-no-reconstruction",
+            "AGE, the game alone",
+            "as age, without the two reconstructions",
+            image_weight=0.0,
+            code_weight=0.0,
+        ),
+        _age(
+            "age-generator-reconstruction",
+            "AGE, image error on the generator too",
+            "as age, with mu 10 in the generator's updates too",
+            generator_image_weight=10.0,
+        ),
+        Experiment(
+            name="dcgan",
+            title="GAN (DCGAN)",
+            topic=GENERATORS,
+            figure="AGE (comparison)",
+            build=lambda: GenerativeAdversarialNetwork(
+                Gaussian(DIMENSIONS), convolutional_decoder(DIMENSIONS), convolutional_encoder(1)
+            ),
+            recipe=_generator_recipe("discriminator", "generator"),
+            source=CONVOLUTIONS,
+        ),
+        Experiment(
+            name="ali",
+            title="ALI",
+            topic=GENERATORS,
+            figure="AGE (comparison)",
+            build=lambda: AdversariallyLearnedInference(
+                Gaussian(DIMENSIONS),
+                convolutional_encoder(2 * DIMENSIONS),
+                convolutional_decoder(DIMENSIONS),
+                JointDiscriminator(DIMENSIONS),
+            ),
+            recipe=_generator_recipe("discriminator", "generator"),
+            source=f"{CONVOLUTIONS}; dropout 0.2 in the discriminator as in ALI",
+        ),
+        Experiment(
+            name="vae-conv",
+            title="VAE",
+            topic=GENERATORS,
+            figure="AGE (comparison)",
+            build=lambda: VariationalAutoencoder(
+                Gaussian(DIMENSIONS),
+                networks=(convolutional_encoder(2 * DIMENSIONS), convolutional_decoder(DIMENSIONS)),
+            ),
+            recipe=_generator_recipe("evidence_lower_bound"),
+            source=CONVOLUTIONS,
+        ),
+        Experiment(
+            name="aae-conv",
+            title="AAE",
+            topic=GENERATORS,
+            figure="AGE (comparison)",
+            build=lambda: AdversarialAutoencoder(
+                Gaussian(DIMENSIONS),
+                networks=(convolutional_encoder(DIMENSIONS), convolutional_decoder(DIMENSIONS)),
+            ),
+            recipe=_generator_recipe("reconstruction", "discriminator", "generator"),
+            source=CONVOLUTIONS,
+        ),
     )
 }
 
@@ -494,6 +622,13 @@ class Evidence:
         heads: ``[clusters, d]``, float32: the heads of the clusters, of a model that maps images into few dimensions.
         trustworthiness: ``[1]``, float32: :func:`~aae_lib.metrics.neighborhoods_kept` of the first 2,000 images, of
             such a model.
+        sample_digits: ``[10000]``, uint8: the digit that the digit-classifier takes each of 10,000 samples for, of an
+            experiment that compares generators.
+        fid: ``[1]``, float32: :func:`~aae_lib.metrics.frechet_distance` between features of those samples and of the
+            held-out images. The samples of the digit-classifier itself are 10,000 images that it was trained on.
+        log_likelihoods: ``[n]``, float32: :func:`~aae_lib.metrics.parzen_log_likelihood` of each image under 10,000
+            samples of the likelihood experiment.
+        bandwidth: ``[1]``, float32: of that Parzen window, chosen on images that are neither trained nor tested on.
         from_style: ``[n]``, uint8: the digit that a classifier of the styles alone takes each image for
             (:func:`~aae_lib.metrics.labels_from_codes`), of a model whose decoder is told the label.
         sharpness, changes: ``[2000]``, float16: :func:`~aae_lib.metrics.sharpness` of the images decoded from samples
@@ -511,6 +646,10 @@ class Evidence:
     names: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int8))
     heads: Tensor = field(default_factory=lambda: torch.empty(0))
     trustworthiness: Tensor = field(default_factory=lambda: torch.empty(0))
+    sample_digits: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
+    fid: Tensor = field(default_factory=lambda: torch.empty(0))
+    log_likelihoods: Tensor = field(default_factory=lambda: torch.empty(0))
+    bandwidth: Tensor = field(default_factory=lambda: torch.empty(0))
     from_style: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
     sharpness: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float16))
     changes: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float16))
@@ -529,21 +668,28 @@ class Evidence:
 
 
 @torch.no_grad()
-def examine(model: Model, images: Images, header: dict[str, Any], training: Images | None = None) -> Evidence:
+def examine(
+    model: Model, images: Images, header: dict[str, Any], training: Images | None = None, topic: str | None = None
+) -> Evidence:
     """Encode, reconstruct and classify ``images`` in float32 on the CPU, with random numbers of seed 0.
 
     Codes are rounded to float16, as they are stored, so that what is measured on them now and from the file agree.
 
     Args:
-        training: the images that the experiment selects from; with them, ``from_style`` and ``names`` are found.
+        training: the images that the experiment selects from; with them, ``from_style``, ``names`` and the likelihood
+            are found.
+        topic: of the experiment; samples of the prior are judged by the digit-classifier for those of ``GENERATORS``,
+            and the likelihood is estimated for those of ``LIKELIHOOD``.
     """
     model = model.cpu().eval()
     batches = [images[start : start + 1000] for start in range(0, len(images), 1000)]
+    of_plane = model.prior is not None and not has_labels(model) and model.prior.dimensions == 2
     found = {}
     with seeded(0):
-        codes = [model.code_of(batch) for batch in batches]
-        found["codes"] = torch.cat(codes).half()
-        if hasattr(model, "decoder"):
+        if hasattr(model, "encoder"):
+            codes = [model.code_of(batch) for batch in batches]
+            found["codes"] = torch.cat(codes).half()
+        if hasattr(model, "encoder") and hasattr(model, "decoder"):
             decoded = zip(batches, codes, strict=True)
             found["squared_errors"] = torch.cat([squared_errors(part.images, model.decode(c)) for part, c in decoded])
         if hasattr(model, "classify"):
@@ -560,14 +706,44 @@ def examine(model: Model, images: Images, header: dict[str, Any], training: Imag
             found["heads"] = model.prior.positions
             some = slice(TRUSTED)
             found["trustworthiness"] = torch.tensor([neighborhoods_kept(images.images[some], found["codes"][some])])
-        if not has_labels(model) and hasattr(model, "decoder"):
+        if of_plane or isinstance(model, Autoencoder) and model.prior is None:
             repeated = model.encode(images.images[:10].repeat_interleave(REPEATS, 0))
             found["repeated"] = repeated.unflatten(0, (-1, REPEATS)).half()
     if model.prior is not None and not has_labels(model):
         samples = prior_samples(model.prior, SAMPLES)
         found["sharpness"] = sharpness(model.decode(samples)).half()
-        found["changes"] = image_change(model.decode, samples).half()
+        if of_plane:
+            found["changes"] = image_change(model.decode, samples).half()
+    if topic == GENERATORS:
+        found |= _judged(model, images, training)
+    if topic == LIKELIHOOD and training is not None:
+        samples = decoded_samples(model, JUDGED)
+        bandwidth = choose_bandwidth(samples, training.hold_out()[1].images)
+        found["bandwidth"] = torch.tensor([bandwidth])
+        found["log_likelihoods"] = parzen_log_likelihood(samples, images.images, found["bandwidth"])[0]
     return Evidence(header, images.labels, **found)
+
+
+def decoded_samples(model: Model, count: int, seed: int = 0) -> Tensor:
+    """Images decoded from samples of a model's prior, ``[count, pixels]``, on the CPU; those of a seed agree."""
+    device, samples = next(model.parameters()).device, prior_samples(model.prior, count, seed)
+    return torch.cat([model.decode(part.to(device)).cpu() for part in samples.split(1000)])
+
+
+def _judged(model: Model, images: Images, training: Images | None) -> dict[str, Tensor]:
+    """``sample_digits`` and ``fid`` of a model that generates, or of the digit-classifier itself on training images."""
+    judge = model if isinstance(model, Classifier) else load_trained(JUDGE).model
+    if model.prior is not None:
+        samples = decoded_samples(model, JUDGED)
+    elif training is not None:
+        samples = training.hold_out()[1].images
+    else:
+        return {}
+    features, real = (torch.cat([judge.features(part) for part in s.split(1000)]) for s in (samples, images.images))
+    return {
+        "sample_digits": predict(judge, Images(samples, torch.zeros(len(samples)))).byte(),
+        "fid": torch.tensor([frechet_distance(features, real)]),
+    }
 
 
 def has_labels(model: Model) -> bool:
@@ -601,8 +777,10 @@ def predict(model: Model, images: Images) -> Tensor:
     return torch.cat([model.classify(part.to(device)).argmax(1) for part in images.images.split(1000)])
 
 
-def _error(model: Model, images: Images, naming: Images) -> dict[str, float]:
-    """The error on ``images`` of a model that classifies or finds clusters, for the history of its training."""
+def _progress(model: Model, images: Images, naming: Images, topic: str) -> dict[str, float]:
+    """For the history of training: the error on ``images`` of a model that classifies or finds clusters, and FID."""
+    if topic == GENERATORS and model.prior is not None:
+        return {"fid": float(_judged(model, images, None)["fid"])}
     if hasattr(model, "classify"):
         predictions = predict(model, images).cpu()
     elif finds_clusters(model):
@@ -637,6 +815,12 @@ def measure(experiment: Experiment, evidence: Evidence) -> dict[str, float]:
         majority, most_confident = (names[evidence.clusters.long()] for names in evidence.names)
         metrics["test_error_percent"] = error_percent(majority, evidence.labels)
         metrics["test_error_percent_most_confident"] = error_percent(most_confident, evidence.labels)
+    if len(evidence.fid):
+        shares = evidence.sample_digits.long().bincount(minlength=CLASSES) / len(evidence.sample_digits)
+        metrics["fid"], metrics["rarest_digit"] = float(evidence.fid), float(shares.min())
+    if len(evidence.log_likelihoods):
+        metrics["parzen_log_likelihood_10k"] = float(evidence.log_likelihoods.double().mean())
+        metrics["bandwidth"] = float(evidence.bandwidth)
     if len(evidence.trustworthiness):
         metrics["trustworthiness"] = float(evidence.trustworthiness)
     if len(evidence.squared_errors):
@@ -649,12 +833,15 @@ def measure(experiment: Experiment, evidence: Evidence) -> dict[str, float]:
         return metrics
     if not hasattr(model, "decoder"):
         return metrics
-    metrics["neighbor_accuracy"] = neighbor_accuracy(evidence.codes, evidence.labels)
+    if len(evidence.codes):
+        metrics["neighbor_accuracy"] = neighbor_accuracy(evidence.codes, evidence.labels)
     if isinstance(model.prior, AroundHeads):
         return metrics
     if model.prior is not None:
-        metrics |= match(evidence.codes, model.prior)
+        if len(evidence.codes):
+            metrics |= match(evidence.codes, model.prior)
         metrics["sample_sharpness"] = float(evidence.sharpness.double().mean())
+    if len(evidence.changes):
         metrics["image_change"] = float(evidence.changes.double().mean())
         metrics["steepest_tenth"] = steepest_tenth(evidence.changes)
     if isinstance(model.prior, ClassConditionalPrior):
@@ -750,8 +937,8 @@ def train_experiment(
 
     Args:
         digits: the experiment selects from ``digits.train`` what it trains on; ``digits.test`` makes the evidence and,
-            for a model that classifies, the error in every report. Nothing is chosen by that error: the model of the
-            last update is kept.
+            for a model that classifies or generates, the error or FID in every report. Nothing is chosen by those: the
+            model of the last update is kept.
         validation: train without the last sixth of the training images and make the evidence on those: for every
             choice that is made before the final run.
         out: receives ``state.safetensors`` as training goes (an existing one is continued), ``NAME.safetensors`` and
@@ -764,8 +951,15 @@ def train_experiment(
     model = build(experiment, seed)
     state = out / "state.safetensors"
     reports = []
-    error = partial(_error, images=held_out, naming=images.hold_out()[1])
-    options = {"seed": seed, "steps": steps, "measure": error, "state": state, "device": device, "progress": progress}
+    progressing = partial(_progress, images=held_out, naming=images.hold_out()[1], topic=experiment.topic)
+    options = {
+        "seed": seed,
+        "steps": steps,
+        "measure": progressing,
+        "state": state,
+        "device": device,
+        "progress": progress,
+    }
     for report in train(model, sets, experiment.recipe, **options):
         reports.append(report)
         yield report
@@ -792,7 +986,8 @@ def train_experiment(
     weights = weights_path(experiment, out)
     save_weights(weights, model.cpu(), header)
     # The evidence comes from the weights as they ship, so that it can be had again from the file.
-    evidence = examine(load_trained(experiment.name, weights).model, held_out, header, training=images)
+    trained = load_trained(experiment.name, weights).model
+    evidence = examine(trained, held_out, header, training=images, topic=experiment.topic)
     save_evidence(evidence_path(experiment, seed, out), evidence)
 
 

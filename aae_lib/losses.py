@@ -64,3 +64,15 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor, standard_deviation: float = 
     scale = 2 * torch.log(torch.tensor(standard_deviation))
     of_each = 0.5 * (scaled_variance - 1 - log_variance + scale).sum(1)
     return of_each.mean() if reduce else of_each
+
+
+def fitted_gaussian_kl(codes: Tensor) -> Tensor:
+    """KL(N(m, s^2) || N(0, I)) in nats per dimension, of the diagonal Gaussian fitted to codes ``[batch, d]``.
+
+    With mean m_j and variance s_j^2 of each dimension over the minibatch it is the mean over j of
+    (s_j^2 + m_j^2 - log s_j^2 - 1) / 2 (AGE, equation 7). On the unit sphere it is smallest for codes that spread
+    evenly, though not zero there: with s_j^2 = 1/d, (1/d + log d - 1) / 2.
+    """
+    codes = codes.float()
+    mean, variance = codes.mean(0), codes.var(0, correction=0)
+    return 0.5 * (variance + mean.square() - variance.log() - 1).mean()

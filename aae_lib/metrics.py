@@ -7,6 +7,7 @@ A match alone can be had by an encoder that ignores the image, so both are alway
 ``reconstruction_error`` and ``neighbor_accuracy``.
 """
 
+import math
 import warnings
 from collections.abc import Callable
 
@@ -216,6 +217,56 @@ def steepest_tenth(changes: Tensor) -> float:
     """
     ordered = changes.double().sort(descending=True).values
     return float(ordered[: len(ordered) // 10].sum() / ordered.sum())
+
+
+def frechet_distance(first: Tensor, second: Tensor) -> float:
+    """The Frechet distance between Gaussians fitted to two sets of features, ``[n, k]`` and ``[m, k]`` (FID).
+
+    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), from means and covariances (Heusel et al. 2017, equation 6), which is 0
+    for equal sets. Their features are those of Inception-v3; here a classifier of digits gives them, so that the
+    numbers tell models of this project apart and cannot be compared with those of papers.
+    """
+    first, second = first.double(), second.double()
+    means, covariances = (first.mean(0), second.mean(0)), (first.T.cov(), second.T.cov())
+    # The eigenvalues of a product of two covariances are real and not negative, but for rounding.
+    root = torch.linalg.eigvals(covariances[0] @ covariances[1]).real.clamp_min(0).sqrt().sum()
+    distance = (means[0] - means[1]).square().sum() + covariances[0].trace() + covariances[1].trace() - 2 * root
+    return max(float(distance), 0.0)
+
+
+BANDWIDTHS = torch.linspace(math.log(0.08), math.log(0.3), 30).exp()
+PARZEN_BLOCK = 1000  # samples whose distances to all images are in memory at once
+
+
+def parzen_log_likelihood(samples: Tensor, images: Tensor, bandwidths: Tensor) -> Tensor:
+    """log p(x) in nats of each image under a Gaussian Parzen window of samples (AAE, section 3; Breuleux et al. 2011).
+
+    p is the mean, over samples, of the density of N(sample, bandwidth^2 I). Samples are taken in blocks, so any number
+    of them fits into memory.
+
+    Args:
+        samples: ``[m, pixels]``, in [0, 1].
+        images: ``[n, pixels]``.
+        bandwidths: ``[k]``.
+
+    Returns:
+        ``[k, n]``, float32.
+    """
+    pixels = images.shape[1]
+    total = torch.full((len(bandwidths), len(images)), -math.inf)
+    squared_length = images.square().sum(1)
+    for block in samples.split(PARZEN_BLOCK):
+        distances = (squared_length[:, None] - 2 * images @ block.T + block.square().sum(1)).clamp_min_(0)
+        for index, bandwidth in enumerate(bandwidths.tolist()):
+            of_block = torch.logsumexp(distances * (-0.5 / bandwidth**2), dim=1)
+            total[index] = torch.logaddexp(total[index], of_block)
+    normalization = math.log(len(samples)) + pixels * (bandwidths.log() + 0.5 * math.log(2 * math.pi))
+    return total - normalization[:, None]
+
+
+def choose_bandwidth(samples: Tensor, images: Tensor, bandwidths: Tensor = BANDWIDTHS) -> float:
+    """The bandwidth under which images ``[n, pixels]``, neither trained nor tested on, are most likely."""
+    return float(bandwidths[parzen_log_likelihood(samples, images, bandwidths).mean(1).argmax()])
 
 
 def prior_samples(prior: Prior, count: int = 10_000, seed: int = 0) -> Tensor:

@@ -200,11 +200,13 @@ def recompute_batch_norm(model: Model, images: Tensor) -> None:
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
         # Parts of equal size, so that the average over parts is the average over images.
-        codes = torch.cat([model.encode(part) for part in images.tensor_split(max(1, len(images) // 1000))])
+        if hasattr(model, "encoder"):
+            codes = torch.cat([model.encode(part) for part in images.tensor_split(max(1, len(images) // 1000))])
         if model.prior is not None:
             codes = model.prior.sample(10_000, images.device)
-        for part in codes.tensor_split(max(1, len(codes) // 1000)):
-            model.decode(part)
+        if hasattr(model, "decoder"):
+            for part in codes.tensor_split(max(1, len(codes) // 1000)):
+                model.decode(part)
     for layer, momentum in momenta.items():
         layer.momentum = momentum
     for module, mode in modes.items():
@@ -450,7 +452,7 @@ class _Run:
 
     @torch.no_grad()
     def _check_codes(self) -> None:
-        if self.prior_variance is None or self.step <= COLLAPSE_STEPS:
+        if self.prior_variance is None or not hasattr(self.model, "encoder") or self.step <= COLLAPSE_STEPS:
             return
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False):
             variance = float(self.model.encode(self.sets[0].images[:1000]).float().var(0).mean())

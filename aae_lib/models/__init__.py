@@ -1,10 +1,13 @@
 """The systems, one file each: a model is its networks and its updates."""
 
 from aae_lib.models.aae import AdversarialAutoencoder
+from aae_lib.models.age import AdversarialGeneratorEncoder
+from aae_lib.models.ali import AdversariallyLearnedInference
 from aae_lib.models.autoencoder import Autoencoder
 from aae_lib.models.classifier import Classifier
 from aae_lib.models.clustering import ClusteringAutoencoder
 from aae_lib.models.dimensionality_reduction import ReducingAutoencoder, SemiSupervisedReducingAutoencoder
+from aae_lib.models.gan import GenerativeAdversarialNetwork
 from aae_lib.models.label_and_style import LabelAndStyleAutoencoder
 from aae_lib.models.label_informed import LabelInformedAutoencoder
 from aae_lib.models.model import Model
@@ -16,10 +19,13 @@ from aae_lib.models.vae import VariationalAutoencoder
 
 __all__ = [
     "AdversarialAutoencoder",
+    "AdversarialGeneratorEncoder",
+    "AdversariallyLearnedInference",
     "Autoencoder",
     "Classifier",
     "ClusteringAutoencoder",
     "GaussianPosteriorAutoencoder",
+    "GenerativeAdversarialNetwork",
     "LabelAndStyleAutoencoder",
     "LabelInformedAutoencoder",
     "Model",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from aae_lib.data import Images
 from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
@@ -27,6 +27,8 @@ class AdversarialAutoencoder(Autoencoder):
         encoder_share: how much of the reconstruction's gradient reaches the encoder; the decoder always learns from
             all of it. Below 1 (the paper's), the encoder listens more to the adversary. A prior of narrow parts needs
             that: with the full gradient the two pull the codes to and fro, and many stay in the gaps.
+        networks: as for :class:`~aae_lib.models.autoencoder.Autoencoder`; the discriminator of codes stays a perceptron
+            with the layers ``hidden``.
     """
 
     moves = {"reconstruction": ("encoder", "decoder"), "discriminator": ("discriminator",), "generator": ("encoder",)}
@@ -38,8 +40,9 @@ class AdversarialAutoencoder(Autoencoder):
         reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
         discriminator_deviation: float | None = 0.01,
         encoder_share: float = 1.0,
+        networks: tuple[nn.Module, nn.Module] | None = None,
     ):
-        super().__init__(prior.dimensions, hidden, reconstruction_loss)
+        super().__init__(prior.dimensions, hidden, reconstruction_loss, networks=networks)
         self.prior, self.discriminator_deviation, self.encoder_share = prior, discriminator_deviation, encoder_share
         if encoder_share != 1:
             self.decoder = Attenuated(self.decoder, encoder_share)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from aae_lib.data import Images
 from aae_lib.losses import half_squared_error
@@ -19,6 +19,7 @@ class Autoencoder(Model):
         reconstruction_loss: :func:`~aae_lib.losses.half_squared_error` (the paper's) or
             :func:`~aae_lib.losses.binary_cross_entropy`.
         dropout: the share of the encoder's hidden units that each training step leaves out.
+        networks: encoder and decoder in place of the two perceptrons, such as convolutional ones.
     """
 
     moves = {"reconstruction": ("encoder", "decoder")}
@@ -29,10 +30,13 @@ class Autoencoder(Model):
         hidden: tuple[int, ...] = (1000, 1000),
         reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
         dropout: float = 0.0,
+        networks: tuple[nn.Module, nn.Module] | None = None,
     ):
         super().__init__()
-        self.encoder = multilayer_perceptron(PIXELS, dimensions, hidden, dropout=dropout)
-        self.decoder = multilayer_perceptron(dimensions, PIXELS, hidden)
+        self.encoder, self.decoder = networks or (
+            multilayer_perceptron(PIXELS, dimensions, hidden, dropout=dropout),
+            multilayer_perceptron(dimensions, PIXELS, hidden),
+        )
         self.reconstruction_loss = reconstruction_loss
 
     def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:

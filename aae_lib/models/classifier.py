@@ -16,6 +16,7 @@ class Classifier(Model):
     Args:
         classes, hidden, input_noise: as for
             :class:`~aae_lib.models.semi_supervised.SemiSupervisedAutoencoder`.
+        network: ``[n, pixels] -> [n, classes]``, logits, in place of the perceptron.
     """
 
     moves = {"classification": ("encoder",)}
@@ -25,10 +26,12 @@ class Classifier(Model):
         classes: int = CLASSES,
         hidden: tuple[int, ...] = (1000, 1000),
         input_noise: float = 0.3,
+        network: nn.Sequential | None = None,
     ):
         super().__init__()
         self.input_noise = input_noise
-        self.encoder = nn.Sequential(GaussianNoise(input_noise), *multilayer_perceptron(PIXELS, classes, hidden))
+        layers = multilayer_perceptron(PIXELS, classes, hidden) if network is None else network
+        self.encoder = nn.Sequential(GaussianNoise(input_noise), *layers)
 
     def updates(self, labeled: Images) -> Iterator[tuple[str, Tensor]]:
         yield "classification", F.cross_entropy(self.classify(labeled.images), labeled.labels)
@@ -36,6 +39,10 @@ class Classifier(Model):
     def classify(self, images: Tensor) -> Tensor:
         """Logits of q(y|x): ``[n, 784] -> [n, classes]``."""
         return self.encoder(images).float()
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the last layer decides by: ``[n, 784] -> [n, k]``, in float32."""
+        return self.encoder[:-1](images).float()
 
     def encode(self, images: Tensor) -> Tensor:
         """The label's probabilities: ``[n, 784] -> [n, classes]``."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from aae_lib.data import Images
 from aae_lib.losses import gaussian_kl, half_squared_error
@@ -37,7 +37,8 @@ class VariationalAutoencoder(Model):
             other prior estimated by :func:`sampled_kl`.
         kl_weight: the factor of the KL term. 1 is the evidence lower bound of a decoder with unit-variance Gaussian
             pixels (with the half squared error); smaller weights trade the match with the prior for reconstruction.
-        hidden, reconstruction_loss: as for :class:`~aae_lib.models.autoencoder.Autoencoder`.
+        hidden, reconstruction_loss, networks: as for :class:`~aae_lib.models.autoencoder.Autoencoder`; an encoder has
+            twice as many outputs as a code has dimensions, mean and log-variance.
 
     Raises:
         PriorError: if the prior has no ``log_prob``: unlike the adversary, the bound needs the prior's density.
@@ -51,13 +52,16 @@ class VariationalAutoencoder(Model):
         kl_weight: float = 1.0,
         hidden: tuple[int, ...] = (1000, 1000),
         reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
+        networks: tuple[nn.Module, nn.Module] | None = None,
     ):
         if not hasattr(prior, "log_prob"):
             raise PriorError(f"the bound needs the density of its prior, and {type(prior).__name__} has no log_prob")
         super().__init__()
         self.prior, self.kl_weight, self.reconstruction_loss = prior, kl_weight, reconstruction_loss
-        self.encoder = multilayer_perceptron(PIXELS, 2 * prior.dimensions, hidden)
-        self.decoder = multilayer_perceptron(prior.dimensions, PIXELS, hidden)
+        self.encoder, self.decoder = networks or (
+            multilayer_perceptron(PIXELS, 2 * prior.dimensions, hidden),
+            multilayer_perceptron(prior.dimensions, PIXELS, hidden),
+        )
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x), each ``[n, d]`` in float32."""

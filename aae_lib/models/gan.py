@@ -1,0 +1,42 @@
+"""The generative adversarial network (Goodfellow et al. 2014), with DCGAN's networks (Radford et al. 2016)."""
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from aae_lib.data import Images
+from aae_lib.losses import fool_loss, real_fake_loss
+from aae_lib.models.model import Model
+from aae_lib.priors import Prior
+
+
+class GenerativeAdversarialNetwork(Model):
+    """A generator of images and a discriminator of images. There is no encoder: a given image has no code.
+
+    Args:
+        prior: of the codes.
+        decoder: the generator, ``[n, d] -> [n, pixels]``, logits.
+        discriminator: ``[n, pixels] -> [n, 1]``, logits.
+    """
+
+    moves = {"discriminator": ("discriminator",), "generator": ("decoder",)}
+
+    def __init__(self, prior: Prior, decoder: nn.Module, discriminator: nn.Module):
+        super().__init__()
+        self.prior, self.decoder, self.discriminator = prior, decoder, discriminator
+
+    def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
+        generated = self.decode(self.prior.sample(len(batch), batch.images.device))
+        yield "discriminator", real_fake_loss(self.discriminator, real=batch.images, fake=generated.detach())
+        yield "generator", fool_loss(self.discriminator, generated)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Not possible.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no encoder")
+
+    def decode(self, codes: Tensor) -> Tensor:
+        return self.decoder(codes).float().sigmoid()
