@@ -29,7 +29,7 @@ from aae_lib.experiments import (
 )
 from aae_lib.priors import PriorError
 from aae_lib.storage import StorageError
-from aae_lib.training import TrainingError, multiplies_bfloat16
+from aae_lib.training import UPDATES_PER_EPOCH, TrainingError, multiplies_bfloat16
 
 app = SubcommandApp()
 ROOT = Path(__file__).parent.parent
@@ -70,7 +70,7 @@ def reproduce(figures: Positional[tuple[str, ...]] = ()) -> None:
 
     print(f"\nshipped models on the {len(digits.test):,} {'test' if digits.is_full else 'sample'} digits at hand:")
     for name in EXPERIMENTS:
-        if weights_path(find(name), PRETRAINED).exists():
+        if find(name).data == "MNIST" and weights_path(find(name), PRETRAINED).exists():
             evidence = examine(load_trained(name).model, digits.test, {}, topic=find(name).topic)
             _print_metrics(name, measure(find(name), evidence))
 
@@ -100,7 +100,7 @@ def train(
     out: Path | None = None,
     resume: bool = False,
     validation: bool = False,
-    data: str = "MNIST",
+    data: str | None = None,
 ) -> None:
     """Train an experiment from scratch and write its weights and evidence.
 
@@ -112,29 +112,33 @@ def train(
         out: folder for state, weights and evidence; default: runs/NAME-seed-SEED, with --data runs/NAME-DATA-seed-SEED.
         resume: continue from the state in that folder.
         validation: hold the last sixth of the training images out and measure on those instead of the test set.
-        data: another set of images in ten classes, by its name in torchvision.datasets, such as FashionMNIST.
+        data: another set of images in ten classes, by its name in torchvision.datasets, such as FashionMNIST; default:
+            the experiment's own, which is MNIST for all but those that name another.
     """
     experiment = find(name)
     if device == "cuda" and not torch.cuda.is_available():
         raise TrainingError("PyTorch sees no GPU here (torch.cuda.is_available() is False): leave --device out")
-    run = name if data == "MNIST" else f"{name}-{data}"
+    data = data or experiment.data
+    run = name if data == experiment.data else f"{name}-{data}"
     out = out or Path("runs") / f"{run}-seed-{seed}{'-validation' if validation else ''}"
     if (out / "state.safetensors").exists() and not resume:
         raise TrainingError(f"{out} holds an earlier run: continue it with --resume, or choose another --out")
-    digits = load_images(data)
+    digits = load_images(data, shape=experiment.shape)
+    held_out = digits.train.hold_out()[1] if validation else digits.test
+    trained_on = len(digits.train) - validation * len(held_out)
+    epoch = UPDATES_PER_EPOCH if data == "MNIST" else trained_on / 100  # MNIST's, also on the sample of it
     print(f"{experiment.title} on {digits.source}", flush=True)
     try:
         for report in train_experiment(
             experiment, digits, out, seed=seed, steps=steps, device=device, validation=validation
         ):
             numbers = "  ".join(f"{name} {value:.3f}" for name, value in (report.losses | report.measures).items())
-            tqdm.write(
-                f"epoch {report.epoch:5.1f}  step {report.step:6d}  {report.seconds:5.0f} s  {numbers}", sys.stdout
-            )
+            epochs = report.clock / epoch
+            tqdm.write(f"epoch {epochs:5.1f}  step {report.step:6d}  {report.seconds:5.0f} s  {numbers}", sys.stdout)
     except KeyboardInterrupt:
         sys.exit("\ninterrupted; the same command with --resume goes on from where it was at most half a minute ago")
-    held_out = digits.train.hold_out()[1] if validation else digits.test
-    print(f"on the {len(held_out):,} held-out digits, {'validation' if validation else 'test'}:")
+    held_out_images = f"{len(held_out):,} held-out {'digits' if data == 'MNIST' else 'images'}"
+    print(f"on the {held_out_images}, {'validation' if validation else 'test'}:")
     evidence = read_evidence(evidence_path(experiment, seed, out), held_out.labels)
     _print_metrics(name, measure(experiment, evidence))
     print(f"wrote {weights_path(experiment, out)} and {evidence_path(experiment, seed, out)}")
@@ -144,10 +148,10 @@ def train(
 def evaluate(
     name: Positional[str],
     weights: Path | None = None,
-    data: str = "MNIST",
+    data: str | None = None,
     json: Annotated[bool, arg(help="print one JSON object")] = False,
 ) -> None:
-    """Measure a trained model: on MNIST's test set; without MNIST, from the shipped evidence or on the sample digits.
+    """Measure a trained model: on its test set; without MNIST, from the shipped evidence or on the sample digits.
 
     Args:
         name: the experiment.
@@ -155,9 +159,12 @@ def evaluate(
         data: as for `train`.
     """
     experiment = find(name)
-    digits = load_images(data)
-    if data != "MNIST" or digits.is_full or weights is not None:
-        trained = load_trained(name, weights)
+    data = data or experiment.data
+    # Weights that are missing are better found out before a download than after it.
+    trained = None if weights is None and data == experiment.data == "MNIST" else load_trained(name, weights)
+    digits = load_images(data, shape=experiment.shape)
+    if trained is not None or digits.is_full:
+        trained = trained or load_trained(name)
         evidence = examine(
             trained.model, digits.test, trained.header, training=digits.train, topic=experiment.topic
         )
@@ -194,6 +201,26 @@ def compare(out: Path = Path("runs/comparisons.safetensors")) -> None:
         comparisons.append(comparison)
         _print_metrics(f"{comparison.name} ({comparison.seconds:.0f} s)", comparison.measure(digits.test.labels))
     save_record(out, comparisons, {"data": digits.source, "data_sha256": digits.sha256, **origin()})
+    print(f"wrote {out}")
+
+
+@app.command
+def likelihoods(out: Path = Path("runs/likelihoods.safetensors")) -> None:
+    """Measure Parzen windows of up to a million samples, for some minutes; what ships of them is recorded so.
+
+    Args:
+        out: the file to write.
+    """
+    from aae_lib.likelihoods import estimate, save_record
+
+    digits = load_mnist()
+    print(f"data: {digits.source}")
+    windows = []
+    for window in estimate(digits):
+        windows.append(window)
+        print(f"  {window.name}, {window.samples:,} samples, bandwidth {window.bandwidth:.3f}: "
+              f"{window.log_likelihood:.1f} ± {window.standard_error:.1f} nats", flush=True)
+    save_record(out, windows, {"data": digits.source, "data_sha256": digits.sha256, **origin()})
     print(f"wrote {out}")
 
 

@@ -22,7 +22,7 @@ import threading
 import time
 import urllib.request
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
@@ -66,7 +66,8 @@ class DataError(RuntimeError):
 class Images:
     """Images with their labels, resident in memory.
 
-    images: float32 `[n, 784]` in [0, 1], each a row-major 28 x 28 image
+    images: float32 `[n, 784]` in [0, 1], each a row-major 28 x 28 image; of another `shape` of `load_images` with as
+            many numbers as that has, channel by channel
     labels: int64 `[n]`, 0-9; -1 where they are hidden
     """
 
@@ -141,18 +142,29 @@ def load_mnist(folder: str | Path | None = None) -> Digits:
     return _read_mnist(folder)
 
 
-def load_images(name: str, folder: str | Path | None = None) -> Digits:
+def load_images(
+    name: str, folder: str | Path | None = None, shape: tuple[int, int, int] = (1, IMAGE_SIZE, IMAGE_SIZE)
+) -> Digits:
     """A set of images in ten classes by its name in torchvision.datasets: "FashionMNIST", "KMNIST", "USPS", "SVHN" ...
 
-    Whatever their size and color, images become gray and 28 x 28, so that every model takes them as it takes MNIST.
-    They lie in, or are downloaded to, the folder of `load_mnist`, which this is for "MNIST". Whether a set is kept in
-    memory shows only after its download.
+    Whatever their size and color, images become gray and 28 x 28, so that every model takes them as it takes MNIST, or
+    of the shape that is asked for. They lie in, or are downloaded to, the folder of `load_mnist`, which this is for
+    "MNIST". Whether a set is kept in memory shows only after its download.
+
+    shape: channels, height and width of the images; one channel is gray and three are red, green and blue, of which a
+           gray image has three times the same. Images of another size are resized.
 
     Raises DataError if torchvision has no such set, it does not keep its images in memory (as the large ones do not),
-    it has no ten classes, or the download fails.
+    it has no ten classes, or the download fails; and for a shape that no image can have.
     """
+    if len(shape) != 3 or shape[0] not in (1, 3) or min(shape) < 1:
+        raise DataError(
+            f"shape of the images of {name}: expected channels (1 or 3), height and width, found {shape}. "
+            "(1, 28, 28) is that of MNIST, and (3, 32, 32) that of CIFAR10."
+        )
     if name == "MNIST":
-        return load_mnist(folder)
+        digits = load_mnist(folder)
+        return digits if shape == (1, IMAGE_SIZE, IMAGE_SIZE) else _reshaped(digits, shape)
     from torchvision import datasets
 
     remedy = "FashionMNIST, KMNIST, USPS, SVHN and CIFAR10 are such sets."
@@ -160,14 +172,15 @@ def load_images(name: str, folder: str | Path | None = None) -> Digits:
     if not (isinstance(kind, type) and issubclass(kind, datasets.VisionDataset)):
         raise DataError(f"torchvision.datasets: expected a set of images, found none of the name '{name}'. {remedy}")
     folder = _folder(folder)
-    train, test = (_read_split(kind, folder, training, remedy) for training in (True, False))
+    train, test = (_read_split(kind, folder, training, shape, remedy) for training in (True, False))
     together = hashlib.sha256()
     for part in (train, test):
-        together.update(part.images.numpy().tobytes() + part.labels.numpy().tobytes())
+        together.update(part.images.numpy())
+        together.update(part.labels.numpy())
     return Digits(
         train=train,
         test=test,
-        source=f"{name}, {len(train):,} + {len(test):,} images as 28 x 28 gray pixels, from {folder.resolve().name}",
+        source=f"{name}, {len(train):,} + {len(test):,} images as {_in_words(shape)}, from {folder.resolve().name}",
         sha256=together.hexdigest(),
         is_full=False,
     )
@@ -332,10 +345,8 @@ def _read_mnist(folder: Path) -> Digits:
     )
 
 
-def _read_split(kind: type, folder: Path, training: bool, remedy: str) -> Images:
-    """One of the two parts of a set of torchvision, gray and 28 x 28."""
-    from torchvision.transforms.v2.functional import resize, rgb_to_grayscale
-
+def _read_split(kind: type, folder: Path, training: bool, shape: tuple[int, int, int], remedy: str) -> Images:
+    """One of the two parts of a set of torchvision, its images of this shape."""
     chosen = {"split": "train" if training else "test"} if "split" in inspect.signature(kind).parameters else {}
     try:
         part = kind(folder, download=True, **(chosen or {"train": training}))
@@ -351,11 +362,36 @@ def _read_split(kind: type, folder: Path, training: bool, remedy: str) -> Images
         pixels = pixels[:, None]
     elif pixels.shape[-1] == 3:
         pixels = pixels.movedim(-1, 1)
-    small = [
-        resize(rgb_to_grayscale(few) if few.shape[1] == 3 else few, [IMAGE_SIZE, IMAGE_SIZE], antialias=True)
-        for few in pixels.split(5000)
-    ]
-    return _as_tensors(torch.cat(small).flatten(1).numpy(), labels.numpy())
+    return _as_tensors(_of_shape(pixels, shape).flatten(1).numpy(), labels.numpy())
+
+
+def _of_shape(pixels: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Bytes `[n, 1 or 3, height, width]` as bytes `[n, *shape]`: gray or in color, and resized."""
+    from torchvision.transforms.v2.functional import resize, rgb_to_grayscale
+
+    channels, *size = shape
+
+    def colored(few: Tensor) -> Tensor:
+        if few.shape[1] == channels:
+            return few
+        return rgb_to_grayscale(few) if channels == 1 else few.expand(-1, channels, -1, -1)
+
+    return torch.cat([resize(colored(few), size, antialias=True) for few in pixels.split(5000)])
+
+
+def _reshaped(digits: Digits, shape: tuple[int, int, int]) -> Digits:
+    """The same digits as images of this shape."""
+
+    def reshaped(part: Images) -> Images:
+        pixels = (part.images * 255).round().byte().reshape(-1, 1, IMAGE_SIZE, IMAGE_SIZE)
+        return _as_tensors(_of_shape(pixels, shape).flatten(1).numpy(), part.labels.numpy())
+
+    source = f"{digits.source}; as {_in_words(shape)}"
+    return replace(digits, train=reshaped(digits.train), test=reshaped(digits.test), source=source, is_full=False)
+
+
+def _in_words(shape: tuple[int, int, int]) -> str:
+    return f"{shape[1]} x {shape[2]} {'gray' if shape[0] == 1 else 'color'} pixels"
 
 
 # Downloading

@@ -1,8 +1,9 @@
-"""The registry of figures: each is drawn from shipped weights and evidence alone, and returns the integers behind it.
+"""The registry of figures: each is drawn from shipped weights and evidence, and returns the integers behind it.
 
     figure, integers = FIGURES["figure-2a"].draw()
 
-The integers are what a picture shows, counted, so that a test can tell whether the picture has changed.
+The integers are what a picture shows, counted, so that a test can tell whether the picture has changed. They come
+from weights and evidence alone; three figures show digits beside, those that are at hand.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from aae_lib.comparisons import read_record, recorded_metrics
-from aae_lib.data import CLASSES, Images
+from aae_lib.data import CLASSES, Images, load_mnist
 from aae_lib.drawing import (
     DIGIT_COLORS,
     decoded_clusters,
@@ -33,9 +34,11 @@ from aae_lib.drawing import (
     use_style,
 )
 from aae_lib.experiments import (
+    JUDGE,
     VAE_CURVE,
     Evidence,
     build,
+    decoded_samples,
     find,
     load_evidence,
     load_trained,
@@ -45,8 +48,8 @@ from aae_lib.experiments import (
 )
 from aae_lib.metrics import covered, prior_samples
 from aae_lib.networks import IMAGE_SIZE, PIXELS
-from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture
-from aae_lib.results import METRICS, band, equal_reconstruction, values_of
+from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture, seeded
+from aae_lib.results import METRICS, band, equal_reconstruction, summary, values_of
 from aae_lib.training import UPDATES_PER_EPOCH
 
 POSTERIOR_TITLES = {
@@ -381,6 +384,92 @@ def maps() -> tuple[Figure, dict[str, int]]:
     return figure, integers
 
 
+@torch.no_grad()
+def figure_5() -> tuple[Figure, dict[str, int]]:
+    """Samples of the AAE with an 8-D Gaussian; the last column is the training image nearest to the one beside it.
+
+    The project carries no images of MNIST: without it at hand, the nearest of the sample digits stand there.
+    """
+    use_style()
+    figure, axes = plt.subplots(figsize=(5.6, 5.6))
+    rows, columns = 10, 10
+    samples = decoded_samples(load_trained("likelihood").model, rows * columns).unflatten(0, (rows, columns))
+    training = load_mnist().train.hold_out()[0].images
+    nearest = training[torch.cdist(samples[:, -1], training).argmin(1)]
+    draw_images(axes, torch.cat([samples, nearest[:, None]], dim=1).flatten(0, 1), columns + 1)
+    axes.axvline(columns * IMAGE_SIZE - 0.5, color=RED, lw=1.5)
+    log_likelihoods = load_evidence("likelihood").log_likelihoods
+    mean = float(log_likelihoods.double().mean())
+    _title(axes, f"Samples of the AAE with an 8-D Gaussian, and right the nearest of\n{len(training):,} training "
+           f"images to the tenth; Parzen log-likelihood {mean:.0f} nats")
+    return figure, {"samples": rows * columns, "mean log-likelihood of the test images, nats": round(mean),
+                    "test images that are likelier than that mean, of 10,000": int((log_likelihoods > mean).sum())}
+
+
+GENERATOR_PANELS = (
+    "age", "age-no-reconstruction", "age-generator-reconstruction", "dcgan", "ali", "vae-conv", "aae-conv"
+)  # fmt: skip
+RECONSTRUCTING = ("age", "ali", "vae-conv", "aae-conv")
+
+
+def generators() -> tuple[Figure, dict[str, int]]:
+    """Samples of each generator, all by the same networks and codes of ten dimensions, and digits of the test set."""
+    use_style()
+    figure, panels = plt.subplots(2, 4, figsize=(13.4, 7.4), layout="constrained")
+    side, integers = 8, {}
+    with torch.no_grad():
+        for axes, name in zip(panels.flat, GENERATOR_PANELS, strict=False):
+            draw_images(axes, decoded_samples(load_trained(name).model, side * side), side)
+            _title(axes, f"{find(name).title}\nFID {summary(values_of(name, 'fid'), 1)}")
+            counts = load_evidence(name).sample_digits.long().bincount(minlength=CLASSES)
+            integers[f"{name}: samples of the rarest digit, of 10,000"] = int(counts.min())
+            integers[f"{name}: hundredths of FID"] = round(100 * float(load_evidence(name).fid))
+    real = panels.flat[-1]
+    draw_images(real, load_mnist().test.images[: side * side], side)
+    _title(real, f"Held-out digits\nFID {summary(values_of(JUDGE, 'fid'), 1)} of training digits")
+    return figure, integers
+
+
+def reconstructions() -> tuple[Figure, dict[str, int]]:
+    """The same held-out digits by the models that have an encoder; without MNIST, those of the sample digits."""
+    use_style()
+    count = 16
+    figure, axes = plt.subplots(figsize=(9.6, 3.5), layout="constrained")
+    rows, integers = [load_mnist().test.images[:count]], {}
+    with torch.no_grad(), seeded(0):
+        for name in RECONSTRUCTING:
+            model = load_trained(name).model
+            rows.append(model.decode(model.encode(rows[0])))
+            error = float(load_evidence(name).squared_errors.double().mean())
+            integers[f"{name}: hundredths of the reconstruction error"] = round(100 * error)
+    draw_images(axes, torch.cat(rows), count)
+    for row, label in enumerate(("held-out digits", *(find(name).title for name in RECONSTRUCTING))):
+        axes.text(-4, (row + 0.5) * IMAGE_SIZE, label, ha="right", va="center")
+    return figure, integers
+
+
+def fid_curves() -> tuple[Figure, dict[str, int]]:
+    """FID along training, by minutes on two cores; every seed."""
+    use_style()
+    figure, axes = plt.subplots(figsize=(6.4, 4.4))
+    integers = {}
+    for name, color in zip(GENERATOR_PANELS, DIGIT_COLORS, strict=False):
+        for seed in shipped_seeds(name):
+            header = load_evidence(name, seed).header
+            values = [entry["fid"] for entry in header["history"]]
+            epochs = [entry["step"] * find(name).recipe.batch_size / 60_000 for entry in header["history"]]
+            axes.plot(epochs, values, color=color, lw=0.9, label=find(name).title if seed == 0 else None)
+            rise = round(100 * values[-1] / min(values))
+            integers[f"{name}, seed {seed}: FID at the end in percent of its minimum"] = rise
+    floor = values_of(JUDGE, "fid").mean()
+    axes.axhline(floor, color="#999999", lw=0.8, ls=":")
+    axes.text(0, floor, " training digits", va="bottom", color="#666666", size=8)
+    axes.set(yscale="log", xlabel="passes over 60,000 images", ylabel="FID on digit features")
+    axes.legend(loc="upper right")
+    _title(axes, "Distance between samples and held-out digits along training")
+    return figure, integers
+
+
 def coverage_curve() -> tuple[Figure, dict[str, int]]:
     """Coverage of the prior against reconstruction error: the VAE at five KL weights, the AAE as a point, all seeds."""
     use_style()
@@ -463,6 +552,13 @@ FIGURES: dict[str, PaperFigure] = {
     "figure-11": PaperFigure("maps of the digits with 1,000, 100 and no labels", "AAE Fig. 11",
                              "08_dimensionality_reduction", figure_11),
     "maps": PaperFigure("maps by other methods and by the AAE", "ours", "08_dimensionality_reduction", maps),
+    "figure-5": PaperFigure("samples and the nearest training images", "AAE Fig. 5a", "09_likelihood", figure_5),
+    "generators": PaperFigure("samples of AGE, GAN, ALI, VAE and AAE", "AGE (DCGAN figure)", "11_generators_compared",
+                              generators),
+    "reconstructions": PaperFigure("the same digits by AGE, ALI, VAE and AAE", "AGE Fig. 3", "11_generators_compared",
+                                   reconstructions),
+    "fid-curves": PaperFigure("distance to held-out digits along training", "ours", "11_generators_compared",
+                              fid_curves),
     "posteriors": PaperFigure("three choices of q(z|x)", "AAE section 2", "04_choosing_the_prior", posteriors),
     "coverage-curve": PaperFigure("match of the prior against reconstruction", "ours", "03_aae_versus_vae",
                                   coverage_curve),

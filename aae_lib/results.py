@@ -12,7 +12,10 @@ from aae_lib.comparisons import recorded_metrics
 from aae_lib.experiments import (
     CLUSTERS,
     EXPERIMENTS,
+    GENERATORS,
+    JUDGE,
     LABELS,
+    LIKELIHOOD,
     MAPS,
     PLANE,
     POSTERIORS,
@@ -29,6 +32,7 @@ from aae_lib.experiments import (
     shipped_seeds,
     test_set,
 )
+from aae_lib.likelihoods import read_record
 from aae_lib.metrics import null_band
 from aae_lib.priors import Prior
 
@@ -51,6 +55,10 @@ METRICS = {
     "empty_clusters": "empty clusters",
     "trustworthiness": "trustworthiness",
     "label_from_style_percent": "label told from style, %",
+    "parzen_log_likelihood_10k": "log-likelihood, 10,000 samples, nats",
+    "bandwidth": "bandwidth",
+    "fid": "FID on digit features",
+    "rarest_digit": "share of the rarest digit",
 }
 # The columns of each topic's table; results.json has all metrics of all experiments.
 COLUMNS = {
@@ -63,6 +71,10 @@ COLUMNS = {
     CLUSTERS: ("test_error_percent", "test_error_percent_most_confident", "adjusted_rand_index",
                "normalized_mutual_information", "empty_clusters", "reconstruction_error"),
     MAPS: ("test_error_percent", "neighbor_accuracy", "trustworthiness", "reconstruction_error"),
+    LIKELIHOOD: ("parzen_log_likelihood_10k", "bandwidth", "reconstruction_error", "prior_coverage",
+                 "sliced_wasserstein"),
+    GENERATORS: ("fid", "rarest_digit", "sample_sharpness", "reconstruction_error", "prior_coverage",
+                 "neighbor_accuracy"),
 }  # fmt: skip
 
 
@@ -130,7 +142,57 @@ def band(prior: Prior) -> dict[str, tuple[float, float]]:
 def table() -> str:
     """All results as Markdown, a table per topic: means over seeds with 95 % intervals, and each prior's own band."""
     topics = [_table_of(topic, metrics) for topic, metrics in COLUMNS.items()]
-    return "\n\n".join([*topics, table_2(), table_3(), table_of_maps()])
+    return "\n\n".join([*topics, table_1(), table_2(), table_3(), table_of_maps(), table_of_generators()])
+
+
+# Table 1 of the AAE paper, MNIST: (log-likelihood in nats by 10,000 samples, by 10 million).
+TABLE_1 = {
+    "DBN": (Reported(138, 2, recalled=False), None),
+    "Stacked CAE": (Reported(121, 1.6), None),
+    "Deep GSN": (Reported(214, 1.1), None),
+    "GAN": (Reported(225, 2, recalled=False), Reported(386)),
+    "GMMN + AE": (Reported(282, 2, recalled=False), None),
+    "AAE": (find("likelihood").paper["parzen_log_likelihood_10k"], Reported(427)),
+}
+
+
+def table_1() -> str:
+    """Table 1 of the AAE paper as Markdown, its window of samples of the model here, and two controls, recorded."""
+    lines = ["**AAE Table 1: log-likelihood of the test images in nats, by a Parzen window of samples**", "",
+             "| samples of | 10,000 samples | more samples |", "|---|---|---|"]  # fmt: skip
+    for model, (few, many) in TABLE_1.items():
+        lines.append(f"| {model}, reported | {few} | {f'10,000,000: {many}' if many else '-'} |")
+    lines.append(f"| **AAE, here** | {_seeds_summary('likelihood', 'parzen_log_likelihood_10k')} | - |")
+    recorded: dict[str, list[str]] = {}
+    for window in read_record():
+        text = f"{window.log_likelihood:.1f} ± {window.standard_error:.1f}"
+        few_or_many = text if window.samples <= 10_000 else f"{window.samples:,}: {text}"
+        recorded.setdefault(window.name, []).append(few_or_many)
+    for name, (few_samples, *many_samples) in recorded.items():
+        lines.append(f"| {name} (recorded) | {few_samples} | {'; '.join(many_samples) or '-'} |")
+    return "\n".join([*lines, "", "± here: the standard error over test images. † recalled, not checked against the "
+                      "paper"])  # fmt: skip
+
+
+def table_of_generators() -> str:
+    """What the generators cost: parameters that are trained, and seconds for one pass over 60,000 images."""
+    lines = ["**What the generators cost**", "", "| model | parameters | of them the generator's | seconds an epoch |",
+             "|---|---|---|---|"]  # fmt: skip
+    for name, experiment in EXPERIMENTS.items():
+        if experiment.topic != GENERATORS or name == JUDGE or not shipped_seeds(name):
+            continue
+        model = build(experiment, 0)
+        counts = [sum(parameter.numel() for parameter in part.parameters()) for part in (model, model.decoder)]
+        cells = f"{counts[0]:,} | {counts[1]:,} | {seconds_per_epoch(name):.0f}"
+        lines.append(f"| {experiment.title} (`{name}`) | {cells} |")
+    return "\n".join(lines)
+
+
+def seconds_per_epoch(name: str) -> float:
+    """Seconds that one pass over 60,000 images took, mean over an experiment's seeds, on the machine of their runs."""
+    headers = [load_evidence(name, seed).header for seed in shipped_seeds(name)]
+    images = find(name).recipe.batch_size
+    return float(np.mean([60_000 * header["seconds"] / (header["steps"] * images) for header in headers]))
 
 
 # Table 2 of the AAE paper, test error in percent with 100, 1000 and all labels. It quotes the other methods' papers.

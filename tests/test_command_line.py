@@ -5,16 +5,22 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from test_data import write_cifar10, write_idx_set
 
 from aae_lib.__main__ import evaluate, experiments, train
 from aae_lib.data import load_mnist
 from aae_lib.experiments import EXPERIMENTS, build, find
+from aae_lib.models import AdversarialGeneratorEncoder
+from aae_lib.networks import OntoSphere, convolutional_decoder, convolutional_encoder
+from aae_lib.priors import UniformSphere
 from aae_lib.results import COLUMNS, table_2, table_3, table_of_maps
-from aae_lib.storage import read_file, save_weights
+from aae_lib.storage import StorageError, read_file, save_weights
+from aae_lib.training import TrainingError
 
 ROOT = Path(__file__).parent.parent
 
@@ -127,6 +133,63 @@ def test_train_prints_the_error_of_a_classifier_as_it_goes_and_at_the_end(tmp_pa
     assert header["trained_on"] == 100 and header["history"][0].keys() == {"step", "classification", "error_percent"}
     assert f"  error_percent {header['history'][0]['error_percent']:.3f}" in line
     assert "labels-100: test_error_percent " in output and "held-out digits, validation" in output
+
+
+@pytest.fixture
+def small_cifar10(tmp_path, monkeypatch):
+    """A CIFAR-10 of 100 + 20 random images in the data folder, and age-cifar10 with networks of four base channels."""
+    write_cifar10(tmp_path / "data", monkeypatch)
+    monkeypatch.setenv("AAE_DATA", str(tmp_path / "data"))
+
+    def small():
+        encoder = torch.nn.Sequential(*convolutional_encoder(8, 4, (3, 32, 32)), OntoSphere())
+        return AdversarialGeneratorEncoder(UniformSphere(8), encoder, convolutional_decoder(8, 4, (3, 32, 32)))
+
+    monkeypatch.setitem(EXPERIMENTS, "age-cifar10", replace(find("age-cifar10"), build=small))
+
+
+def test_one_command_trains_an_experiment_on_the_images_that_it_is_made_for(
+    small_cifar10, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    train("age-cifar10", steps=3, device="cpu")
+    output = capsys.readouterr().out
+    assert output.startswith("AGE on CIFAR-10 (for a GPU) on CIFAR10, 100 + 20 images as 32 x 32 color pixels, from ")
+    assert "epoch   1.9  step      3" in output, "three minibatches of 64 of 100 images"
+    assert "on the 20 held-out images, test:" in output and "reconstruction_error" in output
+    assert "fid" not in output and "sharpness" not in output
+    run_folder = tmp_path / "runs" / "age-cifar10-seed-0"
+    weights = run_folder / "age-cifar10.safetensors"
+    assert weights.exists() and (run_folder / "age-cifar10-seed-0.safetensors").exists()
+    with pytest.raises(TrainingError, match="--resume"):
+        train("age-cifar10", steps=3, device="cpu")
+
+    evaluate("age-cifar10", weights=weights, json=True)
+    found = json.loads(capsys.readouterr().out)
+    metrics = {"reconstruction_error", "neighbor_accuracy", "prior_coverage", "sliced_wasserstein"}
+    assert found["metrics"].keys() == metrics and found["data"].startswith("CIFAR10, 100 + 20 images")
+    assert f"reconstruction_error {found['metrics']['reconstruction_error']:.4f}" in output
+
+
+def test_other_images_are_trained_on_in_the_shape_of_the_experiment(small_cifar10, tmp_path, monkeypatch, capsys):
+    write_idx_set(tmp_path / "data", "FashionMNIST", {"train": 70, "t10k": 20})
+    monkeypatch.chdir(tmp_path)
+    train("age-cifar10", steps=1, device="cpu", data="FashionMNIST")
+    assert "FashionMNIST, 70 + 20 images as 32 x 32 color pixels" in capsys.readouterr().out
+    assert (tmp_path / "runs" / "age-cifar10-FashionMNIST-seed-0" / "age-cifar10.safetensors").exists()
+    train("age-cifar10", steps=2, device="cpu", validation=True)
+    output = capsys.readouterr().out
+    assert "epoch   1.5  step      2" in output and "on the 16 held-out images, validation:" in output
+    train("autoencoder", steps=1, device="cpu", data="CIFAR10")
+    assert "CIFAR10, 100 + 20 images as 28 x 28 gray pixels" in capsys.readouterr().out
+    assert (tmp_path / "runs" / "autoencoder-CIFAR10-seed-0" / "autoencoder.safetensors").exists()
+
+
+@pytest.mark.parametrize("data", [None, "MNIST"])
+def test_weights_that_do_not_ship_are_missed_before_any_data_is_looked_for(data, monkeypatch):
+    monkeypatch.setattr("aae_lib.__main__.load_images", None)
+    with pytest.raises(StorageError, match="no weights of 'age-cifar10' are shipped; train them with: python -m"):
+        evaluate("age-cifar10", data=data)
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path):

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import logging
 import os
+import pickle
 import shutil
 import socket
 import struct
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 import pytest
+import scipy.io
 import torch
 import torchvision.datasets
 from torch import Tensor
@@ -608,6 +610,94 @@ def test_colored_images_become_gray_and_small(layout: str, tmp_path: Path, monke
     expected = torch.from_numpy(colors.astype(np.float32)) @ torch.tensor([0.299, 0.587, 0.114]) / 255
     assert images.shape == (20, 784)
     torch.testing.assert_close(images, expected[:, None].expand(20, 784), rtol=0, atol=1.1 / 255)
+
+
+def write_cifar10(folder: Path, monkeypatch: pytest.MonkeyPatch, train: int = 100, test: int = 20) -> np.ndarray:
+    """A small CIFAR-10 of random pixels in torchvision's files; returns those to train on, `[train, 3, 32, 32]`."""
+    base = folder / "cifar-10-batches-py"
+    base.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (train + test, 3072), np.uint8)
+    labels = np.arange(train + test) % 10
+    places = np.split(np.arange(train + test), [*range(train // 5, train, train // 5), train])
+    names = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
+
+    def write(name: str, content: object) -> str:
+        (base / name).write_bytes(pickle.dumps(content))
+        return hashlib.md5((base / name).read_bytes()).hexdigest()
+
+    files = [
+        [name, write(name, {"data": pixels[place], "labels": labels[place].tolist()})]
+        for name, place in zip(names, places, strict=True)
+    ]
+    names_of_classes = {"label_names": [f"class {label}" for label in range(10)]}
+    meta = {"filename": "batches.meta", "key": "label_names", "md5": write("batches.meta", names_of_classes)}
+    for attribute, value in {"train_list": files[:5], "test_list": files[5:], "meta": meta}.items():
+        monkeypatch.setattr(torchvision.datasets.CIFAR10, attribute, value)
+    return pixels[:train].reshape(-1, 3, 32, 32)
+
+
+def test_cifar10_is_read_in_color_at_its_own_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = write_cifar10(tmp_path / "here", monkeypatch)
+    found = data.load_images("CIFAR10", tmp_path / "here", shape=(3, 32, 32))
+    assert found.train.images.dtype == torch.float32 and found.train.images.shape == (100, 3 * 32 * 32)
+    expected = torch.from_numpy(pixels).flatten(1) / 255
+    assert torch.equal(found.train.images, expected), "channel by channel, as the file"
+    theirs = torchvision.datasets.CIFAR10(tmp_path / "here", train=False)
+    assert torch.equal(found.test.images, torch.from_numpy(theirs.data).movedim(-1, 1).flatten(1) / 255)
+    assert found.train.labels.tolist() == [*range(10)] * 10 and found.test.labels.tolist() == theirs.targets
+    assert found.source == "CIFAR10, 100 + 20 images as 32 x 32 color pixels, from here" and not found.is_full
+    gray = data.load_images("CIFAR10", tmp_path / "here")
+    assert gray.train.images.shape == (100, 784) and "28 x 28 gray pixels" in gray.source
+    assert gray.sha256 != found.sha256
+    assert data.load_images("CIFAR10", tmp_path / "here", shape=(3, 32, 32)).sha256 == found.sha256
+
+
+def test_svhn_is_read_in_color_by_its_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps images last in its files, calls a 0 a 10, and asks for a split instead of train or not."""
+    files, pixels = {}, {}
+    for split, count in {"train": 40, "test": 20}.items():
+        pixels[split] = np.random.default_rng(count).integers(0, 256, (count, 32, 32, 3), np.uint8)
+        path = tmp_path / f"{split}_32x32.mat"
+        scipy.io.savemat(path, {"X": pixels[split].transpose(1, 2, 3, 0), "y": np.arange(count)[:, None] % 10 + 1})
+        files[split] = ["http://127.0.0.1/", path.name, hashlib.md5(path.read_bytes()).hexdigest()]
+    monkeypatch.setattr(torchvision.datasets.SVHN, "split_list", files)
+    found = data.load_images("SVHN", tmp_path, shape=(3, 32, 32))
+    for part, split in ((found.train, "train"), (found.test, "test")):
+        channels_first = torch.from_numpy(pixels[split]).movedim(-1, 1)
+        assert torch.equal(part.images, channels_first.flatten(1) / 255)
+        assert part.labels[:11].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+    small = data.load_images("SVHN", tmp_path, shape=(3, 16, 16)).train.images.unflatten(1, (3, 16, 16))
+    assert (small.mean((2, 3)) - found.train.images.unflatten(1, (3, 1024)).mean(2)).abs().max() < 0.02
+
+
+def test_gray_images_in_color_are_three_times_the_same(tmp_path: Path) -> None:
+    pixels = write_idx_set(tmp_path, "FashionMNIST", {"train": 60, "t10k": 20})
+    same_size = data.load_images("FashionMNIST", tmp_path, shape=(3, 28, 28)).train.images.unflatten(1, (3, 784))
+    for channel in range(3):
+        assert torch.equal(same_size[:, channel], torch.from_numpy(pixels["train"]) / 255)
+    larger = data.load_images("FashionMNIST", tmp_path, shape=(3, 32, 32)).train.images.unflatten(1, (3, 1024))
+    gray = data.load_images("FashionMNIST", tmp_path, shape=(1, 32, 32)).train.images
+    assert all(torch.equal(larger[:, channel], gray) for channel in range(3))
+    means = torch.from_numpy(pixels["train"]).float().mean(1) / 255
+    torch.testing.assert_close(gray.mean(1), means, rtol=0, atol=0.02)
+
+
+def test_mnist_too_comes_in_another_shape(folder: Path) -> None:
+    digits = load_mnist(folder)
+    found = data.load_images("MNIST", folder, shape=(3, 28, 28))
+    assert torch.equal(found.test.images.unflatten(1, (3, 784)), digits.test.images[:, None].expand(-1, 3, -1))
+    assert torch.equal(found.train.labels, digits.train.labels) and found.sha256 == digits.sha256
+    assert found.source == f"{digits.source}; as 28 x 28 color pixels" and not found.is_full
+    assert data.load_images("MNIST", folder, shape=(1, 32, 32)).train.images.shape == (30, 1024)
+    assert torch.equal(data.load_images("MNIST", folder, shape=(1, 28, 28)).train.images, digits.train.images)
+
+
+@pytest.mark.parametrize("shape", [(2, 32, 32), (3, 0, 32), (3, 32, -1), (0, 28, 28), (32, 32), (32, 32, 3), ()])
+@pytest.mark.parametrize("name", ["MNIST", "CIFAR10"])
+def test_a_shape_that_no_image_has_is_refused(name: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"expected channels \(1 or 3\), height and width, found \(.*\(3, 32, 32\)"):
+        data.load_images(name, tmp_path, shape=shape)
+    assert not list(tmp_path.iterdir()), "before anything is downloaded"
 
 
 def test_mnist_by_its_name_is_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

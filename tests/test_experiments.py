@@ -17,6 +17,7 @@ from aae_lib.data import Digits, Images
 from aae_lib.experiments import (
     CLUSTERS,
     EXPERIMENTS,
+    GENERATORS,
     LABELS,
     MAPS,
     SEMI_SUPERVISED,
@@ -38,6 +39,7 @@ from aae_lib.experiments import (
     measure,
     read_evidence,
     save_evidence,
+    shipped_seeds,
     train_experiment,
     weights_path,
 )
@@ -55,6 +57,7 @@ from aae_lib.metrics import (
 )
 from aae_lib.models import (
     AdversarialAutoencoder,
+    AdversarialGeneratorEncoder,
     Autoencoder,
     Classifier,
     ClusteringAutoencoder,
@@ -69,9 +72,10 @@ from aae_lib.models import (
     UniversalPosteriorAutoencoder,
     VariationalAutoencoder,
 )
-from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture, SwissRoll, seeded
+from aae_lib.networks import OntoSphere, convolutional_decoder, convolutional_encoder
+from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture, SwissRoll, UniformSphere, seeded
 from aae_lib.storage import StorageError, read_file, write_file
-from aae_lib.training import TrainingError, train
+from aae_lib.training import Adam, TrainingError, train
 
 STEPS = 20
 TINY = {
@@ -1161,3 +1165,79 @@ def test_shipped_seeds_are_listed_in_order(tmp_path: Path, monkeypatch: pytest.M
         (tmp_path / f"{name}.safetensors").touch()
     assert experiments.shipped_seeds("vae-gaussian") == [2, 10]
     assert experiments.shipped_seeds("vae-gaussian-0.5") == [3]
+
+
+# Images of another shape than MNIST's
+
+
+@pytest.fixture
+def colored() -> Digits:
+    """Random images of CIFAR-10's shape, of each class as many."""
+    generator = torch.Generator().manual_seed(0)
+    train_set, test_set = (
+        Images(torch.rand(count, 3 * 32 * 32, generator=generator), torch.arange(count) % 10) for count in (200, 60)
+    )
+    return Digits(train_set, test_set, "random colors", "0" * 64, is_full=False)
+
+
+def tiny_colored() -> Model:
+    """The model of age-cifar10, with networks of four base channels and codes of eight numbers."""
+    encoder = torch.nn.Sequential(*convolutional_encoder(8, 4, (3, 32, 32)), OntoSphere())
+    return AdversarialGeneratorEncoder(UniformSphere(8), encoder, convolutional_decoder(8, 4, (3, 32, 32)))
+
+
+def test_all_experiments_but_that_of_cifar10_take_mnist_as_it_is() -> None:
+    taken = {name: (experiment.data, experiment.shape) for name, experiment in EXPERIMENTS.items()}
+    assert taken.pop("age-cifar10") == ("CIFAR10", (3, 32, 32))
+    assert set(taken.values()) == {("MNIST", (1, 28, 28))}
+    assert shipped_seeds("age-cifar10") == [] and not weights_path(find("age-cifar10"), experiments.PRETRAINED).exists()
+    with pytest.raises(StorageError, match="no weights of 'age-cifar10' are shipped; .*aae_lib train age-cifar10"):
+        load_trained("age-cifar10")
+
+
+def test_age_on_cifar10_is_the_official_command() -> None:
+    """Its lambda is twice our weight of the code; its epochs have 781 minibatches, as 16 of 50,000 images are left."""
+    experiment, model = find("age-cifar10"), build(find("age-cifar10"), 0)
+    assert isinstance(model, AdversarialGeneratorEncoder) and experiment.topic == GENERATORS
+    assert isinstance(model.prior, UniformSphere) and model.prior.dimensions == 128
+    assert (model.image_weight, model.code_weight, model.generator_updates) == (10, 500, 2)
+    assert model.generator_image_weight == 0
+    # Kernels of 4 x 4, a bias of the last layer, and two numbers a channel of batch-norm.
+    encoder, decoder = (sum(p.numel() for p in part.parameters()) for part in (model.encoder, model.decoder))
+    assert encoder == 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 128) + 128 + 2 * (128 + 256)
+    assert decoder == 16 * (128 * 512 + 512 * 256 + 256 * 128 + 128 * 3) + 3 + 2 * (512 + 256 + 128)
+    # Theirs has 128 channels of 32 x 32 pixels before the last layer, whose kernels are of 1 x 1 then: 3.93 M in all.
+    assert decoder + 16 * 128 * 128 + 2 * 128 - 15 * 128 * 3 == 3_934_595
+    recipe = experiment.recipe
+    assert recipe.batch_size == 64 and recipe.steps == 150 * 781
+    assert set(recipe.optimizers.values()) == {Adam(2e-4, (0.5, 0.999))}
+    for epoch in (1, 39, 40, 41, 79, 80, 119, 120, 150):  # the official code halves as the 40th, 80th and 120th begin
+        first, last = ((epoch - 1) * 781, epoch * 781 - 1)
+        expected = 2e-4 / 2 ** (epoch // 40)
+        for step in (first, last):
+            assert recipe.learning_rate("generator", step * 64 / 100) == pytest.approx(expected, rel=1e-12)
+    with torch.no_grad():
+        codes = model.eval().encode(torch.rand(2, 3 * 32 * 32))
+        assert codes.shape == (2, 128) and model.decode(codes).shape == (2, 3 * 32 * 32)
+
+
+def test_a_run_on_colored_images_leaves_weights_and_evidence_without_what_is_of_digits(
+    colored: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither FID, for which a classifier of digits gives the features, nor sharpness; in no report either."""
+    experiment = replace(find("age-cifar10"), build=tiny_colored)
+    monkeypatch.setitem(EXPERIMENTS, "age-cifar10", experiment)
+    (report,) = go(experiment, colored, tmp_path, steps=2)
+    assert report.measures == {} and report.losses.keys() == {"encoder", "generator"}
+    names = ["age-cifar10-seed-0.safetensors", "age-cifar10.safetensors", "state.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    trained = load_trained("age-cifar10", weights_path(experiment, tmp_path))
+    assert trained.header["data"] == "random colors" and trained.header["steps"] == 2
+    stored = read_evidence(evidence_path(experiment, 0, tmp_path), colored.test.labels)
+    assert stored.tensors.keys() == {"codes", "squared_errors"}
+    assert stored.codes.shape == (60, 8) and stored.squared_errors.shape == (60,)
+    again = examine(trained.model, colored.test, trained.header, training=colored.train, topic=experiment.topic)
+    metrics = measure(experiment, stored)
+    assert equal(again, stored) and metrics == measure(experiment, again)
+    assert metrics.keys() == {"reconstruction_error", "neighbor_accuracy", "prior_coverage", "sliced_wasserstein"}
+    assert all(np.isfinite(value) for value in metrics.values())

@@ -17,12 +17,17 @@ from torch import nn
 import aae_lib.explore
 from aae_lib.data import Digits, Images, load_sample
 from aae_lib.drawing import DIGIT_COLORS, contour_levels, draw_prior
+from aae_lib.experiments import build, find
 from aae_lib.explore import DENSITY, MARKER, SIDE, STRIP, TILE, TILE_GAP, LatentExplorer, StyleExplorer
 from aae_lib.models import (
+    AdversarialAutoencoder,
+    AdversarialGeneratorEncoder,
+    GenerativeAdversarialNetwork,
     SemiSupervisedAutoencoder,
     SemiSupervisedVariationalAutoencoder,
     SupervisedAutoencoder,
 )
+from aae_lib.networks import OntoSphere, multilayer_perceptron
 from aae_lib.priors import Gaussian, GaussianMixture, Ring, SwissRoll, UniformSphere, UniformSquare
 
 
@@ -425,10 +430,25 @@ def test_the_first_2000_digits_are_used_and_mnist_by_default(model, monkeypatch)
         explorer.encode_digit(2_000)
 
 
-@pytest.mark.parametrize("prior", [Gaussian(dimensions=8), None])
-def test_codes_that_are_not_2d_are_refused(prior, digits):
-    with pytest.raises(ValueError, match=r"8 dimensions.*2-D"):
+class Cube:
+    """A prior of more dimensions that is not the same in all directions."""
+
+    dimensions = 8
+
+    def sample(self, n):
+        return torch.rand(n, 8)
+
+
+@pytest.mark.parametrize("prior", [Cube(), None])
+def test_long_codes_of_another_prior_are_refused(prior, digits):
+    with pytest.raises(ValueError, match=r"8 dimensions.*2-D.*a Gaussian or a sphere"):
         LatentExplorer(SmallModel(prior, dimensions=8), digits)
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 4])
+def test_codes_that_do_not_fit_their_prior_are_refused(dimensions, digits):
+    with pytest.raises(ValueError, match=f"codes have {dimensions} dimension"):
+        LatentExplorer(SmallModel(Gaussian(3), dimensions=dimensions), digits)
 
 
 def test_damaged_models_and_empty_digits_are_refused(model, digits):
@@ -880,3 +900,527 @@ def test_a_viewer_without_kernel_gets_the_strip_as_well(of_five):
 def test_a_move_of_all_labels_takes_at_most_10_milliseconds(real_digits):
     explorer = StyleExplorer(supervised(10, hidden=(1000, 1000)), real_digits)
     assert median_seconds_of_a_move(explorer) <= 0.010
+
+
+# ----------------------------------------------------------------------------------- codes of more than two dimensions
+
+
+def long_aae(dimensions=10, hidden=(20,)):
+    """With the deviation 5 of the likelihood experiment."""
+    return with_large_weights(AdversarialAutoencoder(Gaussian(dimensions, 5.0), hidden=hidden))
+
+
+def age(dimensions=6):
+    encoder = nn.Sequential(multilayer_perceptron(784, dimensions, (20,)), OntoSphere())
+    return with_large_weights(
+        AdversarialGeneratorEncoder(
+            UniformSphere(dimensions), encoder, multilayer_perceptron(dimensions, 784, (20, 20))
+        )
+    )
+
+
+def gan(prior):
+    decoder, discriminator = multilayer_perceptron(prior.dimensions, 784, (20,)), multilayer_perceptron(784, 1, (20,))
+    return with_large_weights(GenerativeAdversarialNetwork(prior, decoder, discriminator))
+
+
+@pytest.fixture
+def of_ten(real_digits):
+    return LatentExplorer(long_aae(), real_digits)
+
+
+@pytest.fixture
+def on_sphere(real_digits):
+    return LatentExplorer(age(), real_digits)
+
+
+@pytest.fixture(params=[long_aae, age], ids=["AAE", "AGE"])
+def long_explorer(request, real_digits):
+    return LatentExplorer(request.param(), real_digits)
+
+
+def other_sliders(explorer):
+    """The sliders of the directions outside of the plane, which have a block of their own."""
+    return every(every(explorer, widgets.Accordion)[0], widgets.FloatSlider)
+
+
+def long_walk(explorer):
+    """The slider, the play button and the button that sets out."""
+    return *walk_controls(explorer), next(b for b in every(explorer, widgets.Button) if "Walk to" in b.description)
+
+
+@torch.no_grad()
+def code_and_image(explorer, index):
+    model = explorer._model.eval()
+    code = model.encode(explorer._digits.images[index : index + 1])
+    return code[0].numpy(), model.decode(code).reshape(28, 28).numpy()
+
+
+def angle(a, b):
+    a, b = (np.asarray(code, float) for code in (a, b))
+    return np.arctan2(np.linalg.norm(a - b), np.linalg.norm(a + b)) * 2
+
+
+def test_the_code_of_an_encoded_digit_is_that_of_the_encoder(long_explorer):
+    for index in (0, 13, 59):
+        long_explorer.encode_digit(index)
+        code, image = code_and_image(long_explorer, index)
+        assert long_explorer.code == pytest.approx(code, abs=1e-5)
+        assert long_explorer.code.dtype == np.float32
+        assert np.allclose(long_explorer.image, image, atol=1e-5)
+        assert original_is_shown(long_explorer)
+        coordinates = [*long_explorer.z, *long_explorer.others]
+        assert [slider.value for slider in [*sliders(long_explorer)[:2], *other_sliders(long_explorer)]] == coordinates
+        assert np.linalg.norm(coordinates) == pytest.approx(np.linalg.norm(code), abs=1e-5)
+
+
+def test_every_direction_outside_of_the_plane_has_a_slider_in_a_closed_block(of_ten, real_digits):
+    (block,) = every(of_ten, widgets.Accordion)
+    assert block.titles == ("8 more directions",) and block.selected_index is None
+    assert [slider.description for slider in other_sliders(of_ten)] == ["z₃", "z₄", "z₅", "z₆", "z₇", "z₈", "z₉", "z₁₀"]
+    assert every(LatentExplorer(age(3), real_digits), widgets.Accordion)[0].titles == ("1 more direction",)
+    assert titles(of_ten)[0] == "2 of 10 directions; 50, 90, 99 % of the prior"
+    assert repr(of_ten) == "LatentExplorer(10-D, z = (0.00, 0.00))"
+
+
+def test_the_directions_are_orthonormal_and_ordered_by_how_much_they_change_the_image(of_ten):
+    model = of_ten._model
+    model.decoder[0].weight.data *= torch.linspace(0.2, 1, 10)[torch.randperm(10)]
+    explorer = LatentExplorer(model, of_ten._digits)
+    directions = []
+    for number in range(10):
+        explorer.z, explorer.others = np.eye(10)[number, :2], np.eye(10)[number, 2:]
+        directions.append(explorer.code.astype(float))
+    assert np.array(directions) @ np.array(directions).T == pytest.approx(np.eye(10), abs=1e-5)
+
+    codes = 5 * torch.randn(2000, 10, generator=torch.Generator().manual_seed(7))  # not those that the explorer takes
+    with torch.no_grad():
+        changes = [
+            float((model.decode(codes + 0.01 * step) - model.decode(codes - 0.01 * step)).square().mean())
+            for step in torch.tensor(np.array(directions)).float()
+        ]
+    assert all(before > 0.9 * after for before, after in zip(changes[:-1], changes[1:], strict=True))
+    assert changes[0] > 2 * changes[-1]
+
+
+def test_another_slider_moves_its_coordinate_alone(of_ten):
+    of_ten.encode_digit(7)
+    code, z, others, shown = of_ten.code, of_ten.z, of_ten.others, pictures(of_ten)
+    slider = other_sliders(of_ten)[4]
+    slider.value = others[4] + 10 * slider.step
+    assert of_ten.z == z
+    assert of_ten.others == (*others[:4], slider.value, *others[5:])
+    assert np.linalg.norm(of_ten.code - code) == pytest.approx(10 * slider.step, abs=1e-4)
+    assert pictures(of_ten)[:2] == shown[:2] and pictures(of_ten)[2] != shown[2]
+    assert not original_is_shown(of_ten)
+    of_ten.others = others
+    assert pictures(of_ten) == shown
+    of_ten.z = (0, 0)
+    assert of_ten.others == others
+
+
+def test_a_long_code_can_be_set(long_explorer):
+    long_explorer.encode_digit(7)
+    code, z, others = long_explorer.code, long_explorer.z, long_explorer.others
+    for kind in (list, torch.tensor, np.asarray):
+        long_explorer.random()
+        long_explorer.code = kind(code)
+        assert long_explorer.code == pytest.approx(code, abs=1e-6)
+        assert long_explorer.z == pytest.approx(z, abs=1e-5)
+        assert long_explorer.others == pytest.approx(others, abs=1e-5)
+
+
+def test_a_random_code_is_a_sample_of_the_prior_in_all_its_dimensions(of_ten):
+    codes = []
+    for _ in range(200):
+        button(of_ten, "Random from the prior").click()
+        codes.append(of_ten.code)
+    assert np.abs(np.mean(codes, axis=0)).max() < 1.3
+    assert np.abs(np.std(codes, axis=0) - 5).max() < 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("others", [0] * 7, "others must be 8 numbers"),
+        ("others", 0.5, "others must be 8 numbers"),
+        ("others", [0] * 7 + [1e3], r"z₁₀ = 1000.0, but it must be from -\d+ to \d+, the range of the sliders"),
+        ("others", [float("nan")] + [0] * 7, "z₃ = nan, but it must be"),
+        ("code", [0] * 8, "a code must be 10 numbers"),
+        ("code", None, "a code must be 10 numbers"),
+        ("code", [float("nan")] * 10, "must be from"),
+        ("code", [1e3] * 10, "range of the sliders"),
+        ("z", (1e3, 0), "z₁ = 1000.0, but it must be"),
+    ],
+)
+def test_wrong_coordinates_are_refused_and_nothing_moves(of_ten, name, value, message):
+    of_ten.random()
+    code, shown = of_ten.code, pictures(of_ten)
+    with pytest.raises(ValueError, match=message):
+        setattr(of_ten, name, value)
+    assert (of_ten.code == code).all() and pictures(of_ten) == shown
+
+
+def test_a_move_of_a_long_code_decodes_once(long_explorer):
+    def decodings(act):
+        before = long_explorer._model.decodings
+        act()
+        return long_explorer._model.decodings - before
+
+    assert decodings(lambda: setattr(sliders(long_explorer)[0], "value", 0.5)) == 1
+    assert decodings(lambda: setattr(other_sliders(long_explorer)[1], "value", 0.5)) == 1
+    assert decodings(lambda: setattr(long_explorer, "others", [0.1] * len(long_explorer.others))) == 1
+    assert decodings(long_explorer.random) == 1
+    assert decodings(lambda: long_explorer.encode_digit(3)) == 1
+    assert decodings(lambda: long_explorer.walk_to(4)) == 0
+    assert decodings(lambda: long_explorer.walk(0.5)) == 1
+
+
+def test_a_browser_that_rounds_the_sliders_does_not_move_a_long_code(long_explorer):
+    long_explorer.encode_digit(3)
+    long_explorer.walk_to(4)
+    code, decodings = long_explorer.code, long_explorer._model.decodings
+    for slider in sliders(long_explorer):
+        slider.value = round(slider.value / slider.step) * slider.step
+    assert (long_explorer.code == code).all()
+    assert original_is_shown(long_explorer)
+    assert long_explorer._model.decodings == decodings
+
+
+def test_a_walk_between_two_digits_shows_them_at_its_ends(long_explorer):
+    long_explorer.encode_digit(7)
+    start, before = long_explorer.code, pictures(long_explorer)
+    long_explorer.walk_to(12)
+    assert (long_explorer.code == start).all()
+    assert pictures(long_explorer)[0] != before[0]  # the path is drawn
+    assert pictures(long_explorer)[1:] == before[1:]
+    end, image = code_and_image(long_explorer, 12)
+    for share, original in ((0.3, None), (1, 12), (0.5, None), (0, 7)):
+        long_explorer.walk(share)
+        assert original_is_shown(long_explorer) == (original is not None)
+        if original is not None:
+            assert f"(image {original})" in titles(long_explorer)[2]
+        if share == 1:
+            assert long_explorer.code == pytest.approx(end, abs=1e-5)
+            assert np.allclose(long_explorer.image, image, atol=1e-5)
+    assert long_explorer.code == pytest.approx(start, abs=1e-6)
+
+
+def test_a_walk_of_long_codes_goes_straight(of_ten):
+    of_ten.encode_digit(7)
+    of_ten.walk_to(12)
+    start, end = (code_and_image(of_ten, index)[0] for index in (7, 12))
+    for share in (0.25, 0.5, 0.9):
+        of_ten.walk(share)
+        assert of_ten.code == pytest.approx((1 - share) * start + share * end, abs=1e-5)
+
+
+def test_a_walk_may_start_and_end_anywhere(long_explorer):
+    long_explorer.random()
+    start = long_explorer.code
+    long_explorer.random()
+    end = long_explorer.code
+    long_explorer.walk_to(start)
+    long_explorer.walk(1)
+    assert long_explorer.code == pytest.approx(start, abs=1e-6)
+    assert not original_is_shown(long_explorer)
+    long_explorer.walk(0)
+    assert long_explorer.code == pytest.approx(end, abs=1e-6)
+    long_explorer.walk_to(long_explorer.code)  # a walk on the spot
+    long_explorer.walk(0.5)
+    assert long_explorer.code == pytest.approx(end, abs=1e-6)
+
+
+def test_the_controls_of_a_long_walk_do_what_the_calls_do(long_explorer):
+    slider, player, set_out = long_walk(long_explorer)
+    assert slider.disabled and player.disabled
+    with pytest.raises(ValueError, match="no path.*walk_to"):
+        long_explorer.walk(0.5)
+    long_explorer.encode_digit(3)
+    assert set_out.description == "Walk to a digit"
+    set_out.click()
+    assert not slider.disabled and not player.disabled and player.playing
+    codes = []
+    for act in (
+        lambda: setattr(slider, "value", 0.3),
+        lambda: long_explorer.walk(0.3),
+        lambda: setattr(player, "value", 31),
+        lambda: long_explorer.walk(0.31),
+    ):
+        act()
+        codes.append(long_explorer.code)
+    assert (codes[0] == codes[1]).all() and (codes[2] == codes[3]).all() and (codes[1] != codes[2]).any()
+    assert (slider.value, player.value) == (0.31, 31)
+    set_out.click()  # on from here
+    assert (slider.value, player.value) == (0, 0) and (long_explorer.code == codes[3]).all()
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "message"),
+    [(60, IndexError, "0 to 59"), ([1.0], ValueError, "numbers"), (None, ValueError, "numbers")],
+)
+def test_a_target_that_is_not_there_is_refused(long_explorer, target, error, message):
+    long_explorer.walk_to(5)
+    shown = pictures(long_explorer)
+    with pytest.raises(error, match=message):
+        long_explorer.walk_to(target)
+    assert pictures(long_explorer) == shown
+
+
+def test_a_walk_to_a_digit_is_for_long_codes(walker):
+    with pytest.raises(ValueError, match="walk of their prior"):
+        walker.walk_to(5)
+
+
+def test_long_codes_leave_the_random_state_and_the_model_alone(long_explorer):
+    model, digits = long_explorer._model.train(), long_explorer._digits
+    torch.manual_seed(7)
+    state = torch.get_rng_state()
+    again = LatentExplorer(model, digits)
+    for explorer in (long_explorer, again):
+        explorer.random()
+        explorer.encode_digit(5)
+        explorer.walk_to(6)
+        explorer.walk(0.3)
+        explorer.picture()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(module.training for module in model.modules())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert pictures(again) == pictures(long_explorer)
+
+
+def test_an_error_of_the_decoder_leaves_a_long_code_as_it_was(long_explorer):
+    long_explorer.random()
+    long_explorer.walk_to(5)
+    code, shown = long_explorer.code, pictures(long_explorer)
+    long_explorer._model.decode = lambda codes: 1 / 0
+    for act in (
+        lambda: long_explorer.walk(0.5),
+        lambda: setattr(long_explorer, "z", (0.1, 0.1)),
+        lambda: setattr(long_explorer, "others", long_explorer.others),
+    ):
+        with pytest.raises(ZeroDivisionError):
+            act()
+        assert (long_explorer.code == code).all() and pictures(long_explorer) == shown
+        assert long_walk(long_explorer)[0].value == 0
+
+
+def test_the_others_of_a_style_have_sliders_too(of_five):
+    of_five.encode_digit(7)
+    others, style, z, label = of_five.others, of_five.style, of_five.z, of_five.label
+    slider = other_sliders(of_five)[2]
+    slider.value += 20 * slider.step
+    assert of_five.others == (*others[:2], slider.value)
+    assert (of_five.z, of_five.label) == (z, label)
+    assert np.linalg.norm(of_five.style - style) == pytest.approx(slider.value - others[2], abs=1e-5)
+    of_five.others = (0, 0, 0)
+    assert np.linalg.norm(of_five.style) == pytest.approx(np.hypot(*z), abs=1e-5)
+
+
+def test_a_move_of_ten_sliders_takes_at_most_10_milliseconds(real_digits):
+    assert median_seconds_of_a_move(LatentExplorer(long_aae(hidden=(1000, 1000)), real_digits)) <= 0.010
+
+
+# ----------------------------------------------------------------------------------- codes on the sphere
+
+
+def test_every_code_lies_on_the_sphere(on_sphere):
+    def check():
+        assert np.linalg.norm(on_sphere.code.astype(float)) == pytest.approx(1, abs=1e-6)
+        assert np.linalg.norm([*on_sphere.z, *on_sphere.others]) == pytest.approx(1, abs=1e-6)
+
+    check()
+    for act in (on_sphere.random, lambda: on_sphere.encode_digit(7), lambda: on_sphere.walk_to(12)):
+        act()
+        check()
+    for share in np.linspace(0, 1, 21):
+        on_sphere.walk(share)
+        check()
+    for z in ((0.3, -0.4), (1, 0), (0, -1), (0.6, 0.8), (0, 0)):
+        on_sphere.z = z
+        assert on_sphere.z == z
+        check()
+    for slider in [*sliders(on_sphere)[:2], *other_sliders(on_sphere)]:
+        assert (slider.min, slider.max) == (-1, 1)
+        for value in (-1, -0.37, 0.5, 1):
+            slider.value = value
+            assert slider.value == value
+            check()
+    on_sphere.others = [0] * 4
+    check()
+    on_sphere.code = [3, 0, 0, 0, 0, -4]  # by its direction
+    assert on_sphere.code == pytest.approx([0.6, 0, 0, 0, 0, -0.8], abs=1e-6)
+
+
+def test_a_walk_follows_the_great_circle_at_constant_speed(on_sphere):
+    start, end = (code_and_image(on_sphere, index)[0] for index in (7, 12))
+    on_sphere.encode_digit(7)
+    on_sphere.walk_to(12)
+    codes = []
+    for share in np.linspace(0, 1, 11):
+        on_sphere.walk(share)
+        codes.append(on_sphere.code)
+    whole = angle(start, end)
+    assert 0.1 < whole < np.pi
+    steps = [angle(before, after) for before, after in zip(codes[:-1], codes[1:], strict=True)]
+    assert steps == pytest.approx([whole / 10] * 10, abs=1e-5)
+    # All lie in the plane of the two, on the shorter way.
+    assert np.linalg.svd(np.stack([start, end, *codes]).astype(float))[1][2] < 1e-5
+    middle = (start + end) / np.linalg.norm(start + end)
+    assert codes[5] == pytest.approx(middle, abs=1e-5)
+
+
+def test_there_is_no_shortest_way_to_the_opposite_point(on_sphere):
+    on_sphere.random()
+    with pytest.raises(ValueError, match="opposite point"):
+        on_sphere.walk_to(-on_sphere.code)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 5])
+def test_a_slider_moves_along_the_great_circle_through_its_direction_and_back(on_sphere, number):
+    on_sphere.encode_digit(7)
+    before = np.array([*on_sphere.z, *on_sphere.others])
+    slider = [*sliders(on_sphere)[:2], *other_sliders(on_sphere)][number]
+    rest = np.arange(6) != number
+    for value in (0.95, -0.25, 1.0, -1.0, 0.5):
+        slider.value = value
+        after = np.array([*on_sphere.z, *on_sphere.others])
+        assert after[number] == value
+        if abs(value) < 1:
+            assert after[rest] / np.linalg.norm(after[rest]) == pytest.approx(
+                before[rest] / np.linalg.norm(before[rest])
+            )
+    slider.value = before[number]
+    assert [*on_sphere.z, *on_sphere.others] == pytest.approx(before)
+
+
+def test_on_the_sphere_the_rest_of_a_code_gives_way(on_sphere):
+    on_sphere.encode_digit(7)
+    z, others = np.array(on_sphere.z), np.array(on_sphere.others)
+    on_sphere.z = (0.6, 0)
+    assert on_sphere.others == pytest.approx(0.8 * others / np.linalg.norm(others))
+    on_sphere.z = z
+    on_sphere.others = others / np.linalg.norm(others) / 2
+    assert on_sphere.z == pytest.approx(0.75**0.5 * z / np.linalg.norm(z))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("z", (0.8, 0.8), r"z has length 1\.131"),
+        ("z", (1.01, 0), "range of the sliders"),
+        ("others", [0.9, 0.9, 0, 0], "others has length"),
+        ("code", [0] * 6, "must not be 0"),
+        ("code", [float("inf")] + [0] * 5, "must be from -1 to 1"),
+    ],
+)
+def test_what_does_not_lie_on_the_sphere_is_refused_and_nothing_moves(on_sphere, name, value, message):
+    on_sphere.random()
+    code, shown = on_sphere.code, pictures(on_sphere)
+    with pytest.raises(ValueError, match=message):
+        setattr(on_sphere, name, value)
+    assert (on_sphere.code == code).all() and pictures(on_sphere) == shown
+
+
+def test_codes_that_an_encoder_puts_beside_the_sphere_are_moved_onto_it(real_digits):
+    model = with_large_weights(AdversarialAutoencoder(UniformSphere(4), hidden=(20,)))
+    explorer = LatentExplorer(model, real_digits)
+    explorer.encode_digit(7)
+    code = code_and_image(explorer, 7)[0]
+    assert np.linalg.norm(code) != pytest.approx(1, abs=0.01)
+    assert explorer.code == pytest.approx(code / np.linalg.norm(code), abs=1e-6)
+
+
+@pytest.mark.parametrize("dimensions", [3, 5, 10])
+def test_contours_of_a_sphere_hold_the_shares_of_the_prior_that_the_title_names(dimensions, real_digits):
+    explorer = LatentExplorer(age(dimensions), real_digits)
+    assert titles(explorer)[0] == f"2 of {dimensions} directions; 50, 90, 99 % of the prior"
+    prior = explorer._plane_prior
+    side = torch.linspace(-1, 1, 2001)
+    grid = torch.cartesian_prod(side, side)
+    assert float(prior.log_prob(grid).exp().mean() * 4) == pytest.approx(1, abs=0.03)  # near the rim the grid is coarse
+    samples = UniformSphere(dimensions).sample(20_000)[:, :2]
+    for mass, level in zip((0.99, 0.9, 0.5), contour_levels(prior), strict=True):
+        assert float((prior.log_prob(samples) > level).float().mean()) == pytest.approx(mass, abs=0.02)
+
+
+def test_a_sphere_of_four_dimensions_is_shown_by_its_samples(real_digits):
+    explorer = LatentExplorer(age(4), real_digits)  # of which any disk of the plane holds as much as another
+    assert titles(explorer)[0] == "2 of 4 directions"
+    assert (pixels(pictures(explorer)[0])[..., :3] == 0xD0).all(axis=2).any()
+
+
+def test_a_circle_is_a_plane_like_any_other(digits):
+    explorer = LatentExplorer(SmallModel(UniformSphere(2)), digits)
+    explorer.z = (0.25, 0.5)
+    assert explorer.code.tolist() == [0.25, 0.5] and explorer.others == ()
+    assert len(sliders(explorer)) == 2
+
+
+# ----------------------------------------------------------------------------------- models without an encoder
+
+
+@pytest.fixture(params=[2, 6])
+def of_gan(request, real_digits):
+    return LatentExplorer(gan(Gaussian(request.param)), real_digits)
+
+
+def test_a_model_without_an_encoder_shows_its_prior(of_gan):
+    of_gan.random()
+    code = torch.from_numpy(of_gan.code)
+    with torch.no_grad():
+        assert np.allclose(of_gan.image, of_gan._model.decode(code[None]).reshape(28, 28).numpy(), atol=1e-6)
+    plane = pixels(pictures(of_gan)[0])[..., :3].astype(int)
+    assert np.ptp(plane, axis=2).max() == 0  # no digit's color
+    assert every(of_gan, widgets.Image)[0].tooltip == "The latent plane: the prior"
+    assert "50, 90, 99 % of the prior" in titles(of_gan)[0]
+
+
+def test_a_model_without_an_encoder_encodes_no_digit(of_gan):
+    encode = button(of_gan, "Encode a digit")
+    assert encode.disabled and encode.tooltip == "This model has no encoder"
+    for index in (0, 1_000):
+        with pytest.raises(ValueError, match="no encoder"):
+            of_gan.encode_digit(index)
+    assert not original_is_shown(of_gan)
+    assert not button(of_gan, "Random from the prior").disabled
+
+
+def test_a_model_without_an_encoder_walks_between_samples(real_digits):
+    explorer = LatentExplorer(gan(Gaussian(6)), real_digits)
+    with pytest.raises(ValueError, match="no encoder"):
+        explorer.walk_to(12)
+    _, player, set_out = long_walk(explorer)
+    assert set_out.description == "Walk to a sample"
+    explorer.random()
+    start = explorer.code
+    set_out.click()
+    explorer.walk(1)
+    end = explorer.code
+    explorer.walk(0.5)
+    assert player.value == 50
+    assert explorer.code == pytest.approx((start + end) / 2, abs=1e-5)
+    assert not original_is_shown(explorer)
+
+
+def test_a_model_with_neither_encoder_nor_prior_is_refused(real_digits):
+    model = gan(Gaussian(2))
+    model.prior = None
+    with pytest.raises(ValueError, match="neither an encoder nor a prior"):
+        LatentExplorer(model, real_digits)
+
+
+@pytest.mark.parametrize("name", ["age", "dcgan", "ali", "vae-conv", "aae-conv", "likelihood"])
+def test_the_models_of_the_registry_can_be_explored(name, real_digits):
+    explorer = LatentExplorer(build(find(name), 0), real_digits[:20])
+    dimensions = 8 if name == "likelihood" else 10
+    assert explorer.code.shape == (dimensions,)
+    assert len(other_sliders(explorer)) == dimensions - 2
+    explorer.random()
+    if name != "dcgan":
+        explorer.encode_digit(7)
+    explorer.walk_to(-explorer.code + np.eye(dimensions)[0])
+    explorer.walk(0.5)
+    assert explorer.image.shape == (28, 28) and np.isfinite(explorer.image).all()
+    if name == "age":
+        assert np.linalg.norm(explorer.code) == pytest.approx(1, abs=1e-6)

@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
-from aae_lib.losses import binary_cross_entropy, fool_loss, gaussian_kl, half_squared_error, real_fake_loss
+from aae_lib.losses import (
+    binary_cross_entropy,
+    fitted_gaussian_kl,
+    fool_loss,
+    gaussian_kl,
+    half_squared_error,
+    real_fake_loss,
+)
 from aae_lib.networks import multilayer_perceptron
 
 
@@ -195,3 +202,74 @@ def test_gaussian_kl_vanishes_at_the_prior_and_pulls_to_it() -> None:
     log_variance = torch.tensor([[1.0, -1.0]], requires_grad=True)
     gaussian_kl(mean, log_variance).backward()
     assert mean.grad[0, 0] > 0 > mean.grad[0, 1] and log_variance.grad[0, 0] > 0 > log_variance.grad[0, 1]
+
+
+# The Gaussian fitted to codes
+
+
+@pytest.mark.parametrize(("count", "dimensions"), [(2, 3), (64, 1), (100, 10)])
+def test_fitted_gaussian_kl_is_that_of_torch_distributions_per_dimension(count: int, dimensions: int) -> None:
+    codes = 0.3 * random(count, dimensions) + random(dimensions, seed=1)
+    exact = codes.double().numpy()
+    deviation = np.sqrt(((exact - exact.mean(axis=0)) ** 2).sum(axis=0) / count)  # not divided by one less
+    fitted = Normal(torch.from_numpy(exact.mean(axis=0)), torch.from_numpy(deviation))
+    of_dimensions = kl_divergence(fitted, Normal(torch.zeros(dimensions).double(), 1.0))
+    assert of_dimensions.shape == (dimensions,)
+    assert fitted_gaussian_kl(codes).item() == pytest.approx(of_dimensions.mean().item(), rel=1e-5)
+
+
+def test_fitted_gaussian_kl_is_equation_7_with_the_standard_deviation() -> None:
+    """The official code puts the variance in its place, which gives other values: 3.659 for 64 dimensions."""
+    codes = 0.3 * random(100, 8) + 0.5 * random(8, seed=1)
+    m, s = codes.double().numpy().mean(axis=0), codes.double().numpy().std(axis=0)
+    equation = -0.5 + ((s**2 + m**2) / 2 - np.log(s)).sum() / 8
+    flawed = -0.5 + ((s**4 + m**2) / 2 - np.log(s**2)).sum() / 8
+    assert fitted_gaussian_kl(codes).item() == pytest.approx(equation, rel=1e-5)
+    assert abs(flawed - equation) > 0.3
+
+
+@pytest.mark.parametrize(("dimensions", "value"), [(64, 1.587), (128, 1.930)])
+def test_the_fitted_gaussian_of_codes_spread_over_the_sphere_has_the_lowest_divergence_there(
+    dimensions: int, value: float
+) -> None:
+    axes = torch.eye(dimensions)
+    lowest = fitted_gaussian_kl(torch.cat([axes, -axes])).item()  # mean 0 and variance 1/d in each dimension
+    assert lowest == pytest.approx(value, abs=1e-3)
+    assert lowest == pytest.approx((1 / dimensions + math.log(dimensions) - 1) / 2, rel=1e-5)
+    spread = nn.functional.normalize(random(20_000, dimensions), dim=1)
+    assert lowest < fitted_gaussian_kl(spread).item() < lowest + 1e-3
+    for others in (spread + 0.2, spread * torch.linspace(1, 2, dimensions), spread[:64]):
+        assert fitted_gaussian_kl(nn.functional.normalize(others, dim=1)).item() > lowest + 0.005
+
+
+def test_fitted_gaussian_kl_vanishes_for_a_standard_gaussian_alone() -> None:
+    codes = random(500, 4)
+    standard = (codes - codes.mean(0)) / codes.std(0, correction=0)
+    assert fitted_gaussian_kl(standard).item() == pytest.approx(0, abs=1e-6)
+    for others in (2 * standard, 0.5 * standard, standard + 1):
+        assert fitted_gaussian_kl(others).item() > 0.2
+
+
+def test_the_gradient_of_fitted_gaussian_kl_is_the_formula() -> None:
+    codes = (0.4 * random(30, 5) + 0.7).requires_grad_()
+    (gradient,) = torch.autograd.grad(fitted_gaussian_kl(codes), [codes])
+    z = codes.detach().double().numpy()
+    m, variance = z.mean(axis=0), z.var(axis=0)
+    np.testing.assert_allclose(gradient, ((z - m) * (1 - 1 / variance) + m) / (30 * 5), rtol=1e-4, atol=1e-7)
+
+
+def test_descent_spreads_narrow_codes_and_centers_them() -> None:
+    codes = (0.1 * random(50, 2) + 1).requires_grad_()
+    first = fitted_gaussian_kl(codes).item()
+    for _ in range(200):
+        (gradient,) = torch.autograd.grad(fitted_gaussian_kl(codes), [codes])
+        codes = (codes - 5 * gradient).detach().requires_grad_()
+    assert fitted_gaussian_kl(codes).item() < 0.01 < 1 < first
+    assert codes.mean(0).abs().max() < 0.1 and (codes.std(0) - 1).abs().max() < 0.1
+
+
+def test_fitted_gaussian_kl_is_float32_and_infinite_for_codes_that_are_all_the_same() -> None:
+    codes = random(100, 10).bfloat16()
+    assert fitted_gaussian_kl(codes).dtype == torch.float32
+    assert fitted_gaussian_kl(codes).item() == fitted_gaussian_kl(codes.float()).item()
+    assert fitted_gaussian_kl(torch.full((10, 3), 0.5)).item() == math.inf

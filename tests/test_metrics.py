@@ -9,14 +9,20 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.linalg import sqrtm
 from sklearn.manifold import trustworthiness
+from sklearn.neighbors import KernelDensity
 from torch import Tensor
 
+from aae_lib import metrics
 from aae_lib.data import Digits, Images
 from aae_lib.metrics import (
+    BANDWIDTHS,
+    choose_bandwidth,
     class_shares,
     empty_clusters,
     error_percent,
+    frechet_distance,
     image_change,
     inside_prior,
     labels_from_codes,
@@ -27,6 +33,7 @@ from aae_lib.metrics import (
     neighborhoods_kept,
     null_band,
     own_class,
+    parzen_log_likelihood,
     prior_coverage,
     prior_samples,
     sharpness,
@@ -473,6 +480,138 @@ def test_the_steepest_tenth_of_plateaus_is_all_there_is() -> None:
     assert steepest_tenth(slopes) == pytest.approx(0.5)  # 100 nines of 900 ones and 100 nines
     assert steepest_tenth(3 * slopes.flip(0)) == pytest.approx(0.5)
     assert steepest_tenth(torch.arange(1.0, 101.0)) == pytest.approx(sum(range(91, 101)) / 5050)
+
+
+# Generated images
+
+
+def correlated(count: int, dimensions: int, seed: int) -> Tensor:
+    """Features with a mean of their own, whose dimensions are correlated and differently wide."""
+    mixing = normal(dimensions, dimensions, seed + 1)
+    return normal(count, dimensions, seed) @ mixing + normal(1, dimensions, seed + 2)
+
+
+@pytest.mark.parametrize(("one", "other", "dimensions"), [(400, 300, 5), (100, 100, 16), (500, 40, 2)])
+def test_the_frechet_distance_agrees_with_scipys_square_root_of_a_matrix(one: int, other: int, dimensions: int) -> None:
+    first, second = correlated(one, dimensions, 1), correlated(other, dimensions, 7)
+    a, b = first.double().numpy(), second.double().numpy()
+    c, d = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    expected = ((a.mean(axis=0) - b.mean(axis=0)) ** 2).sum() + np.trace(c + d - 2 * sqrtm(c @ d).real)
+    distance = frechet_distance(first, second)
+    assert isinstance(distance, float) and distance == pytest.approx(expected, rel=1e-6) and expected > 0.1
+    assert frechet_distance(second, first) == pytest.approx(distance, rel=1e-9)
+
+
+def test_the_frechet_distance_of_shifted_features_is_the_squared_shift() -> None:
+    features, shift = correlated(300, 6, 1), normal(1, 6, 50)
+    assert frechet_distance(features, features + shift) == pytest.approx(shift.square().sum().item(), rel=1e-5)
+
+
+def test_the_frechet_distance_of_scaled_features_is_that_of_their_lengths() -> None:
+    """(s - 1)^2 times the sum of means' squares and of variances, since then C2 = s^2 C1."""
+    features = correlated(300, 6, 1).double()
+    sizes = features.mean(0).square().sum().item() + features.var(0).sum().item()
+    for scale in (0.5, 3.0):
+        assert frechet_distance(features, scale * features) == pytest.approx((scale - 1) ** 2 * sizes, rel=1e-6)
+
+
+def test_the_frechet_distance_of_independent_dimensions_adds_their_differences() -> None:
+    """Of 1-D Gaussians it is (m1 - m2)^2 + (s1 - s2)^2."""
+    signs = torch.tensor([[a, b] for a in (-1.0, 1.0) for b in (-1.0, 1.0)])  # uncorrelated
+    first, second = signs * torch.tensor([1.0, 2.0]), signs * torch.tensor([4.0, 0.5]) + torch.tensor([1.0, -1.0])
+    unbiased = math.sqrt(4 / 3)  # four points: their deviations are larger by this than those of the signs
+    expected = 2 + (unbiased * 3) ** 2 + (unbiased * 1.5) ** 2
+    assert frechet_distance(first, second) == pytest.approx(expected, rel=1e-6)
+
+
+def test_equal_sets_are_at_no_frechet_distance_even_where_they_do_not_fill_space() -> None:
+    flat = correlated(50, 3, 2) @ normal(3, 8)
+    for features in (correlated(300, 6, 1), correlated(10, 30, 1), torch.ones(20, 4), flat):
+        size = 1 + features.double().var(0).sum().item()
+        assert 0 <= frechet_distance(features, features) < 1e-5 * size
+        assert 0 <= frechet_distance(features, features.flip(0)) < 1e-5 * size  # they are sets
+    assert frechet_distance(torch.ones(20, 4), torch.zeros(20, 4)) == pytest.approx(4)
+
+
+def test_the_frechet_distance_of_float32_features_is_computed_in_float64() -> None:
+    features = 1000 + normal(500, 3)
+    assert frechet_distance(features, features + 1) == pytest.approx(3, rel=1e-3)
+    assert frechet_distance(features, features + 1) == frechet_distance(features.double(), (features + 1).double())
+
+
+def brute_log_likelihood(samples: Tensor, images: Tensor, bandwidth: float) -> np.ndarray:
+    """Of each image, in float64 and one by one: the log of the mean of the densities of Gaussians."""
+    pixels, found = images.shape[1], []
+    for image in images.double().numpy():
+        squared = ((samples.double().numpy() - image) ** 2).sum(axis=1)
+        logs = -squared / (2 * bandwidth**2) - pixels / 2 * math.log(2 * math.pi * bandwidth**2)
+        highest = logs.max()
+        found.append(highest + math.log(np.exp(logs - highest).mean()))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("block", [1, 7, 100, 1000])
+def test_the_parzen_likelihood_agrees_with_all_pairs_in_any_number_of_blocks(
+    block: int, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "PARZEN_BLOCK", block)
+    samples, some = images.images[:100], images.images[100:130]
+    bandwidths = torch.tensor([0.08, 0.2, 0.15, 2.0])
+    found = parzen_log_likelihood(samples, some, bandwidths)
+    assert found.shape == (4, 30) and found.dtype == torch.float32
+    for row, bandwidth in zip(found, bandwidths.double().tolist(), strict=True):
+        np.testing.assert_allclose(row, brute_log_likelihood(samples, some, bandwidth), rtol=1e-5, atol=0.01)
+
+
+@pytest.mark.parametrize("bandwidth", [0.1, 0.25])
+def test_the_parzen_likelihood_is_scikit_learns_kernel_density(bandwidth: float, images: Images) -> None:
+    samples, some = images.images[:300], images.images[300:350]
+    # In one leaf, because its bounds on several cancel badly in so many dimensions.
+    estimate = KernelDensity(bandwidth=bandwidth, leaf_size=len(samples)).fit(samples.double().numpy())
+    found = parzen_log_likelihood(samples, some, torch.tensor([bandwidth]))
+    np.testing.assert_allclose(found[0], estimate.score_samples(some.double().numpy()), rtol=1e-5, atol=0.01)
+
+
+def test_the_parzen_window_of_one_sample_is_a_gaussian_around_it() -> None:
+    sample, images = torch.rand(1, 784), torch.rand(5, 784)
+    for bandwidth in (0.1, 1.0):
+        exact = torch.distributions.Normal(sample.double(), bandwidth).log_prob(images.double()).sum(1)
+        found = parzen_log_likelihood(sample, images, torch.tensor([bandwidth]))[0]
+        torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=0.02)
+    at_sample = parzen_log_likelihood(sample, sample, torch.tensor([0.1]))
+    assert at_sample.item() == pytest.approx(-392 * math.log(2 * math.pi * 0.1**2), abs=0.02)
+
+
+def test_more_of_the_same_samples_change_no_likelihood_and_far_ones_halve_it(images: Images) -> None:
+    samples, some, bandwidth = images.images[:50], images.images[50:70], torch.tensor([0.2])
+    once = parzen_log_likelihood(samples, some, bandwidth)
+    torch.testing.assert_close(parzen_log_likelihood(samples.repeat(41, 1), some, bandwidth), once, rtol=0, atol=0.02)
+    with_far = parzen_log_likelihood(torch.cat([samples + 100, samples]), some, bandwidth)
+    torch.testing.assert_close(with_far, once - math.log(2), rtol=0, atol=0.02)
+
+
+def test_bandwidths_rise_from_0_08_to_0_3_by_equal_factors() -> None:
+    assert len(BANDWIDTHS) == 30 and BANDWIDTHS[0].item() == pytest.approx(0.08)
+    assert BANDWIDTHS[-1].item() == pytest.approx(0.3)
+    torch.testing.assert_close(BANDWIDTHS[1:] / BANDWIDTHS[:-1], torch.full((29,), (0.3 / 0.08) ** (1 / 29)))
+
+
+def test_the_chosen_bandwidth_is_the_one_that_makes_the_images_most_likely(images: Images) -> None:
+    samples, some = images.images[:200], images.images[200:240]
+    of_each = [brute_log_likelihood(samples, some, bandwidth).mean() for bandwidth in BANDWIDTHS.tolist()]
+    best = int(np.argmax(of_each))
+    assert 0 < best < 29  # neither end
+    assert choose_bandwidth(samples, some) == BANDWIDTHS[best].item()
+    for bandwidths in (torch.tensor([0.08, 0.2, 1.0]), torch.tensor([1.0, 0.08, 0.2]), torch.tensor([0.2, 1.0, 0.08])):
+        assert choose_bandwidth(samples, some, bandwidths) == pytest.approx(0.2)
+
+
+def test_the_chosen_bandwidth_is_narrow_for_images_that_are_samples_and_wide_for_far_ones(images: Images) -> None:
+    samples = images.images[:50]
+    assert choose_bandwidth(samples, samples) == BANDWIDTHS[0].item()
+    assert choose_bandwidth(samples, 1 - samples) == BANDWIDTHS[-1].item()
+    noise = normal(50, 784) * 0.15
+    assert choose_bandwidth(samples, samples + noise) == pytest.approx(0.15, rel=0.05)
 
 
 # What all share

@@ -1,17 +1,26 @@
 """Networks: the papers' sizes and initial weights, and pictures of flat images."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from support import heads_at
-from torch import nn
+from torch import Tensor, nn
 
 from aae_lib.networks import (
     Attenuated,
     ClusterHeads,
+    FromPictures,
     GaussianNoise,
+    JointDiscriminator,
+    OntoSphere,
+    ToPictures,
     as_pictures,
     attenuated,
+    convolutional_decoder,
+    convolutional_encoder,
     has_batch_norm,
     mosaic,
     multilayer_perceptron,
@@ -238,3 +247,240 @@ def test_heads_in_the_same_place_have_a_finite_gradient() -> None:
     heads = heads_at([[1.0, 2.0], [1.0, 2.0], [2.0, 2.0]])
     (gradient,) = torch.autograd.grad(heads.crowding(6.0), [heads.positions])
     assert gradient.isfinite().all() and gradient.any()
+
+
+# Convolutional networks
+
+SHAPES = [(1, 28, 28), (3, 32, 32), (2, 31, 20)]
+
+
+def pixels(shape: tuple[int, int, int]) -> int:
+    return shape[0] * shape[1] * shape[2]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_picture_is_the_image_from_minus_one_to_one_in_a_black_frame(shape: tuple[int, int, int]) -> None:
+    images = torch.rand(5, pixels(shape))
+    pictures = ToPictures(shape)(images)
+    top, left = (32 - shape[1]) // 2, (32 - shape[2]) // 2
+    expected = -np.ones((5, shape[0], 32, 32))
+    for (image, channel, row, column), value in np.ndenumerate(images.double().numpy().reshape(5, *shape)):
+        expected[image, channel, top + row, left + column] = 2 * value - 1
+    assert pictures.shape == (5, shape[0], 32, 32) and pictures.dtype == torch.float32
+    np.testing.assert_allclose(pictures, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_comes_back_from_a_picture_is_the_image_at_its_place(shape: tuple[int, int, int]) -> None:
+    images = torch.rand(5, pixels(shape))
+    pictures = ToPictures(shape)(images)
+    assert torch.equal(FromPictures(shape)(pictures), 2 * images - 1)
+    with_frame = pictures.clone()
+    with_frame[pictures == -1] = 7.0  # whatever is in the frame
+    assert torch.equal(FromPictures(shape)(with_frame.contiguous()), 2 * images - 1)
+
+
+def test_a_digits_frame_is_two_pixels_wide_on_each_side() -> None:
+    picture = ToPictures((1, 28, 28))(torch.ones(1, 784))[0, 0]
+    is_image = picture == 1
+    assert is_image[2:30, 2:30].all() and is_image.sum() == 784 and (picture[~is_image] == -1).all()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        ToPictures,
+        FromPictures,
+        lambda shape: convolutional_encoder(4, 4, shape),
+        lambda shape: convolutional_decoder(4, 4, shape),
+        lambda shape: JointDiscriminator(4, 4, shape),
+    ],
+)
+@pytest.mark.parametrize("shape", [(1, 33, 28), (3, 28, 33), (1, 64, 64)])
+def test_images_that_are_larger_than_the_networks_are_refused(make: Callable, shape: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match=r"at most 32 x 32 pixels, not \(\d, \d\d, \d\d\)"):
+        make(shape)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("size", "channels"), [(1, 4), (10, 6)])
+def test_convolutional_networks_go_from_flat_images_to_numbers_and_back(
+    size: int, channels: int, shape: tuple[int, int, int]
+) -> None:
+    images = torch.rand(5, pixels(shape))
+    codes = convolutional_encoder(size, channels, shape)(images)
+    assert codes.shape == (5, size) and codes.dtype == torch.float32
+    logits = convolutional_decoder(size, channels, shape)(codes)
+    assert logits.shape == (5, pixels(shape)) and logits.dtype == torch.float32
+
+
+def test_digits_are_the_default_of_convolutional_networks() -> None:
+    assert convolutional_encoder(10)(torch.rand(2, 784)).shape == (2, 10)
+    assert convolutional_decoder(10)(torch.rand(2, 10)).shape == (2, 784)
+    channels = [layer.out_channels for layer in convolutional_encoder(10) if isinstance(layer, nn.Conv2d)]
+    assert channels == [32, 64, 128, 10]
+    doubling = [layer.out_channels for layer in convolutional_decoder(10) if isinstance(layer, nn.ConvTranspose2d)]
+    assert doubling == [128, 64, 32, 1]
+
+
+def test_the_convolutional_encoder_has_as_many_weights_as_ages() -> None:
+    kernels = 4 * 4 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 128)  # 1.18 million with those of the official code's
+    expected = kernels + 128 + 2 * (128 + 256)  # a bias in the last layer; factor and shift of batch-norm
+    network = convolutional_encoder(128, 64, (3, 32, 32))
+    assert sum(parameter.numel() for parameter in network.parameters()) == expected == 1_183_616
+
+
+def batch_normalized(pictures: np.ndarray, layer: nn.BatchNorm2d) -> np.ndarray:
+    """By the minibatch's own mean and variance."""
+    mean, variance = pictures.mean((0, 2, 3), keepdims=True), pictures.var((0, 2, 3), keepdims=True)
+    factor, shift = (parameter.detach().double().numpy()[:, None, None] for parameter in layer.parameters())
+    return (pictures - mean) / np.sqrt(variance + 1e-5) * factor + shift
+
+
+def halved(pictures: np.ndarray, kernels: Tensor) -> np.ndarray:
+    """A convolution of stride 2 with one pixel of zeros around: each pixel of the output sees 4 x 4 of the input."""
+    padded = np.pad(pictures, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (4, 4), axis=(2, 3))[:, :, ::2, ::2]
+    return np.einsum("ncijkl,ockl->noij", windows, kernels.detach().double().numpy())
+
+
+def test_the_convolutional_encoder_is_what_it_says() -> None:
+    """Written out in float64: batch-norm after the second and third convolution, leaks of 0.2, an average last."""
+    torch.manual_seed(0)
+    network = convolutional_encoder(5, 3, (2, 32, 32)).train()
+    first, second, third, last = (layer for layer in network if isinstance(layer, nn.Conv2d))
+    norms = [layer for layer in network if isinstance(layer, nn.BatchNorm2d)]
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(5).add_(0.1 * torch.randn_like(parameter))  # none that one could leave out unseen
+    images = torch.rand(4, 2 * 32 * 32)
+
+    def leaky(pictures: np.ndarray) -> np.ndarray:
+        return np.where(pictures > 0, pictures, 0.2 * pictures)
+
+    pictures = 2 * images.double().numpy().reshape(4, 2, 32, 32) - 1
+    pictures = leaky(halved(pictures, first.weight))
+    pictures = leaky(batch_normalized(halved(pictures, second.weight), norms[0]))
+    pictures = leaky(batch_normalized(halved(pictures, third.weight), norms[1]))
+    expected = halved(pictures, last.weight).mean((2, 3)) + last.bias.detach().double().numpy()
+    assert len(norms) == 2 and np.abs(expected).max() > 0.5
+    np.testing.assert_allclose(network(images).detach(), expected, rtol=1e-3, atol=1e-4)
+
+
+def doubled(pictures: np.ndarray, kernels: Tensor, stride: int) -> np.ndarray:
+    """Each pixel of the input paints its kernel of 4 x 4; at stride 2 the outermost pixels are cut off."""
+    weights = kernels.detach().double().numpy()
+    count, _, height, width = pictures.shape
+    canvas = np.zeros((count, weights.shape[1], stride * (height - 1) + 4, stride * (width - 1) + 4))
+    for row in range(height):
+        for column in range(width):
+            painted = np.einsum("nc,cokl->nokl", pictures[:, :, row, column], weights)
+            canvas[:, :, stride * row : stride * row + 4, stride * column : stride * column + 4] += painted
+    return canvas if stride == 1 else canvas[:, :, 1:-1, 1:-1]
+
+
+def test_the_convolutional_decoder_is_what_it_says() -> None:
+    """Written out in float64: batch-norm and ReLU after all but the last, which has a bias and no activation."""
+    torch.manual_seed(0)
+    network = convolutional_decoder(5, 3, (2, 28, 30)).train()
+    layers = [layer for layer in network if isinstance(layer, nn.ConvTranspose2d)]
+    norms = [layer for layer in network if isinstance(layer, nn.BatchNorm2d)]
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(5).add_(0.1 * torch.randn_like(parameter))
+    codes = torch.randn(4, 5)
+
+    pictures = codes.double().numpy()[:, :, None, None]
+    for layer, norm, stride in zip(layers[:-1], norms, (1, 2, 2), strict=True):
+        pictures = np.maximum(batch_normalized(doubled(pictures, layer.weight, stride), norm), 0)
+    pictures = doubled(pictures, layers[-1].weight, 2) + layers[-1].bias.detach().double().numpy()[:, None, None]
+    assert pictures.shape == (4, 2, 32, 32) and pictures.min() < -1 and pictures.max() > 1
+    expected = pictures[:, :, 2:30, 1:31].reshape(4, -1)
+    np.testing.assert_allclose(network(codes).detach(), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("make", [lambda: convolutional_encoder(200, 64), lambda: convolutional_decoder(200, 64)])
+def test_convolutions_start_with_dcgans_weights(make: Callable[[], nn.Sequential]) -> None:
+    torch.manual_seed(0)
+    network = make()
+    convolutions = [layer for layer in network if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
+    norms = [layer for layer in network if isinstance(layer, nn.BatchNorm2d)]
+    assert len(convolutions) == 4
+    for layer in convolutions:
+        assert layer.weight.std().item() == pytest.approx(0.02, rel=0.06)
+        assert abs(layer.weight.mean().item()) < 0.002
+        assert (layer.weight / 0.02).pow(4).mean().item() == pytest.approx(3, rel=0.25)  # Gaussian, not uniform
+    factors = torch.cat([layer.weight for layer in norms])
+    assert factors.mean().item() == pytest.approx(1, abs=0.005) and factors.std().item() == pytest.approx(0.02, rel=0.2)
+    assert not any(layer.bias.any() for layer in norms)
+    assert [layer.bias is not None for layer in convolutions] == [False, False, False, True]
+
+
+def test_codes_on_the_sphere_have_unit_length_in_float32_and_keep_their_direction() -> None:
+    torch.manual_seed(0)
+    codes = torch.randn(200, 10) * torch.logspace(-3, 3, 200)[:, None]
+    for given in (codes, codes.bfloat16()):
+        points = OntoSphere()(given)
+        exact = given.double().numpy()
+        assert points.dtype == torch.float32
+        assert (points.double().norm(dim=1) - 1).abs().max() < 1e-6  # of bfloat16 the error would be a thousandth
+        np.testing.assert_allclose(points, exact / np.linalg.norm(exact, axis=1, keepdims=True), rtol=0, atol=1e-6)
+    with torch.autocast("cpu", torch.bfloat16):
+        points = nn.Sequential(nn.Linear(10, 10), OntoSphere())(codes)
+    assert points.dtype == torch.float32 and (points.double().norm(dim=1) - 1).abs().max() < 1e-6
+
+
+def test_no_gradient_pulls_a_code_off_the_sphere_or_out_of_line() -> None:
+    codes = torch.randn(50, 4, requires_grad=True)
+    (gradient,) = torch.autograd.grad((OntoSphere()(codes) * torch.randn(50, 4)).sum(), [codes])
+    assert gradient.abs().min(1).values.max() > 0.01
+    assert (gradient * codes).sum(1).abs().max() < 1e-5
+    assert not list(OntoSphere().parameters())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_joint_discriminator_takes_images_beside_their_codes(shape: tuple[int, int, int]) -> None:
+    torch.manual_seed(0)
+    network = JointDiscriminator(3, 4, shape).eval()
+    images, codes = torch.rand(6, pixels(shape)), torch.randn(6, 3)
+    logits = network(torch.cat([images, codes], dim=1))
+    assert logits.shape == (6, 1)
+    expected = network.pair(torch.cat([network.image(images), network.code(codes)], dim=1))
+    assert torch.equal(logits, expected) and network.image(images).shape == network.code(codes).shape == (6, 256)
+    for others in (torch.cat([images.flip(0), codes], dim=1), torch.cat([images, codes.flip(0)], dim=1)):
+        assert (network(others) - logits).abs().min() > 0  # both halves count
+
+
+def test_the_joint_discriminator_has_no_batch_norm_so_that_pairs_do_not_see_each_other() -> None:
+    torch.manual_seed(0)
+    network = JointDiscriminator(3, 4, dropout=0.0).train()
+    assert not has_batch_norm(network) and not list(network.buffers())
+    pairs = torch.cat([torch.rand(10, 784), torch.randn(10, 3)], dim=1)
+    one_by_one = torch.cat([network(pair) for pair in pairs.split(1)])
+    torch.testing.assert_close(network(pairs), one_by_one, rtol=1e-5, atol=1e-6)
+    kinds = [type(layer) for layer in network.image if type(layer) is not ToPictures]
+    halving = [nn.Conv2d, nn.LeakyReLU]
+    assert kinds == [*halving, *halving, *halving, nn.Conv2d, nn.AvgPool2d, nn.Flatten]
+
+
+def test_the_joint_discriminator_leaves_units_out_in_training_alone() -> None:
+    network, pairs = JointDiscriminator(3, 4), torch.rand(5, 787)
+    for share, made in ((0.2, network), (0.5, JointDiscriminator(3, 4, dropout=0.5))):
+        assert {layer.p for layer in made.modules() if isinstance(layer, nn.Dropout)} == {share}
+    assert not torch.equal(network.train()(pairs), network(pairs))
+    state = torch.get_rng_state()
+    assert torch.equal(network.eval()(pairs), network(pairs)) and torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_every_weight_of_convolutional_networks_learns(share: float) -> None:
+    torch.manual_seed(0)
+    networks = [
+        (convolutional_encoder(3, 4), torch.rand(8, 784)),
+        (convolutional_decoder(3, 4), torch.randn(8, 3)),
+        (JointDiscriminator(3, 4, dropout=share), torch.rand(8, 787)),
+    ]
+    for network, inputs in networks:
+        loss = F.softplus(network(inputs)).square().sum()
+        for gradient in torch.autograd.grad(loss, list(network.parameters())):
+            assert gradient.isfinite().all() and gradient.any()

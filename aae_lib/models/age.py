@@ -26,7 +26,7 @@ class AdversarialGeneratorEncoder(Model):
         decoder: the generator, ``[n, d] -> [n, pixels]``, logits.
         image_weight: mu, of the mean absolute error of an image's reconstruction, in units of a scale of [-1, 1].
         code_weight: lambda, of the mean squared error of a code's components. The official code's lambda stands
-            before the cosine of the angle divided by d, so it is twice this one.
+            before the cosine of the angle divided by d, so it is twice this one. What counts is its ratio to d.
         generator_image_weight: of the image's reconstruction in the generator's updates; the paper's is 0.
         generator_updates: of the generator for each update of the encoder (the paper: 2).
     """
