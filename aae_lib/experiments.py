@@ -542,9 +542,9 @@ EXPERIMENTS: dict[str, Experiment] = {
             figure="AAE Table 1, Fig. 5",
             build=_model_for_likelihood,
             recipe=Recipe(AAE_RECIPE.optimizers, steps=60_000, schedule=Cosine(24_000, 60_000)),
-            source=f"{SIZES}, 8-D codes and deviation 5 (A.1); learning rates and momenta of appendix A.2.1, 120 epochs "
-            "of 50,000 images with a cosine from epoch 48; noise N(0, 1) on the codes while training, 0.3 of the "
-            "reconstruction's gradient into the encoder (ours, chosen on validation images)",
+            source=f"{SIZES}, 8-D codes and deviation 5 (A.1); learning rates and momenta of appendix A.2.1, 120 "
+            "epochs of 50,000 images with a cosine from epoch 48; noise N(0, 1) on the codes while training, 0.3 of "
+            "the reconstruction's gradient into the encoder (ours, chosen on validation images)",
             select=_but_validation,
             paper={"parzen_log_likelihood_10k": Reported(340, 2, recalled=False)},
         ),

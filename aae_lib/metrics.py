@@ -227,7 +227,7 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
     numbers tell models of this project apart and cannot be compared with those of papers.
     """
     first, second = first.double(), second.double()
-    means, covariances = (first.mean(0), second.mean(0)), (first.T.cov(), second.T.cov())
+    means, covariances = zip(*((f.mean(0), torch.atleast_2d(f.T.cov())) for f in (first, second)), strict=True)
     # The eigenvalues of a product of two covariances are real and not negative, but for rounding.
     root = torch.linalg.eigvals(covariances[0] @ covariances[1]).real.clamp_min(0).sqrt().sum()
     distance = (means[0] - means[1]).square().sum() + covariances[0].trace() + covariances[1].trace() - 2 * root
@@ -253,7 +253,7 @@ def parzen_log_likelihood(samples: Tensor, images: Tensor, bandwidths: Tensor) -
         ``[k, n]``, float32.
     """
     pixels = images.shape[1]
-    total = torch.full((len(bandwidths), len(images)), -math.inf)
+    total = torch.full((len(bandwidths), len(images)), -math.inf, device=images.device)
     squared_length = images.square().sum(1)
     for block in samples.split(PARZEN_BLOCK):
         distances = (squared_length[:, None] - 2 * images @ block.T + block.square().sum(1)).clamp_min_(0)
@@ -261,7 +261,7 @@ def parzen_log_likelihood(samples: Tensor, images: Tensor, bandwidths: Tensor) -
             of_block = torch.logsumexp(distances * (-0.5 / bandwidth**2), dim=1)
             total[index] = torch.logaddexp(total[index], of_block)
     normalization = math.log(len(samples)) + pixels * (bandwidths.log() + 0.5 * math.log(2 * math.pi))
-    return total - normalization[:, None]
+    return total - normalization[:, None].to(total.device)
 
 
 def choose_bandwidth(samples: Tensor, images: Tensor, bandwidths: Tensor = BANDWIDTHS) -> float:

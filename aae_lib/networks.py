@@ -188,6 +188,9 @@ class JointDiscriminator(nn.Module):
         self.dimensions = dimensions
         layers = convolutional_encoder(256, channels, shape)
         self.image = nn.Sequential(*(layer for layer in layers if not isinstance(layer, BatchNorm)))
+        for layer in self.image:  # without batch-norm, DCGAN's small weights would leave it nearly blind to images
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, a=LEAK)
         self.code = nn.Sequential(nn.Linear(dimensions, 256), nn.LeakyReLU(LEAK), nn.Dropout(dropout))
         self.pair = nn.Sequential(
             nn.LeakyReLU(LEAK),

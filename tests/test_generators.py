@@ -130,12 +130,12 @@ def test_a_generative_adversarial_network_has_no_codes_of_images(images: Images)
 
 def test_codes_of_learned_inference_are_samples_of_its_gaussian(images: Images) -> None:
     model, batch = of_perceptrons(ALI), images.images[:10]
-    samples = torch.stack([model.encode(batch) for _ in range(4000)]).detach()
+    samples = torch.stack([model.encode(batch) for _ in range(2000)]).detach()
     output = perceptron(model.encoder, batch.double().numpy())
     mean, deviation = output[:, :D], np.exp(output[:, D:] / 2)
     assert deviation.max() > 1.2 * deviation.min()
-    assert np.abs((samples.mean(0).numpy() - mean) / deviation).max() < 0.08
-    assert np.abs(samples.std(0).numpy() / deviation - 1).max() < 0.06
+    assert np.abs((samples.mean(0).numpy() - mean) / deviation).max() < 0.1
+    assert np.abs(samples.std(0).numpy() / deviation - 1).max() < 0.08
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -323,21 +323,23 @@ def test_encoder_and_generator_pull_generated_codes_to_opposite_sides(images: Im
     assert last_real == after_real and last_generated < after_generated - 0.01
 
 
-def test_images_come_back_by_the_encoder_and_codes_by_the_generator(images: Images) -> None:
-    model = of_perceptrons(AGE, image_weight=100.0)
+def test_images_come_back_by_the_encoder_and_codes_by_the_generator() -> None:
+    model = of_perceptrons(AGE, image_weight=1000.0)
     z = model.prior.sample(600)
+    with torch.no_grad():  # images that the decoder can make
+        images = Images(model.decode(z), torch.zeros(600, dtype=torch.int64))
 
     @torch.no_grad()
     def errors() -> tuple[float, float]:
-        back = (model.decode(model.encode(images.images)) - images.images).abs().mean()
-        return back.item(), (model.encode(model.decode(z)) - z).square().mean().item()
+        of_images = (model.decode(model.encode(images.images)) - images.images).abs().mean()
+        return of_images.item(), (model.encode(model.decode(z)) - z).square().mean().item()
 
-    before = errors()
-    run(model, images, alone(model, "encoder", Adam(1e-3), 20))
-    assert errors()[0] < before[0] - 1e-3
-    before = errors()
-    run(model, images, alone(model, "generator", Adam(1e-3), 20))
-    assert errors()[1] < 0.9 * before[1]
+    before, _ = errors()
+    run(model, images, alone(model, "encoder", Adam(5e-3), 40))
+    after, before_of_codes = errors()
+    assert after < 0.93 * before
+    run(model, images, alone(model, "generator", Adam(5e-3), 20))
+    assert errors()[1] < 0.8 * before_of_codes
 
 
 @pytest.mark.parametrize("weight", [0.0, 10.0])
@@ -392,7 +394,7 @@ def furthest(model: Model, networks: dict[str, nn.Module]) -> float:
 def check_against(flaw: str | None, model: Model, networks: dict[str, nn.Module]) -> None:
     """The same weights, but for rounding; and other ones where the plain loop has a flaw."""
     distance = furthest(model, networks)
-    assert distance < 2e-6 if flaw is None else distance > 2e-5, distance
+    assert distance < 1e-5 if flaw is None else distance > 1e-4, distance
 
 
 RATES = {
@@ -625,7 +627,7 @@ def test_learned_inference_swaps_the_labels_for_both_of_its_networks(
     """Where the discriminator is right, both are far from their aim; where it is wrong, they have reached it."""
 
     class Judge(nn.Module):
-        """Gives away which pairs are real by the number of white corners that images of digits do not have."""
+        """Knows real pairs by their first pixel, which is quite black in digits and never in generated images."""
 
         def forward(self, pairs: Tensor) -> Tensor:
             is_real = (pairs[:, :1] == 0).float()
@@ -657,25 +659,27 @@ def test_the_encoder_of_learned_inference_learns_from_the_pairs_with_images_alon
 # Batch-norm
 
 
-def first_normalized(network: nn.Sequential, inputs: Tensor) -> tuple[nn.BatchNorm2d, Tensor]:
-    """The network's first layer of batch-norm, and what comes to it."""
+def first_normalized(network: nn.Sequential, inputs: Tensor) -> tuple[nn.Module, Tensor]:
+    """The network's first layer of batch-norm, and what comes to it, ``[units, numbers]``."""
     for layer in network:
-        if isinstance(layer, nn.BatchNorm2d):
-            return layer, inputs
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            return layer, inputs.transpose(0, 1).flatten(1)
         inputs = layer(inputs)
     raise AssertionError("there is no batch-norm")
 
 
 def assert_statistics_of(network: nn.Sequential, inputs: Tensor) -> None:
     with torch.no_grad():
-        layer, pictures = first_normalized(network, inputs)
-    torch.testing.assert_close(layer.running_mean, pictures.mean((0, 2, 3)), rtol=1e-3, atol=1e-5)
-    torch.testing.assert_close(layer.running_var, pictures.var((0, 2, 3)), rtol=1e-2, atol=1e-6)
+        layer, numbers = first_normalized(network, inputs)
+    torch.testing.assert_close(layer.running_mean, numbers.mean(1), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(layer.running_var, numbers.var(1), rtol=1e-2, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_batch_norm_statistics_are_those_of_images_and_of_samples(kind: type[Model], images: Images) -> None:
-    model = of_convolutions(kind).train()
+@pytest.mark.parametrize(("kind", "make"), [*((kind, of_normalized) for kind in KINDS), (GAN, of_convolutions)])
+def test_batch_norm_statistics_are_those_of_images_and_of_samples(
+    kind: type[Model], make: Callable, images: Images
+) -> None:
+    model = make(kind).train()
     for _ in range(3):  # what was gathered before does not count
         model.decode(100 * model.prior.sample(20))
     state, before = torch.get_rng_state(), weights(model)
@@ -900,11 +904,11 @@ def test_models_train_with_convolutional_networks(kind: type[Model], images: Ima
     model = convolutional(kind, **({"hidden": (16,)} if kind is AdversarialAutoencoder else {}))
     first, *_ = kind.moves
     with torch.no_grad():
-        before = next(model.train().updates(images[:50]))[1].item()
+        before = next(model.train().updates(images[:20]))[1].item()
     record = watched(model, lambda: {name: weights(network) for name, network in model.named_children()})
-    (report,) = run(model, images, recipe_of(model, 20, Adam(5e-3), batch_size=50))
+    (report,) = run(model, images, recipe_of(model, 10, Adam(5e-3), batch_size=20))
     assert report.losses[first] < 0.95 * before
-    assert [name for name, _ in record] == 20 * ["", *kind.moves]
+    assert [name for name, _ in record] == 10 * ["", *kind.moves]
     for (_, old), (name, new) in zip(record[:-1], record[1:], strict=True):
         moved = {network for network in old if not equal(old[network], new[network])}
         assert moved == set(kind.moves.get(name, ()))

@@ -16,7 +16,8 @@ class GenerativeAdversarialNetwork(Model):
     Args:
         prior: of the codes.
         decoder: the generator, ``[n, d] -> [n, pixels]``, logits.
-        discriminator: ``[n, pixels] -> [n, 1]``, logits.
+        discriminator: ``[n, pixels] -> [n, 1]``, logits. If it has batch-norm it judges minibatches of one kind, and
+            means nothing in evaluation mode.
     """
 
     moves = {"discriminator": ("discriminator",), "generator": ("decoder",)}
