@@ -73,7 +73,7 @@ COLUMNS = {
     MAPS: ("test_error_percent", "neighbor_accuracy", "trustworthiness", "reconstruction_error"),
     LIKELIHOOD: ("parzen_log_likelihood_10k", "bandwidth", "reconstruction_error", "prior_coverage",
                  "sliced_wasserstein"),
-    GENERATORS: ("fid", "rarest_digit", "sample_sharpness", "reconstruction_error", "prior_coverage",
+    GENERATORS: ("fid", "rarest_digit", "sample_sharpness", "reconstruction_error", "sliced_wasserstein",
                  "neighbor_accuracy"),
 }  # fmt: skip
 
@@ -302,7 +302,7 @@ def _table_of(topic: str, metrics: tuple[str, ...]) -> str:
         paper = ", ".join(f"{METRICS[metric]} {value}" for metric, value in experiment.paper.items()) or "no number"
         lines.append(f"| {title} | {experiment.figure} | {' | '.join(cells)} | {paper} | {seeds} | {minutes:.1f} |")
         prior = continuous_prior(build(experiment, 0))
-        if prior is not None:
+        if prior is not None and rows:
             priors[repr(prior)] = prior
     for description, prior in priors.items():
         known = band(prior)
