@@ -324,7 +324,7 @@ class _Explorer(widgets.VBox):
     def _move_part(self, part: slice, values: list[float], name: str) -> None:
         """Give some coordinates new values and move there; on the sphere, the rest of the code gives way."""
         coordinates = self._coordinates.clone()
-        coordinates[part] = torch.tensor(values).double()
+        coordinates[part] = torch.tensor(values, dtype=torch.float64)
         self._check_range(coordinates)
         if self._on_sphere:
             length = float(coordinates[part].norm())
@@ -436,7 +436,17 @@ class _Explorer(widgets.VBox):
             axes.add_patch(Circle((0, 0), 1, fill=False, color="#999999", linewidth=0.8))
         if self._path is not None:
             path = self._path(torch.linspace(0, 1, POINTS))[:, :2]
-            axes.plot(*path.T, color="#999999", linewidth=0.6, linestyle=(0, (4, 4)), zorder=1)
+            look = {"color": "#999999", "linewidth": 0.6, "zorder": 1}
+            if len(self._coordinates) > 2:  # from one code to another, in front of the others
+                look = {
+                    "color": "#333333",
+                    "linewidth": 1.0,
+                    "zorder": 4,
+                    "marker": "o",
+                    "markersize": 4,
+                    "markevery": [-1],
+                }
+            axes.plot(*path.T, linestyle=(0, (4, 4)), **look)
         if len(self._codes):
             draw_codes(axes, self._codes[:, :2], self._digits.labels.cpu())
 
@@ -472,7 +482,7 @@ class LatentExplorer(_Explorer):
     circle between two codes, the shorter way, at constant speed.
 
     A model without an encoder, such as a GAN, has no codes of digits: the plane shows its prior alone, the button
-    "Encode a digit" does nothing, and walks end at samples of the prior.
+    "Encode a digit" is disabled, and walks end at samples of the prior.
 
     Args:
         model: any model with 2-D codes, or with longer ones whose prior is a Gaussian or a sphere. It is used in
@@ -574,7 +584,8 @@ class LatentExplorer(_Explorer):
     def _checked_code(self, value: Sequence[float]) -> torch.Tensor:
         """The coordinates [d] of a code that comes from outside."""
         count = len(self._coordinates)
-        code = torch.tensor(_numbers(value, count, f"a code must be {count} numbers")).double()
+        numbers = _numbers(value, count, f"a code must be {count} numbers")
+        code = torch.tensor(numbers, dtype=torch.float64)
         if self._on_sphere and not code.any():
             raise ValueError("a code on the unit sphere is divided by its length, which must not be 0")
         coordinates = self._coordinates_of(code[None])[0]

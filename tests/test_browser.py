@@ -48,6 +48,22 @@ list(train(model, digits.train, Recipe(rates, steps=300), device="cpu"))
 StyleExplorer(model, digits.test)
 """
 
+SPHERE = """\
+import torch
+from torch import nn
+
+from aae_lib.data import load_sample
+from aae_lib.explore import LatentExplorer
+from aae_lib.models import AdversarialGeneratorEncoder
+from aae_lib.networks import OntoSphere, multilayer_perceptron
+from aae_lib.priors import UniformSphere
+
+torch.manual_seed(0)
+encoder = nn.Sequential(multilayer_perceptron(784, 5, (100,), deviation=0.1), OntoSphere())
+decoder = multilayer_perceptron(5, 784, (100,), deviation=0.5)
+LatentExplorer(AdversarialGeneratorEncoder(UniformSphere(5), encoder, decoder), load_sample().test)
+"""
+
 FLAGS = (
     "headless",
     "no-sandbox",
@@ -204,8 +220,8 @@ class Page:
         return self.find("img[title*='decodes']")
 
     def texts(self):
-        """What the sliders and the title of the decoded image say."""
-        readouts = [found.text for found in self.every(".widget-readout")]
+        """What the visible sliders and the title of the decoded image say."""
+        readouts = [found.text for found in self.every(".widget-readout") if found.is_displayed()]
         return readouts, next(found.text for found in self.every(".widget-label") if "Decoded" in found.text)
 
     def focus(self, slider):
@@ -343,3 +359,53 @@ def test_a_style_keeps_while_its_label_changes_and_the_other_way_round(page):
     wait(lambda: strip().size["width"] < STRIP, "the strip does not shrink")
     page.browser.execute_script("arguments[0].scrollIntoView({block: 'end'})", find(".widget-button"))
     shoot("style-7-narrow.png")
+
+
+def test_a_code_on_the_sphere_moves_and_walks_and_stays_on_it(page):
+    wait, find, shoot, decoded, texts = page.wait, page.find, page.shoot, page.decoded, page.texts
+    page.run(SPHERE)
+    assert find("[data-mime-type='application/vnd.jupyter.stderr']") is None
+
+    def coordinates():
+        """What the sliders of z1 to z5 say; there are those of the plane, the walk, and the others."""
+        texts = [found.get_attribute("textContent") for found in page.every(".widget-readout")]  # of hidden ones, too
+        readouts = [float(text.replace("\N{MINUS SIGN}", "-")) for text in texts]
+        return readouts[:2] + readouts[3:]
+
+    def length():
+        return math.hypot(*coordinates())
+
+    assert find(".noUi-handle") and coordinates() == [0, 0, 1, 0, 0]
+    shoot("sphere-1-start.png")
+
+    # The block of the other directions opens; the arrow keys move z4, along the great circle from z3.
+    block = find(".jupyter-widget-Collapse-header")
+    assert block.text == "3 more directions"
+    assert len([found for found in page.every(".noUi-handle") if found.is_displayed()]) == 3
+    block.click()
+    wait(lambda: page.every(".noUi-handle")[5].is_displayed(), "the block does not open")
+    source = decoded().get_attribute("src")
+    page.focus(4).send_keys(Keys.ARROW_RIGHT * 60)
+    wait(lambda: coordinates() == [0, 0, 0.8, 0.6, 0], "z4 does not arrive at 0.60")
+    assert decoded().get_attribute("src") != source
+    page.focus(0).send_keys(Keys.ARROW_LEFT * 28)
+    wait(lambda: coordinates()[0] == -0.28, "z1 does not arrive at -0.28")
+    time.sleep(1)  # the browser has now reported its rounded sliders
+    assert coordinates() == [-0.28, 0, 0.77, 0.58, 0]  # 0.96 times 0.8 and 0.6
+    assert texts()[1] == "Decoded from z = (-0.28, 0.00)"
+    shoot("sphere-2-others.png")
+
+    # One press sets out for a digit and plays the walk to its end, where the digit stands beside its reconstruction.
+    page.press("Encode a digit")
+    original = wait(lambda: find("img[title='The digit that was encoded']"), "the original does not appear")
+    assert length() == pytest.approx(1, abs=0.02)
+    plane = find("img[title^='The latent plane']").get_attribute("src")
+    page.press("Walk to a digit")
+    wait(lambda: 0.2 < float(page.every(".widget-readout")[2].text) < 1, "the walk does not play")
+    assert length() == pytest.approx(1, abs=0.02)
+    assert find("img[title^='The latent plane']").get_attribute("src") != plane
+    assert not original.is_displayed()
+    shoot("sphere-3-walk.png")
+    wait(lambda: page.every(".widget-readout")[2].text == "1.00" and original.is_displayed(), "the walk does not end")
+    assert length() == pytest.approx(1, abs=0.02)
+    shoot("sphere-4-end.png")
