@@ -7,7 +7,7 @@ here are *recorded*, because a million samples take minutes to compare with ten 
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,11 +20,13 @@ from torch import Tensor
 from aae_lib.data import Digits
 from aae_lib.experiments import EVIDENCE, JUDGED, decoded_samples, load_trained
 from aae_lib.metrics import BANDWIDTHS, parzen_log_likelihood
+from aae_lib.models import Model
 from aae_lib.storage import read_file, write_file
 
 RECORD = EVIDENCE / "likelihoods.safetensors"
 SAMPLE_COUNTS = (10_000, 100_000, 1_000_000)
 CHUNK = 50_000  # samples that are in memory at once: 160 MB
+VALIDATED = 1_000  # images that choose the bandwidth of many samples
 
 
 @dataclass(frozen=True)
@@ -50,32 +52,47 @@ class Likelihood:
 def estimate(digits: Digits) -> Iterator[Likelihood]:
     """All windows of the record, one after the other.
 
-    The bandwidth of each is the best one for the last sixth of the training images, which the model has not seen.
+    The bandwidth of each is the best one for the last sixth of the training images, which the model has not seen; that
+    of more than 10,000 samples for the first thousand of those.
     """
     fitted, validation = digits.train.hold_out()
     window = partial(_window, images=digits.test.images, validation=validation.images)
     model = load_trained("likelihood").model
     for count in SAMPLE_COUNTS:
-        sizes = [min(CHUNK, count)] * max(1, count // CHUNK)
-        yield window("AAE", (decoded_samples(model, size, seed) for seed, size in enumerate(sizes)))
-    yield window("training images", [fitted.images[:JUDGED]])
+        yield window("AAE", count, partial(_samples_of, model, count))
+    real = fitted.images[:JUDGED]
+    yield window("training images", len(real), lambda: [real])
     clusters = min(JUDGED, len(fitted) // 5)
     means = MiniBatchKMeans(clusters, init="random", n_init=1, batch_size=4096, max_iter=10, random_state=0)
     centroids = torch.from_numpy(means.fit(fitted.images.numpy()).cluster_centers_)
-    yield window("k-means centroids", [centroids])
+    yield window("k-means centroids", clusters, lambda: [centroids])
 
 
-def _window(name: str, chunks: Iterable[Tensor], images: Tensor, validation: Tensor) -> Likelihood:
-    count, total = 0, torch.full((len(BANDWIDTHS), len(images) + len(validation)), -math.inf)
-    both = torch.cat([images, validation])
-    for samples in chunks:
-        total = torch.logaddexp(total, parzen_log_likelihood(samples, both, BANDWIDTHS) + math.log(len(samples)))
-        count += len(samples)
-    total -= math.log(count)
-    best = total[:, len(images) :].mean(1).argmax()
-    of_each = total[best, : len(images)].double()
+def _samples_of(model: Model, count: int) -> Iterator[Tensor]:
+    """Samples of the model in parts that fit into memory, the same each time."""
+    for seed, start in enumerate(range(0, count, CHUNK)):
+        yield decoded_samples(model, min(CHUNK, count - start), seed)
+
+
+def _window(
+    name: str, count: int, parts: Callable[[], Iterable[Tensor]], images: Tensor, validation: Tensor
+) -> Likelihood:
+    if count > JUDGED:
+        validation = validation[:VALIDATED]
+    bandwidth = BANDWIDTHS[_log_likelihood(parts(), validation, BANDWIDTHS).mean(1).argmax(), None]
+    of_each = _log_likelihood(parts(), images, bandwidth)[0].double()
     error = float(of_each.std() / math.sqrt(len(of_each)))
-    return Likelihood(name, count, float(BANDWIDTHS[best]), float(of_each.mean()), error)
+    return Likelihood(name, count, float(bandwidth), float(of_each.mean()), error)
+
+
+def _log_likelihood(parts: Iterable[Tensor], images: Tensor, bandwidths: Tensor) -> Tensor:
+    """:func:`~aae_lib.metrics.parzen_log_likelihood` of a window that comes in parts: ``[k, n]``."""
+    count, total = 0, torch.full((len(bandwidths), len(images)), -math.inf)
+    for samples in parts:
+        of_part = parzen_log_likelihood(samples, images, bandwidths) + math.log(len(samples))
+        total = torch.logaddexp(total, of_part)
+        count += len(samples)
+    return total - math.log(count)
 
 
 def save_record(path: Path, likelihoods: list[Likelihood], header: dict[str, Any]) -> None:
