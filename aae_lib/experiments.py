@@ -24,6 +24,7 @@ from torch import Tensor, nn
 import aae_lib
 from aae_lib.data import CLASSES, Digits, Images, balanced_subset
 from aae_lib.metrics import (
+    COVERED_DIMENSIONS,
     choose_bandwidth,
     class_shares,
     empty_clusters,
@@ -104,6 +105,7 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 EVIDENCE = PRETRAINED / "evidence"
 REPEATS = 200  # codes of one image
 SAMPLES = 2000  # of the prior, decoded for the evidence
+KEPT = 1000  # images whose codes are kept if these have many dimensions and no label
 JUDGED = 10_000  # of them, that a classifier or a Parzen window is made of
 JUDGE = "digit-classifier"
 TRUSTED = 2000  # images whose neighborhoods are compared with those of their codes
@@ -684,7 +686,8 @@ class Evidence:
     Attributes:
         header: provenance (experiment, seed, steps, data, versions, wall time, history).
         labels: ``[n]``, int64: the true digits.
-        codes: ``[n, d]``, float16: the code of each image (a sample of q(z|x) where the encoder is stochastic).
+        codes: ``[n, d]``, float16: the code of each image (a sample of q(z|x) where the encoder is stochastic), or of
+            the first 1,000 where they take much room.
         squared_errors: ``[n]``, float32: half the squared error of each reconstruction, summed over pixels.
         predictions: ``[n]``, uint8: the most probable digit, of a model that classifies.
         clusters: ``[n]``, uint8: the most probable label of each image, of a model that nobody tells what labels mean.
@@ -763,6 +766,8 @@ def examine(
         if hasattr(model, "encoder"):
             codes = [model.code_of(batch) for batch in batches]
             found["codes"] = torch.cat(codes).half()
+            if found["codes"].shape[1] > COVERED_DIMENSIONS and not has_labels(model):
+                found["codes"] = found["codes"][:KEPT]
         if hasattr(model, "encoder") and hasattr(model, "decoder"):
             decoded = zip(batches, codes, strict=True)
             found["squared_errors"] = torch.cat([squared_errors(part.images, model.decode(c)) for part, c in decoded])
@@ -914,7 +919,8 @@ def measure(experiment: Experiment, evidence: Evidence) -> dict[str, float]:
     if not hasattr(model, "decoder"):
         return metrics
     if len(evidence.codes):
-        metrics["neighbor_accuracy"] = neighbor_accuracy(evidence.codes, evidence.labels)
+        labels = evidence.labels[: len(evidence.codes)]
+        metrics["neighbor_accuracy"] = neighbor_accuracy(evidence.codes, labels)
     if isinstance(model.prior, AroundHeads):
         return metrics
     if model.prior is not None:
