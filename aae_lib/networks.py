@@ -168,8 +168,8 @@ class OntoSphere(nn.Module):
 class JointDiscriminator(nn.Module):
     """Tells pairs of an image and a code apart (ALI): ``[n, pixels + dimensions] -> [n, 1]``.
 
-    Convolutions make 256 numbers of the image and a perceptron as many of the code; a perceptron judges them together.
-    It has no batch-norm, so that both kinds of pairs go through it in one pass.
+    Convolutions with DCGAN's batch-norm make 256 numbers of the image and a perceptron as many of the code; a
+    perceptron judges them together.
 
     Args:
         dimensions: of a code.
@@ -186,11 +186,7 @@ class JointDiscriminator(nn.Module):
     ):
         super().__init__()
         self.dimensions = dimensions
-        layers = convolutional_encoder(256, channels, shape)
-        self.image = nn.Sequential(*(layer for layer in layers if not isinstance(layer, BatchNorm)))
-        for layer in self.image:  # without batch-norm, DCGAN's small weights would leave it nearly blind to images
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, a=LEAK)
+        self.image = convolutional_encoder(256, channels, shape)
         self.code = nn.Sequential(nn.Linear(dimensions, 256), nn.LeakyReLU(LEAK), nn.Dropout(dropout))
         self.pair = nn.Sequential(
             nn.LeakyReLU(LEAK),
