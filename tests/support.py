@@ -1,16 +1,23 @@
-"""What several test files need: short runs, what they leave, and networks written out."""
+"""What several test files need: short runs, what they leave, networks written out, and files of images."""
 
 import functools
+import hashlib
+import pickle
+import struct
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
+import torchvision.datasets
 from torch import Tensor, nn
 
 from aae_lib.data import Images
 from aae_lib.models import LabelAndStyleAutoencoder, Model
 from aae_lib.networks import ClusterHeads
+from aae_lib.storage import load_weights, save_weights
 from aae_lib.training import SGD, Adam, Recipe, Report, train
 
 
@@ -97,6 +104,68 @@ def check_that_no_label_is_read(
         assert equal(trained(labeled_as(images, label)), reference)
     assert equal(trained(labeled_as(images, images.labels.flip(0))), reference)
     assert not equal(trained(Images(images.images.flip(0), images.labels)), reference)
+
+
+def check_that_labels_reach_the_classification_alone(
+    make: Callable[[], Model], sets: tuple[Images, Images]
+) -> None:
+    """And images without labels reach all but it; an update of cluster heads alone looks at no image."""
+    unlabeled, labeled = sets
+
+    def losses(unlabeled: Images, labeled: Images) -> dict[str, float]:
+        model = make()
+        torch.manual_seed(1)
+        return {name: loss.item() for name, loss in model.updates(unlabeled, labeled)}
+
+    def changed(unlabeled: Images, labeled: Images) -> set[str]:
+        return {name for name, loss in losses(unlabeled, labeled).items() if loss != reference[name]}
+
+    reference = losses(unlabeled, labeled)
+    assert changed(unlabeled, Images(labeled.images, labeled.labels.flip(0))) == {"classification"}
+    assert changed(unlabeled, labeled[20:]) == {"classification"}
+    assert changed(unlabeled[:299], labeled) == {"reconstruction", "discriminator", "generator"}
+
+
+def check_that_weights_go_through_a_file_with_or_without_discriminators(
+    make: Callable[..., Model],
+    sets: Images | tuple[Images, ...],
+    make_recipe: Callable[..., Recipe],
+    folder: Path,
+    tolerance: float,
+) -> None:
+    """Of trained models that `make` gives for a `seed`; what ships without discriminators draws the same images.
+
+    Args:
+        tolerance: of codes from matrices of eight bits.
+    """
+    images = sets[0] if isinstance(sets, tuple) else sets
+    trained, loaded, twice, small = (make(seed=seed).eval() for seed in range(1, 5))
+    run(trained, sets, make_recipe(trained, 6))
+    trained.eval()
+    save_weights(folder / "all", trained, {})
+    load_weights(folder / "all", loaded)
+    for (name, before), after in zip(trained.state_dict().items(), loaded.state_dict().values(), strict=True):
+        assert before.dtype == after.dtype
+        if before.ndim < 2:
+            assert torch.equal(before, after), name  # biases, batch-norm and its statistics exactly
+        if name.endswith("running_mean"):
+            assert after.any(), name
+    torch.testing.assert_close(loaded.encode(images.images), trained.encode(images.images), rtol=0, atol=tolerance)
+
+    save_weights(folder / "again", loaded, {})
+    load_weights(folder / "again", twice)
+    torch.testing.assert_close(twice.encode(images.images), loaded.encode(images.images), rtol=1e-5, atol=1e-5)
+
+    children = [name for name, _ in trained.named_children()]
+    discriminators = [name for name in children if "discriminator" in name]
+    assert discriminators
+    for name in discriminators:
+        delattr(trained, name)
+    save_weights(folder / "rest", trained, {})
+    load_weights(folder / "rest", small)
+    assert [name for name, _ in small.named_children()] == [name for name in children if name not in discriminators]
+    assert torch.equal(small.code_of(images), loaded.code_of(images))
+    assert torch.equal(small.decode(small.code_of(images)), loaded.decode(loaded.code_of(images)))
 
 
 def alone(model: Model, update: str, optimizer: SGD | Adam, steps: int) -> Recipe:
@@ -186,3 +255,41 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-logits))
+
+
+def write_idx_set(folder: Path, name: str, counts: dict[str, int], classes: int = 10) -> dict[str, np.ndarray]:
+    """A set in the files of MNIST's relatives, with random pixels; returns these."""
+    raw = folder / name / "raw"
+    raw.mkdir(parents=True)
+    pixels = {}
+    for split, count in counts.items():
+        pixels[split] = np.random.default_rng(count).integers(0, 256, (count, 784), np.uint8)
+        content = struct.pack(">4I", 2051, count, 28, 28) + pixels[split].tobytes()
+        (raw / f"{split}-images-idx3-ubyte").write_bytes(content)
+        labels = (np.arange(count) % classes).astype(np.uint8)
+        (raw / f"{split}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 2049, count) + labels.tobytes())
+    return pixels
+
+
+def write_cifar10(folder: Path, monkeypatch: pytest.MonkeyPatch, train: int = 100, test: int = 20) -> np.ndarray:
+    """A small CIFAR-10 of random pixels in torchvision's files; returns those to train on, `[train, 3, 32, 32]`."""
+    base = folder / "cifar-10-batches-py"
+    base.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (train + test, 3072), np.uint8)
+    labels = np.arange(train + test) % 10
+    places = np.split(np.arange(train + test), [*range(train // 5, train, train // 5), train])
+    names = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
+
+    def write(name: str, content: object) -> str:
+        (base / name).write_bytes(pickle.dumps(content))
+        return hashlib.md5((base / name).read_bytes()).hexdigest()
+
+    files = [
+        [name, write(name, {"data": pixels[place], "labels": labels[place].tolist()})]
+        for name, place in zip(names, places, strict=True)
+    ]
+    names_of_classes = {"label_names": [f"class {label}" for label in range(10)]}
+    meta = {"filename": "batches.meta", "key": "label_names", "md5": write("batches.meta", names_of_classes)}
+    for attribute, value in {"train_list": files[:5], "test_list": files[5:], "meta": meta}.items():
+        monkeypatch.setattr(torchvision.datasets.CIFAR10, attribute, value)
+    return pixels[:train].reshape(-1, 3, 32, 32)

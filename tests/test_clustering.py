@@ -12,6 +12,7 @@ from support import (
     check_that_each_update_moves_its_networks_and_no_other,
     check_that_no_label_is_read,
     check_that_the_discriminators_learn_to_tell_and_the_encoder_to_fool_them,
+    check_that_weights_go_through_a_file_with_or_without_discriminators,
     equal,
     labeled_as,
     perceptron,
@@ -28,7 +29,6 @@ from aae_lib.drawing import decoded_clusters
 from aae_lib.losses import binary_cross_entropy, half_squared_error
 from aae_lib.models import ClusteringAutoencoder, SemiSupervisedAutoencoder
 from aae_lib.priors import PriorError
-from aae_lib.storage import load_weights, save_weights
 from aae_lib.training import SGD, Recipe, TrainingError
 
 CLUSTERS, STYLE = 6, 3
@@ -316,28 +316,8 @@ def test_a_run_that_stops_and_goes_on_ends_with_the_same_bits(
 def test_weights_and_statistics_go_through_a_file_with_or_without_discriminators(
     tmp_path: Path, images: Images, make_recipe
 ) -> None:
-    trained, loaded, small = (tiny(seed=seed).eval() for seed in (1, 2, 3))
-    run(trained, images, make_recipe(trained, 6))
-    save_weights(tmp_path / "all", trained, {})
-    load_weights(tmp_path / "all", loaded)
-    for (name, before), after in zip(trained.state_dict().items(), loaded.state_dict().values(), strict=True):
-        assert before.dtype == after.dtype
-        if before.ndim < 2:
-            assert torch.equal(before, after), name  # biases, batch-norm and its statistics exactly
-    assert loaded.encoder[-1].running_mean.any()
-    torch.testing.assert_close(loaded.encode(images.images), trained.encode(images.images), rtol=0, atol=0.1)
-
-    save_weights(tmp_path / "again", loaded, {})
-    twice = tiny(seed=4).eval()
-    load_weights(tmp_path / "again", twice)
-    torch.testing.assert_close(twice.encode(images.images), loaded.encode(images.images), rtol=1e-5, atol=1e-5)
-
-    del trained.label_discriminator, trained.style_discriminator
-    save_weights(tmp_path / "two", trained, {})
-    load_weights(tmp_path / "two", small)
-    assert [name for name, _ in small.named_children()] == ["encoder", "decoder"]
-    assert torch.equal(small.code_of(images), loaded.code_of(images))
-    assert torch.equal(small.decode(small.code_of(images)), loaded.decode(loaded.code_of(images)))
+    assert any(name.endswith("running_mean") for name, _ in tiny().named_buffers())
+    check_that_weights_go_through_a_file_with_or_without_discriminators(tiny, images, make_recipe, tmp_path, 0.1)
 
 
 def test_clusters_of_digits_are_found_without_a_label_and_all_are_used(digits: Digits) -> None:

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_data import write_cifar10, write_idx_set
+from support import write_cifar10, write_idx_set
 
 from aae_lib.__main__ import evaluate, experiments, train
 from aae_lib.data import load_mnist
-from aae_lib.experiments import EXPERIMENTS, build, find
+from aae_lib.experiments import EXPERIMENTS, GENERATORS, JUDGE, build, find, shipped_seeds
 from aae_lib.models import AdversarialGeneratorEncoder
 from aae_lib.networks import OntoSphere, convolutional_decoder, convolutional_encoder
 from aae_lib.priors import UniformSphere
-from aae_lib.results import COLUMNS, table_2, table_3, table_of_maps
+from aae_lib.results import COLUMNS, table_1, table_2, table_3, table_of_generators, table_of_maps
 from aae_lib.storage import StorageError, read_file, save_weights
 from aae_lib.training import TrainingError
 
@@ -33,7 +33,7 @@ def run(*arguments, **environment):
 def test_help_names_the_commands():
     result = run("--help")
     assert result.returncode == 0
-    for command in ("reproduce", "experiments", "train", "evaluate", "benchmark"):
+    for command in ("reproduce", "experiments", "train", "evaluate", "compare", "likelihoods", "benchmark"):
         assert command in result.stdout
 
 
@@ -94,11 +94,14 @@ def test_evaluate_finds_the_stored_error_of_the_shipped_semi_supervised_model(ca
 def test_experiments_are_listed_by_topic(capsys):
     experiments()  # in this process, where other tests use the same results
     lines = capsys.readouterr().out.splitlines()
-    titles = [part.splitlines()[0].strip("*") for part in (table_2(), table_3(), table_of_maps())]
+    at_the_end = (table_1(), table_2(), table_3(), table_of_maps(), table_of_generators())
+    titles = [part.splitlines()[0].strip("*") for part in at_the_end]
     assert [line.strip("*") for line in lines if line.startswith("**")] == [*COLUMNS, *titles]
     for name, experiment in EXPERIMENTS.items():
-        (line,) = [line for line in lines if f"(`{name}`)" in line]
+        line, *others = [line for line in lines if f"(`{name}`)" in line]
         assert line.startswith(f"| {experiment.title} (`{name}`) | {experiment.figure} |")
+        has_costs = experiment.topic == GENERATORS and name != JUDGE and bool(shipped_seeds(name))
+        assert len(others) == has_costs and set(others) <= set(table_of_generators().splitlines())
 
 
 def test_train_writes_weights_and_evidence_and_refuses_to_overwrite(tmp_path):

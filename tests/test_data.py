@@ -5,10 +5,8 @@ import hashlib
 import http.server
 import logging
 import os
-import pickle
 import shutil
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +19,7 @@ import pytest
 import scipy.io
 import torch
 import torchvision.datasets
+from support import write_cifar10, write_idx_set
 from torch import Tensor
 from torchvision.datasets import MNIST
 
@@ -567,20 +566,6 @@ def test_all_of_mnist_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 # Other sets of torchvision
 
 
-def write_idx_set(folder: Path, name: str, counts: dict[str, int], classes: int = 10) -> dict[str, np.ndarray]:
-    """A set in the files of MNIST's relatives, with random pixels; returns these."""
-    raw = folder / name / "raw"
-    raw.mkdir(parents=True)
-    pixels = {}
-    for split, count in counts.items():
-        pixels[split] = np.random.default_rng(count).integers(0, 256, (count, 784), np.uint8)
-        content = struct.pack(">4I", 2051, count, 28, 28) + pixels[split].tobytes()
-        (raw / f"{split}-images-idx3-ubyte").write_bytes(content)
-        labels = (np.arange(count) % classes).astype(np.uint8)
-        (raw / f"{split}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 2049, count) + labels.tobytes())
-    return pixels
-
-
 @pytest.mark.parametrize("name", ["FashionMNIST", "KMNIST"])
 def test_a_set_is_read_by_its_name(name: str, tmp_path: Path) -> None:
     pixels = write_idx_set(tmp_path, name, {"train": 60, "t10k": 20})
@@ -610,30 +595,6 @@ def test_colored_images_become_gray_and_small(layout: str, tmp_path: Path, monke
     expected = torch.from_numpy(colors.astype(np.float32)) @ torch.tensor([0.299, 0.587, 0.114]) / 255
     assert images.shape == (20, 784)
     torch.testing.assert_close(images, expected[:, None].expand(20, 784), rtol=0, atol=1.1 / 255)
-
-
-def write_cifar10(folder: Path, monkeypatch: pytest.MonkeyPatch, train: int = 100, test: int = 20) -> np.ndarray:
-    """A small CIFAR-10 of random pixels in torchvision's files; returns those to train on, `[train, 3, 32, 32]`."""
-    base = folder / "cifar-10-batches-py"
-    base.mkdir(parents=True)
-    pixels = np.random.default_rng(0).integers(0, 256, (train + test, 3072), np.uint8)
-    labels = np.arange(train + test) % 10
-    places = np.split(np.arange(train + test), [*range(train // 5, train, train // 5), train])
-    names = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
-
-    def write(name: str, content: object) -> str:
-        (base / name).write_bytes(pickle.dumps(content))
-        return hashlib.md5((base / name).read_bytes()).hexdigest()
-
-    files = [
-        [name, write(name, {"data": pixels[place], "labels": labels[place].tolist()})]
-        for name, place in zip(names, places, strict=True)
-    ]
-    names_of_classes = {"label_names": [f"class {label}" for label in range(10)]}
-    meta = {"filename": "batches.meta", "key": "label_names", "md5": write("batches.meta", names_of_classes)}
-    for attribute, value in {"train_list": files[:5], "test_list": files[5:], "meta": meta}.items():
-        monkeypatch.setattr(torchvision.datasets.CIFAR10, attribute, value)
-    return pixels[:train].reshape(-1, 3, 32, 32)
 
 
 def test_cifar10_is_read_in_color_at_its_own_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

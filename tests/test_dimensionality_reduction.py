@@ -12,6 +12,7 @@ from matplotlib.colors import to_rgb
 from support import (
     alone,
     check_that_each_update_moves_its_networks_and_no_other,
+    check_that_labels_reach_the_classification_alone,
     check_that_no_label_is_read,
     check_that_no_label_of_an_unlabeled_image_is_read,
     check_that_the_discriminators_learn_to_tell_and_the_encoder_to_fool_them,
@@ -330,21 +331,9 @@ def test_no_label_of_an_unlabeled_image_is_read(sets: Sets, make_recipe) -> None
 
 
 def test_labels_reach_the_classification_alone(sets: Sets) -> None:
-    """And images without labels reach all but it; the heads' own update looks at no image."""
-    unlabeled, labeled = sets
-
-    def losses(unlabeled: Images, labeled: Images) -> dict[str, float]:
-        torch.manual_seed(1)
-        model = tiny(SemiSupervisedReducingAutoencoder, batch_norm=False)
-        return {name: loss.item() for name, loss in model.updates(unlabeled, labeled)}
-
-    def changed(unlabeled: Images, labeled: Images) -> set[str]:
-        return {name for name, loss in losses(unlabeled, labeled).items() if loss != reference[name]}
-
-    reference = losses(unlabeled, labeled)
-    assert changed(unlabeled, Images(labeled.images, labeled.labels.flip(0))) == {"classification"}
-    assert changed(unlabeled, labeled[20:]) == {"classification"}
-    assert changed(unlabeled[:299], labeled) == {"reconstruction", "discriminator", "generator"}
+    check_that_labels_reach_the_classification_alone(
+        lambda: tiny(SemiSupervisedReducingAutoencoder, batch_norm=False), sets
+    )
 
 
 def test_another_number_of_sets_is_refused(sets: Sets, make_recipe) -> None:

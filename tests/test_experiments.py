@@ -18,7 +18,9 @@ from aae_lib.experiments import (
     CLUSTERS,
     EXPERIMENTS,
     GENERATORS,
+    JUDGE,
     LABELS,
+    LIKELIHOOD,
     MAPS,
     SEMI_SUPERVISED,
     STYLE,
@@ -45,7 +47,9 @@ from aae_lib.experiments import (
 )
 from aae_lib.losses import half_squared_error
 from aae_lib.metrics import (
+    BANDWIDTHS,
     class_shares,
+    frechet_distance,
     image_change,
     labels_from_codes,
     match,
@@ -58,10 +62,12 @@ from aae_lib.metrics import (
 from aae_lib.models import (
     AdversarialAutoencoder,
     AdversarialGeneratorEncoder,
+    AdversariallyLearnedInference,
     Autoencoder,
     Classifier,
     ClusteringAutoencoder,
     GaussianPosteriorAutoencoder,
+    GenerativeAdversarialNetwork,
     LabelInformedAutoencoder,
     Model,
     ReducingAutoencoder,
@@ -72,10 +78,16 @@ from aae_lib.models import (
     UniversalPosteriorAutoencoder,
     VariationalAutoencoder,
 )
-from aae_lib.networks import OntoSphere, convolutional_decoder, convolutional_encoder
+from aae_lib.networks import (
+    GaussianNoise,
+    JointDiscriminator,
+    OntoSphere,
+    convolutional_decoder,
+    convolutional_encoder,
+)
 from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture, SwissRoll, UniformSphere, seeded
 from aae_lib.storage import StorageError, read_file, write_file
-from aae_lib.training import Adam, TrainingError, train
+from aae_lib.training import Adam, Cosine, Drops, TrainingError, train
 
 STEPS = 20
 TINY = {
@@ -154,9 +166,13 @@ def test_recipes_fit_their_models(name: str) -> None:
     experiment = EXPERIMENTS[name]
     model = build(experiment, 0)
     assert set(experiment.recipe.optimizers) == set(model.moves)
-    for update, optimizer in experiment.recipe.optimizers.items():
-        rates = [experiment.recipe.learning_rate(update, clock) for clock in range(0, experiment.recipe.steps + 1, 300)]
-        assert max(rates) == optimizer.learning_rate and 0 <= rates[-1] <= 0.05 * optimizer.learning_rate
+    recipe, drops = experiment.recipe, isinstance(experiment.recipe.schedule, Drops)
+    end = recipe.steps * recipe.batch_size / 100
+    for update, optimizer in recipe.optimizers.items():
+        rates = [recipe.learning_rate(update, clock) for clock in np.linspace(0, end, 301)]
+        assert max(rates) == optimizer.learning_rate
+        lowest = recipe.schedule.factor ** len(recipe.schedule.at) if drops else 0.05  # after all drops
+        assert 0 <= rates[-1] <= lowest * optimizer.learning_rate and lowest <= 0.125
         assert rates[-1] == min(rates[len(rates) // 2 :]), "the rates fall to the end"
 
 
@@ -171,7 +187,7 @@ def test_the_curves_of_the_vae_differ_in_their_kl_weights_alone() -> None:
             assert weight == 1 or float(name.rpartition("-")[2]) == weight
             assert f"KL weight {weight:g}" in find(name).title
     variational = {name for name in EXPERIMENTS if name.startswith("vae-")}
-    assert variational == VAE_CURVE.keys() | VAE_MIXTURE_CURVE.keys()
+    assert variational == VAE_CURVE.keys() | VAE_MIXTURE_CURVE.keys() | {"vae-conv"}
 
 
 def test_gaussian_experiments_are_the_papers() -> None:
@@ -269,6 +285,79 @@ def test_the_map_without_labels_is_the_clustering_with_twenty_heads() -> None:
     assert experiment.recipe.schedule == find(like).recipe.schedule
 
 
+def test_the_model_for_likelihood_is_that_of_the_appendix_with_noise_on_its_codes() -> None:
+    """AAE, appendix A.1: codes of eight numbers, a prior of deviation 5; rates and momenta of A.2.1."""
+    experiment, model = find("likelihood"), build(find("likelihood"), 0)
+    assert type(model) is AdversarialAutoencoder and experiment.topic == LIKELIHOOD
+    assert type(model.prior) is Gaussian and (model.prior.dimensions, model.prior.standard_deviation) == (8, 5)
+    assert experiment.recipe.optimizers == find("aae-gaussian").recipe.optimizers
+    assert experiment.recipe.batch_size == 100 and experiment.recipe.steps == 120 * 500, "120 epochs of 50,000 images"
+    assert model.reconstruction_loss is half_squared_error and "0.3 of" in experiment.source
+    shapes = [tuple(parameter.shape) for parameter in model.encoder.parameters() if parameter.ndim == 2]
+    assert shapes == [(1000, 784), (1000, 1000), (8, 1000)]
+    noise = model.encoder[-1]
+    assert isinstance(noise, GaussianNoise) and noise.standard_deviation == 1, "a fifth of the prior's deviation"
+    images = torch.rand(4, 784)
+    assert not torch.equal(model.train().encode(images), model.encode(images))
+    assert torch.equal(model.eval().encode(images), model.encode(images))
+
+
+GENERATING = ["age", "age-no-reconstruction", "age-generator-reconstruction", "dcgan", "ali", "vae-conv", "aae-conv"]
+
+
+def test_generators_are_those_of_their_topic() -> None:
+    of_topic = {name for name, experiment in EXPERIMENTS.items() if experiment.topic == GENERATORS}
+    assert of_topic == {*GENERATING, JUDGE, "age-cifar10"}
+
+
+def shapes_of(network: torch.nn.Module) -> list[tuple[int, ...]]:
+    return [tuple(parameter.shape) for parameter in network.parameters()]
+
+
+@pytest.mark.parametrize("name", GENERATING)
+def test_generators_differ_in_nothing_but_the_game_and_the_length_of_their_codes(name: str) -> None:
+    """As many steps by the same schedule, the same decoder and, where there is one, the same encoder."""
+    experiment, model = find(name), build(find(name), 0)
+    recipe, reference = experiment.recipe, find("age").recipe
+    assert (recipe.steps, recipe.batch_size) == (5_000, 64) == (reference.steps, reference.batch_size)
+    assert recipe.schedule == reference.schedule == Cosine(1_600, 3_200), "of a clock of 100 images"
+    autoencodes = name in ("vae-conv", "aae-conv")
+    assert set(recipe.optimizers.values()) == {Adam(5e-4 if autoencodes else 2e-4, (0.5, 0.999))}
+    dimensions = 10 if autoencodes else 64
+    assert model.prior.dimensions == dimensions and f"{dimensions}-D codes" in experiment.source
+    assert isinstance(model.prior, UniformSphere if name.startswith("age") else Gaussian)
+    assert getattr(model.prior, "standard_deviation", 1) == 1
+    assert shapes_of(model.decoder) == shapes_of(convolutional_decoder(dimensions))
+    if name == "dcgan":
+        assert not hasattr(model, "encoder") and shapes_of(model.discriminator) == shapes_of(convolutional_encoder(1))
+    else:
+        outputs = (2 if name in ("ali", "vae-conv") else 1) * dimensions
+        assert shapes_of(model.encoder) == shapes_of(convolutional_encoder(outputs))
+
+
+@pytest.mark.parametrize(
+    "name, image_weight, code_weight, of_generator",
+    [("age", 10, 320, 0), ("age-no-reconstruction", 0, 0, 0), ("age-generator-reconstruction", 10, 320, 10)],
+)
+def test_the_three_games_of_age_differ_in_their_weights(
+    name: str, image_weight: float, code_weight: float, of_generator: float
+) -> None:
+    """Lambda is ten per dimension in the official code's convention, which is twice ours."""
+    model = build(find(name), 0)
+    assert isinstance(model, AdversarialGeneratorEncoder) and isinstance(model.encoder[-1], OntoSphere)
+    weights = (model.image_weight, model.code_weight, model.generator_image_weight, model.generator_updates)
+    assert weights == (image_weight, code_weight, of_generator, 2)
+    assert same(model, build(find("age"), 0)) and find(name).recipe == find("age").recipe
+    assert "lambda 640" in find("age").source and 10 * model.prior.dimensions == 2 * 320
+
+
+def test_the_judge_is_a_classifier_without_noise_whose_features_are_64() -> None:
+    experiment, model = find(JUDGE), build(find(JUDGE), 0)
+    assert isinstance(model, Classifier) and model.prior is None and model.input_noise == 0
+    assert experiment.recipe.batch_size == 100 and experiment.recipe.steps == 5 * 600, "5 epochs"
+    assert model.eval().features(torch.rand(3, 784)).shape == (3, 64)
+
+
 @pytest.mark.parametrize("name", [name for name, e in EXPERIMENTS.items() if e.source.startswith("2 x 1000 ReLU")])
 def test_networks_have_the_width_that_their_source_gives(name: str) -> None:
     width = next(layer.out_features for layer in build(find(name), 0).modules() if isinstance(layer, torch.nn.Linear))
@@ -281,6 +370,8 @@ def test_which_models_have_labels_and_which_find_clusters() -> None:
         of_labels = {STYLE, SEMI_SUPERVISED, CLUSTERS, MAPS}
         assert has_labels(model) == (experiment.topic in of_labels and hasattr(model, "decoder")) or name in LABELED
         assert finds_clusters(model) == (name in OF_CLUSTERS)
+        if experiment.topic in (LIKELIHOOD, GENERATORS):
+            assert continuous_prior(model) is model.prior and (model.prior is None) == (name == JUDGE)
     for name in (*OF_MAPS, "reduce-2d-unsupervised"):
         assert continuous_prior(build(find(name), 0)) is None
     assert continuous_prior(build(find("cluster-16"), 0)).dimensions == 10
@@ -338,6 +429,10 @@ def test_the_papers_errors_stand_with_the_experiments_and_what_was_checked_has_n
     }
     by_the_surest_image = {"cluster-16": "9.55 ± 2.05", "cluster-30": "4.10 ± 1.13"}
     of_all = {name: {metric: str(value) for metric, value in e.paper.items()} for name, e in EXPERIMENTS.items()}
+    of_the_window = of_all.pop("likelihood")
+    assert of_the_window.keys() == {"parzen_log_likelihood_10k"}
+    likelihood = find("likelihood").paper["parzen_log_likelihood_10k"]
+    assert (likelihood.value, likelihood.spread, likelihood.recalled) == (340, 2, False)
     assert {name: paper for name, paper in of_all.items() if paper} == {
         name: {"test_error_percent": text} for name, text in reported.items()
     } | {name: {"test_error_percent_most_confident": text} for name, text in by_the_surest_image.items()}
@@ -365,7 +460,8 @@ OF_LABELS = ["aae-mixture-labels", "aae-swissroll-labels"]
 LABELED = {"semi-100": 100, "semi-1000": 1000, "semi-all": None, "labels-100": 100, "labels-1000": 1000, "m2-100": 100}
 OF_MAPS = {"reduce-2d-1000": 1000, "reduce-2d-100": 100, "reduce-10d-100": 100, "reduce-3d-100": 100}
 OF_CLUSTERS = ["cluster-16", "cluster-30", "reduce-2d-unsupervised"]
-WITHOUT_LABELS = [name for name in EXPERIMENTS if name not in {*OF_LABELS, *LABELED, *OF_MAPS, *OF_CLUSTERS}]
+BUT_VALIDATION = [*OF_CLUSTERS, "likelihood"]  # the images that name clusters choose its bandwidth
+WITHOUT_LABELS = [name for name in EXPERIMENTS if name not in {*OF_LABELS, *LABELED, *OF_MAPS, *BUT_VALIDATION}]
 OF_TWO_SETS = [name for name in LABELED if not name.startswith("labels-")]
 OF_FEW = [name for name, count in LABELED.items() if count]
 
@@ -448,8 +544,8 @@ def test_each_seed_labels_other_images_and_those_of_a_seed_are_the_same_for_all(
         assert theirs <= draws[0] or draws[0] <= theirs
 
 
-@pytest.mark.parametrize("name", OF_CLUSTERS)
-def test_clusters_are_found_in_all_images_but_those_that_name_them_and_their_labels_are_hidden(
+@pytest.mark.parametrize("name", BUT_VALIDATION)
+def test_what_chooses_names_or_a_bandwidth_is_not_trained_on_and_the_labels_of_the_others_are_hidden(
     name: str, numbered: Callable[[int], Images]
 ) -> None:
     images = numbered(60_000)
@@ -1165,6 +1261,189 @@ def test_shipped_seeds_are_listed_in_order(tmp_path: Path, monkeypatch: pytest.M
         (tmp_path / f"{name}.safetensors").touch()
     assert experiments.shipped_seeds("vae-gaussian") == [2, 10]
     assert experiments.shipped_seeds("vae-gaussian-0.5") == [3]
+
+
+# Generators, judged by a classifier of digits, and the window of likelihood
+
+JUDGED, KEPT = 300, 40
+
+
+def of_24_numbers(kind: type[Model]) -> Model:
+    """The models of 64-D codes with 24-D ones and networks of four base channels."""
+    if kind is AdversarialGeneratorEncoder:
+        encoder = torch.nn.Sequential(*convolutional_encoder(24, 4), OntoSphere())
+        return kind(UniformSphere(24), encoder, convolutional_decoder(24, 4))
+    if kind is GenerativeAdversarialNetwork:
+        return kind(Gaussian(24), convolutional_decoder(24, 4), convolutional_encoder(1, 4))
+    return kind(Gaussian(24), convolutional_encoder(48, 4), convolutional_decoder(24, 4), JointDiscriminator(24, 4))
+
+
+def of_10_numbers(kind: type[Model]) -> Model:
+    outputs = 20 if kind is VariationalAutoencoder else 10
+    return kind(Gaussian(10), networks=(convolutional_encoder(outputs, 4), convolutional_decoder(10, 4)))
+
+
+TINY_GENERATORS = {
+    "age": lambda: of_24_numbers(AdversarialGeneratorEncoder),
+    "dcgan": lambda: of_24_numbers(GenerativeAdversarialNetwork),
+    "ali": lambda: of_24_numbers(AdversariallyLearnedInference),
+    "vae-conv": lambda: of_10_numbers(VariationalAutoencoder),
+    "aae-conv": lambda: of_10_numbers(AdversarialAutoencoder),
+}
+OF_SAMPLES = {"fid", "rarest_digit", "sample_sharpness"}
+OF_CODES = {"reconstruction_error", "neighbor_accuracy", "sliced_wasserstein"}
+MEASURES_OF_GENERATORS = {
+    "age": OF_SAMPLES | OF_CODES,  # no coverage in many dimensions, and no density of the sphere
+    "dcgan": OF_SAMPLES,
+    "ali": OF_SAMPLES | OF_CODES | {"inside_prior"},
+    "vae-conv": OF_SAMPLES | OF_CODES | {"inside_prior", "prior_coverage"},
+    "aae-conv": OF_SAMPLES | OF_CODES | {"inside_prior", "prior_coverage"},
+}
+
+
+@pytest.fixture
+def tiny_generators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiny networks, of which 300 samples are judged; 40 codes of 24 numbers are kept."""
+    monkeypatch.setattr(experiments, "JUDGED", JUDGED)
+    monkeypatch.setattr(experiments, "KEPT", KEPT)
+    for name, make in TINY_GENERATORS.items():
+        monkeypatch.setitem(EXPERIMENTS, name, replace(EXPERIMENTS[name], build=make))
+
+
+@torch.no_grad()
+def judged_by_hand(model: Model, real: torch.Tensor) -> tuple[list[int], float]:
+    """The digits of samples, and their FID, each by its definition."""
+    samples = model.eval().decode(prior_samples(model.prior, JUDGED))
+    judge = load_trained(JUDGE).model
+    digits = [int(logits.argmax()) for logits in judge.classify(samples)]
+    one, other = (judge.encoder[:-1](images).double().numpy() for images in (samples, real))
+    covariances = [np.cov(features, rowvar=False) for features in (one, other)]
+    root = np.sqrt(np.linalg.eigvals(covariances[0] @ covariances[1]).real.clip(0)).sum()
+    distance = ((one.mean(0) - other.mean(0)) ** 2).sum() + sum(map(np.trace, covariances)) - 2 * root
+    return digits, float(distance)
+
+
+@pytest.mark.parametrize("name", TINY_GENERATORS)
+def test_measures_of_generators_have_their_names_and_are_had_again(
+    name: str, digits: Digits, tmp_path: Path, tiny_generators: None
+) -> None:
+    """And the history has FID, of the model of each report before its weights are rounded for the file."""
+    experiment = find(name)
+    digits = replace(digits, train=digits.train[:256], test=digits.test[::5])
+    (report,) = go(experiment, digits, tmp_path, steps=2)
+    trained = load_trained(name, weights_path(experiment, tmp_path))
+    stored = read_evidence(evidence_path(experiment, 0, tmp_path), digits.test.labels)
+    metrics = measure(experiment, stored)
+    again = examine(trained.model, digits.test, trained.header, training=digits.train, topic=experiment.topic)
+    assert equal(again, stored) and metrics == measure(experiment, again)
+    assert metrics.keys() == MEASURES_OF_GENERATORS[name]
+    without = examine(trained.model, digits.test, {}, training=digits.train)
+    assert without.tensors.keys() == stored.tensors.keys() - {"fid", "sample_digits"}, "of no other topic"
+
+    # Each against its definition, on the model.
+    model, labels = trained.model, digits.test.labels
+    of_samples, distance = judged_by_hand(model, digits.test.images)
+    assert stored.sample_digits.dtype == torch.uint8 and stored.sample_digits.tolist() == of_samples
+    assert stored.fid.dtype == torch.float32 and stored.fid.shape == (1,)
+    shares = np.bincount(of_samples, minlength=10) / JUDGED
+    expected = {"fid": distance, "rarest_digit": shares.min()}
+    with torch.no_grad(), seeded(0):
+        drawn = model.decode(prior_samples(model.prior, 2000))
+        expected["sample_sharpness"] = sharpness(drawn).mean().item()
+        if name != "dcgan":
+            codes = model.encode(digits.test.images)
+            errors = 0.5 * (model.decode(codes) - digits.test.images).square().sum(1)
+            kept = codes.half()[:KEPT] if codes.shape[1] > 20 else codes.half()
+            assert torch.equal(stored.codes, kept) and stored.squared_errors.shape == (200,)
+            expected["reconstruction_error"] = errors.mean().item()
+            expected["neighbor_accuracy"] = neighbor_accuracy(kept, labels[: len(kept)])
+            expected |= match(kept, model.prior)
+    assert metrics == pytest.approx(expected, rel=2e-3, abs=1e-6)
+
+    (entry,) = trained.header["history"]
+    assert entry.keys() == {"step", *model.moves, "fid"} and report.measures.keys() == {"fid"}
+    whole = build(experiment, 0)
+    list(train(whole, experiment.select(digits.train, 0), experiment.recipe, steps=2, device="cpu"))
+    assert entry["fid"] == pytest.approx(judged_by_hand(whole, digits.test.images)[1], rel=1e-3)
+    assert entry["fid"] == pytest.approx(report.measures["fid"], abs=1e-4)
+
+
+def test_the_judge_judges_images_that_it_was_trained_on_beside_the_test_images(digits: Digits) -> None:
+    """The last sixth of them; of the test images themselves only the features are taken, not the labels."""
+    some, training, judge = digits.test[::5], digits.train[:1200], load_trained(JUDGE).model
+    evidence = examine(judge, some, {}, training=training, topic=GENERATORS)
+    assert evidence.tensors.keys() == {"codes", "predictions", "sample_digits", "fid"}
+    with torch.no_grad():
+        seen, unseen = (judge.features(part) for part in (training.images[1000:], some.images))
+        read = judge.classify(training.images[1000:]).argmax(1)
+    assert evidence.sample_digits.tolist() == read.tolist()
+    assert evidence.fid.item() == pytest.approx(frechet_distance(seen, unseen), rel=1e-4)
+    metrics = measure(find(JUDGE), evidence)
+    assert metrics.keys() == {"test_error_percent", "fid", "rarest_digit"}
+    others = Images(some.images, 9 - some.labels)
+    assert equal(examine(judge, others, {}, training=training, topic=GENERATORS), evidence)
+    assert examine(judge, some, {}, topic=GENERATORS).tensors.keys() == {"codes", "predictions"}
+
+
+def test_the_rarest_digit_may_be_missing() -> None:
+    drawn = torch.tensor([0, 0, 1, 2, 3, 4, 5, 6, 7, 8]).byte()
+    evidence = Evidence({}, torch.arange(10), sample_digits=drawn, fid=torch.tensor([2.5]))
+    assert measure(find("dcgan"), evidence) == {"fid": 2.5, "rarest_digit": 0}
+    evidence = replace(evidence, sample_digits=torch.arange(10).repeat(3).byte())
+    assert measure(find("dcgan"), evidence)["rarest_digit"] == pytest.approx(0.1)
+
+
+def of_eight() -> Model:
+    """The model of likelihood with 32 hidden units, and weights by which samples differ."""
+    torch.manual_seed(0)
+    model = AdversarialAutoencoder(Gaussian(8, standard_deviation=5.0), (32,))
+    for parameter in model.decoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    return model
+
+
+def test_the_window_of_likelihood_is_chosen_on_the_last_sixth_of_the_training_images(
+    digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never on test images, nor on those that the model is trained on, which would have other bandwidths."""
+    monkeypatch.setattr(experiments, "JUDGED", JUDGED)
+    model, some = of_eight(), digits.test[:40]
+    with torch.no_grad():
+        samples = model.decode(prior_samples(model.prior, JUDGED))
+    noise = torch.randn(50, 784, generator=torch.Generator().manual_seed(0))
+
+    def found_with(validation: torch.Tensor, fitted: torch.Tensor, test: Images = some) -> Evidence:
+        training = Images(torch.cat([fitted, validation]), digits.train.labels[:300])
+        return examine(model, test, {}, training=training, topic=LIKELIHOOD)
+
+    def by_hand(images: torch.Tensor, bandwidth: float) -> np.ndarray:
+        squares = torch.cdist(images.double(), samples.double()).square().numpy()
+        of_each = np.logaddexp.reduce(-squares / (2 * bandwidth**2), axis=1) - np.log(JUDGED)
+        return of_each - 784 * np.log(bandwidth * np.sqrt(2 * np.pi))
+
+    near, fitted = samples[:50] + 0.15 * noise, digits.train.images[:250]
+    evidence = found_with(near, fitted)
+    means = [by_hand(near, bandwidth).mean() for bandwidth in BANDWIDTHS.tolist()]
+    best = float(BANDWIDTHS[int(np.argmax(means))])
+    assert BANDWIDTHS[0] < best < BANDWIDTHS[-1]
+    assert evidence.bandwidth.shape == (1,) and evidence.bandwidth.item() == pytest.approx(best, rel=1e-6)
+    assert evidence.log_likelihoods.dtype == torch.float32
+    np.testing.assert_allclose(evidence.log_likelihoods, by_hand(some.images, best), rtol=1e-4, atol=0.05)
+    metrics = measure(find("likelihood"), evidence)
+    assert metrics["bandwidth"] == pytest.approx(best)
+    assert metrics["parzen_log_likelihood_10k"] == pytest.approx(by_hand(some.images, best).mean(), rel=1e-4)
+
+    others = found_with(near, fitted, Images(samples[:40], some.labels))
+    assert torch.equal(others.bandwidth, evidence.bandwidth), "test images choose nothing"
+    assert others.log_likelihoods.mean() > evidence.log_likelihoods.mean() + 100
+    assert equal(found_with(near, samples[:250]), evidence), "images that are trained on choose nothing"
+    nearer = found_with(samples[:50] + 0.1 * noise, fitted)
+    assert BANDWIDTHS[0] < nearer.bandwidth < evidence.bandwidth
+
+    training = Images(torch.cat([fitted, near]), digits.train.labels[:300])
+    without = evidence.tensors.keys() - {"bandwidth", "log_likelihoods"}
+    assert examine(model, some, {}, topic=LIKELIHOOD).tensors.keys() == without
+    assert examine(model, some, {}, training=training).tensors.keys() == without
 
 
 # Images of another shape than MNIST's

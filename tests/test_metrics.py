@@ -219,6 +219,13 @@ def test_the_match_tells_what_is_inside_where_there_is_a_density() -> None:
     assert 0.98 < low < high < 0.998
 
 
+@pytest.mark.parametrize(("dimensions", "is_covered"), [(20, True), (21, False), (64, False)])
+def test_there_is_no_coverage_in_many_dimensions_for_codes_nor_for_the_band(dimensions: int, is_covered: bool) -> None:
+    names = {"sliced_wasserstein", "inside_prior"} | ({"prior_coverage"} if is_covered else set())
+    assert match(normal(200, dimensions), Gaussian(dimensions)).keys() == names
+    assert null_band(Gaussian(dimensions), count=200, draws=2).keys() == names
+
+
 def test_shares_count_the_codes_in_each_component() -> None:
     components = torch.tensor([0, 0, 0, 4, 4, 7, 8, 8])  # the last one is empty as well
     shares = class_shares(1.4 * centers(components) / 4, GaussianMixture())

@@ -10,7 +10,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from support import (
+    check_that_labels_reach_the_classification_alone,
     check_that_no_label_of_an_unlabeled_image_is_read,
+    check_that_weights_go_through_a_file_with_or_without_discriminators,
     equal,
     labeled_as,
     perceptron,
@@ -24,7 +26,6 @@ from torch import Tensor, nn
 from aae_lib.data import Digits, Images, balanced_subset
 from aae_lib.losses import binary_cross_entropy, half_squared_error
 from aae_lib.models import SemiSupervisedAutoencoder
-from aae_lib.storage import load_weights, save_weights
 from aae_lib.training import SGD, Adam, Recipe, TrainingError
 
 Sets = tuple[Images, Images]
@@ -316,20 +317,7 @@ def test_no_label_of_an_unlabeled_image_is_read(sets: Sets, make_recipe) -> None
 
 
 def test_labels_reach_the_classification_alone(sets: Sets) -> None:
-    """And images without labels reach all but it."""
-    unlabeled, labeled = sets
-
-    def losses(unlabeled: Images, labeled: Images) -> dict[str, float]:
-        torch.manual_seed(1)
-        return {name: loss.item() for name, loss in tiny(0.0).updates(unlabeled, labeled)}
-
-    def changed(unlabeled: Images, labeled: Images) -> set[str]:
-        return {name for name, loss in losses(unlabeled, labeled).items() if loss != reference[name]}
-
-    reference = losses(unlabeled, labeled)
-    assert changed(unlabeled, Images(labeled.images, labeled.labels.flip(0))) == {"classification"}
-    assert changed(unlabeled, labeled[20:]) == {"classification"}
-    assert changed(unlabeled[:299], labeled) == {"reconstruction", "discriminator", "generator"}
+    check_that_labels_reach_the_classification_alone(lambda: tiny(0.0), sets)
 
 
 def test_an_unlabeled_image_needs_no_labels_at_all(sets: Sets) -> None:
@@ -368,18 +356,8 @@ def test_a_run_that_stops_and_goes_on_ends_with_the_same_bits(sets: Sets, make_r
     assert not equal(trained(seed=1)[0], expected)
 
 
-def test_trained_weights_are_loaded_with_or_without_discriminators(tmp_path: Path, images: Images) -> None:
-    trained, loaded = tiny(seed=1).eval(), tiny(seed=2).eval()
-    save_weights(tmp_path / "all", trained, {})
-    load_weights(tmp_path / "all", loaded)
-    torch.testing.assert_close(loaded.encode(images.images), trained.encode(images.images), rtol=0, atol=0.05)
-    del trained.label_discriminator, trained.style_discriminator
-    save_weights(tmp_path / "two", trained, {})
-    small = tiny(seed=3).eval()
-    load_weights(tmp_path / "two", small)
-    assert [name for name, _ in small.named_children()] == ["encoder", "decoder"]
-    assert torch.equal(small.code_of(images), loaded.code_of(images))
-    assert torch.equal(small.decode(small.code_of(images)), loaded.decode(loaded.code_of(images)))
+def test_weights_go_through_a_file_with_or_without_discriminators(tmp_path: Path, sets: Sets, make_recipe) -> None:
+    check_that_weights_go_through_a_file_with_or_without_discriminators(tiny, sets, make_recipe, tmp_path, 0.05)
 
 
 def test_a_hundred_labels_name_held_out_digits_and_all_labels_are_used_alike(digits: Digits) -> None:
