@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from support import heads_at
 from torch import Tensor, nn
 
+from aae_lib.losses import real_fake_loss
 from aae_lib.networks import (
     Attenuated,
     ClusterHeads,
@@ -460,6 +461,21 @@ def test_the_joint_discriminator_sees_images_as_dcgan_does_and_codes_without_bat
     # From the start both halves tell pairs apart, neither hundreds of times as much as the other.
     spreads = [part.std(0).mean() for part in (network.train().image(images), network.code(codes))]
     assert 0.02 < spreads[0] / spreads[1] < 50
+
+
+def test_real_and_fake_pairs_go_through_the_joint_discriminator_apart() -> None:
+    """Pairs of a minibatch see each other in training; in evaluation none does."""
+    torch.manual_seed(0)
+    network = JointDiscriminator(3, 4, dropout=0.0)
+    real, fake = (torch.cat([scale * torch.rand(10, 784), torch.randn(10, 3)], dim=1) for scale in (1.0, 0.2))
+    apart = [network.train()(pairs) for pairs in (real, fake)]
+    loss = F.softplus(-apart[0]).mean() + F.softplus(apart[1]).mean()
+    torch.testing.assert_close(real_fake_loss(network, real=real, fake=fake), loss)
+    together = network(torch.cat([real, fake])).split(10)
+    mixed = F.softplus(-together[0]).mean() + F.softplus(together[1]).mean()
+    assert (mixed - loss).abs() > 1e-5
+    one_by_one = torch.cat([network.eval()(pair) for pair in real.split(1)])
+    torch.testing.assert_close(network(real), one_by_one, rtol=1e-4, atol=1e-5)
 
 
 def test_the_joint_discriminator_leaves_units_out_in_training_alone() -> None:
