@@ -449,7 +449,7 @@ def reconstructions() -> tuple[Figure, dict[str, int]]:
 
 
 def fid_curves() -> tuple[Figure, dict[str, int]]:
-    """FID along training, by minutes on two cores; every seed."""
+    """FID along training, every seed."""
     use_style()
     figure, axes = plt.subplots(figsize=(6.4, 4.4))
     integers = {}

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 # Each module may import only modules that stand before it.
 ORDER = (
     "priors", "networks", "data", "storage", "losses", "metrics", "models", "training", "experiments", "comparisons",
-    "drawing", "results", "figures", "explore", "checks", "benchmark", "__main__",
+    "likelihoods", "drawing", "results", "figures", "explore", "checks", "benchmark", "__main__",
 )  # fmt: skip
 
 
