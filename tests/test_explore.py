@@ -1412,8 +1412,8 @@ def test_a_model_with_neither_encoder_nor_prior_is_refused(real_digits):
 
 @pytest.mark.parametrize("name", ["age", "dcgan", "ali", "vae-conv", "aae-conv", "likelihood"])
 def test_the_models_of_the_registry_can_be_explored(name, real_digits):
-    explorer = LatentExplorer(build(find(name), 0), real_digits[:20])
-    dimensions = 8 if name == "likelihood" else 10
+    model = build(find(name), 0)
+    explorer, dimensions = LatentExplorer(model, real_digits[:20]), model.prior.dimensions
     assert explorer.code.shape == (dimensions,)
     assert len(other_sliders(explorer)) == dimensions - 2
     explorer.random()
