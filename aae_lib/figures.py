@@ -463,9 +463,10 @@ def fid_curves() -> tuple[Figure, dict[str, int]]:
             integers[f"{name}, seed {seed}: FID at the end in percent of its minimum"] = rise
     floor = values_of(JUDGE, "fid").mean()
     axes.axhline(floor, color="#999999", lw=0.8, ls=":")
-    axes.text(0, floor, " training digits", va="bottom", color="#666666", size=8)
+    axes.text(1, floor, "training digits ", transform=axes.get_yaxis_transform(), ha="right", va="bottom",
+              color="#666666", size=8)
     axes.set(yscale="log", xlabel="passes over 60,000 images", ylabel="FID on digit features")
-    axes.legend(loc="upper right")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 0.07), ncols=2)
     _title(axes, "Distance between samples and held-out digits along training")
     return figure, integers
 
