@@ -106,7 +106,7 @@ EVIDENCE = PRETRAINED / "evidence"
 REPEATS = 200  # codes of one image
 SAMPLES = 2000  # of the prior, decoded for the evidence
 KEPT = 1000  # images whose codes are kept if these have many dimensions and no label
-JUDGED = 10_000  # of them, that a classifier or a Parzen window is made of
+JUDGED = 10_000  # samples of the prior that a classifier or a Parzen window is made of
 JUDGE = "digit-classifier"
 TRUSTED = 2000  # images whose neighborhoods are compared with those of their codes
 

@@ -413,7 +413,7 @@ RECONSTRUCTING = ("age", "ali", "vae-conv", "aae-conv")
 
 
 def generators() -> tuple[Figure, dict[str, int]]:
-    """Samples of each generator, all by the same networks and codes of ten dimensions, and digits of the test set."""
+    """Samples of each generator, all by the same convolutional networks, and digits of the test set."""
     use_style()
     figure, panels = plt.subplots(2, 4, figsize=(13.4, 7.4), layout="constrained")
     side, integers = 8, {}
