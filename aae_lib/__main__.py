@@ -174,7 +174,7 @@ def evaluate(
         metrics = measure(experiment, load_evidence(name))
         described, source = "MNIST's 10,000 test digits (from the shipped evidence)", "shipped"
     if json:
-        paper = {metric: reported.value for metric, reported in experiment.paper.items()}
+        paper = {metric: float(reported) for metric, reported in experiment.paper.items()}
         result = {
             "experiment": name, "metrics": metrics, "paper": paper, "data": described, "weights": source
         }  # fmt: skip
