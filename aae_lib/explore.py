@@ -55,7 +55,7 @@ from aae_lib.data import Images, load_mnist
 from aae_lib.drawing import DIGIT_COLORS, MASSES, contour_levels, draw_codes, draw_prior
 from aae_lib.metrics import prior_samples
 from aae_lib.models import Model
-from aae_lib.priors import Gaussian, LabelAndStyle, Prior, UniformSphere
+from aae_lib.priors import Gaussian, LabelAndStyle, Prior, UniformSphere, great_circle, straight_line
 
 POINTS = 2_000  # codes and prior samples in the plane, and points of the path through the prior
 JACOBIANS = 200  # of the decoder, which decide what directions of a long code the plane shows
@@ -549,7 +549,8 @@ class LatentExplorer(_Explorer):
             digit_index, end = None, self._checked_code(target)
         else:
             end = self._codes[digit_index]
-        self._path = _great_circle(self._coordinates, end) if self._on_sphere else _line(self._coordinates, end)
+        way = great_circle if self._on_sphere else straight_line
+        self._path = way(self._coordinates, end)
         self._path_digits = self._digit_index, digit_index
         self._plane_picture = self._draw_plane()
         self._plane.value = _png(self._plane_picture)
@@ -836,30 +837,6 @@ def _range(reach: torch.Tensor) -> tuple[float, float]:
     extent = 1.02 * float(reach.abs().max()) if reach.numel() else 0.0
     step = 10.0 ** math.floor(math.log10(max(extent, 1e-3))) / 20  # 0.05 for codes of the order of 1
     return round(10 * step * math.ceil(extent / (10 * step)), 6), step
-
-
-def _line(start: torch.Tensor, end: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The straight path from one point [d] to another: shares [n] -> [n, d]."""
-    return lambda shares: torch.lerp(start, end, shares[:, None].double())
-
-
-def _great_circle(start: torch.Tensor, end: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The shortest path on the unit sphere from one point [d] to another: shares [n] -> [n, d].
-
-    Raises:
-        ValueError: the two are opposite points, between which all great circles are equally short.
-    """
-    along = start @ end
-    across = end - along * start
-    if across.norm() < 1e-6 and along < 0:
-        raise ValueError("the way to the opposite point of the sphere is equally short in every direction")
-    angle, across = torch.atan2(across.norm(), along), F.normalize(across, dim=0)
-
-    def path(shares: torch.Tensor) -> torch.Tensor:
-        angles = shares[:, None].double() * angle
-        return angles.cos() * start + angles.sin() * across
-
-    return path
 
 
 def _with_masses(name: str, prior: Prior | None) -> str:

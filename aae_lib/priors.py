@@ -16,7 +16,7 @@ Samples and densities are written without matrix products, which the training lo
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -356,6 +356,30 @@ class UniformSphere(Prior):
 
     def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
         return F.normalize(torch.randn(count, self.dimensions, device=device), dim=1)
+
+
+def straight_line(start: Tensor, end: Tensor) -> Callable[[Tensor], Tensor]:
+    """The straight path from one code ``[d]`` to another: the shares of it that lie before, ``[n]`` -> ``[n, d]``."""
+    return lambda shares: torch.lerp(start, end, shares[:, None].to(start.dtype))
+
+
+def great_circle(start: Tensor, end: Tensor) -> Callable[[Tensor], Tensor]:
+    """The shortest path on the unit sphere from one code ``[d]`` to another: as :func:`straight_line`.
+
+    Raises:
+        ValueError: the two are opposite points, between which all great circles are equally short.
+    """
+    along = start @ end
+    across = end - along * start
+    if across.norm() < 1e-6 and along < 0:
+        raise ValueError("the way to the opposite point of the sphere is equally short in every direction")
+    angle, across = torch.atan2(across.norm(), along), F.normalize(across, dim=0)
+
+    def path(shares: Tensor) -> Tensor:
+        angles = shares[:, None].to(start.dtype) * angle
+        return angles.cos() * start + angles.sin() * across
+
+    return path
 
 
 def check_prior(prior: Prior) -> float:

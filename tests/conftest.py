@@ -1,5 +1,6 @@
 """What several tests share: the sample digits, and tiny models that train in milliseconds."""
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -12,8 +13,9 @@ from aae_lib.priors import Gaussian
 from aae_lib.training import SGD, Adam, Cosine, Drops, Recipe
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> None:
+def pytest_configure() -> None:
+    """One thread each for the processes of the tests and for those that they start, as notebooks' kernels are."""
+    os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
 
 

@@ -27,6 +27,8 @@ from aae_lib.priors import (
     UniformSphere,
     UniformSquare,
     check_prior,
+    great_circle,
+    straight_line,
 )
 from aae_lib.training import SGD, Recipe, train
 
@@ -556,3 +558,34 @@ def test_heads_on_a_gpu_have_samples_there_and_pass_the_check() -> None:
     assert samples.device.type == "cuda" and prior.positions.device.type == "cpu"
     assert prior.nearest_class(samples).device.type == prior.log_prob(samples).device.type == "cuda"
     assert check_prior(prior) > 0
+
+
+# Paths between two codes
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("angle", [1e-3, 0.5, 2.0, 3.1])
+def test_the_great_circle_is_on_the_sphere_and_turns_by_equal_angles(angle: float, dtype: torch.dtype) -> None:
+    start = UniformSphere(6).sample(1)[0].to(dtype)
+    away = torch.randn(6, dtype=dtype)
+    away = torch.nn.functional.normalize(away - (away @ start) * start, dim=0)
+    end = math.cos(angle) * start + math.sin(angle) * away
+    shares = torch.linspace(0, 1, 9)
+    points = great_circle(start, end)(shares)
+    assert points.shape == (9, 6) and points.dtype == dtype
+    assert torch.allclose(points[[0, -1]], torch.stack([start, end]), atol=1e-5)
+    assert torch.allclose(points.norm(dim=1), torch.ones(9, dtype=dtype), atol=1e-5)
+    along, across = (points @ start).double(), (points @ away).double()
+    assert torch.allclose(torch.atan2(across, along), shares.double() * angle, atol=1e-4), "the shorter way"
+
+
+def test_opposite_codes_have_no_shortest_way_and_equal_ones_stay() -> None:
+    start = UniformSphere(3).sample(1)[0]
+    with pytest.raises(ValueError, match="equally short"):
+        great_circle(start, -start)
+    assert torch.allclose(great_circle(start, start)(torch.linspace(0, 1, 3)), start.expand(3, -1), atol=1e-6)
+
+
+def test_the_straight_line_has_equal_steps() -> None:
+    points = straight_line(torch.tensor([0.0, 4.0]), torch.tensor([2.0, 0.0]))(torch.linspace(0, 1, 3))
+    assert points.tolist() == [[0, 4], [1, 2], [2, 0]]
