@@ -311,8 +311,7 @@ def entries_of(name, seed):
         entries |= {"fid", "sample_digits"}
     if experiment.topic == LIKELIHOOD:
         entries |= {"bandwidth", "log_likelihoods"}
-    # cluster-30 ships codes without weights, so that the match of its styles stays in the results.
-    has_weights = seed == 0 and (weights_path(experiment, PRETRAINED).exists() or name == "cluster-30")
+    has_weights = seed == 0 and weights_path(experiment, PRETRAINED).exists()
     large = experiment.topic in (SEMI_SUPERVISED, CLUSTERS)
     without_codes = (large and not has_weights) or not hasattr(model, "encoder") or name == JUDGE
     return entries if without_codes else entries | {"codes"}
