@@ -221,3 +221,4 @@ def test_the_record_that_ships_begins_with_the_window_of_the_evidence() -> None:
     _, header = read_file(likelihoods.RECORD)
     assert {"data", "data_sha256", "device", "versions", "revision", "likelihoods"} <= header.keys()
     assert header["data_sha256"] == evidence.header["data_sha256"]
+    assert not header["revision"].endswith("+"), "made by a revision that one can have again"
