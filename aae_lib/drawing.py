@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from aae_lib.metrics import prior_samples
 from aae_lib.models import Model
-from aae_lib.networks import PIXELS, mosaic
+from aae_lib.networks import PIXELS, device_of, mosaic
 from aae_lib.priors import Prior
 from aae_lib.training import UPDATES_PER_EPOCH
 
@@ -118,6 +118,11 @@ def percentiles(count: int) -> Tensor:
     return torch.from_numpy(norm.ppf(steps)).float()
 
 
+def _decoded(model: Model, codes: Tensor) -> Tensor:
+    """Images of codes ``[n, d]``, ``[n, 784]`` on the CPU, wherever the model is."""
+    return model.decode(codes.to(device_of(model))).cpu()
+
+
 @torch.no_grad()
 def decoded_manifold(model: Model, side: int = 20) -> Tensor:
     """Images ``[side * side, 784]`` of codes at equal steps of the Gaussian's percentiles along each dimension.
@@ -127,7 +132,7 @@ def decoded_manifold(model: Model, side: int = 20) -> Tensor:
     """
     values = percentiles(side) * model.prior.standard_deviation
     codes = torch.cartesian_prod(values.flip(0), values).flip(1)
-    return model.decode(codes)
+    return _decoded(model, codes)
 
 
 @torch.no_grad()
@@ -139,13 +144,13 @@ def decoded_component(model: Model, component: int, rows: int, columns: int) -> 
     """
     across, along = torch.cartesian_prod(percentiles(rows), percentiles(columns)).T
     labels = torch.full((rows * columns,), component)
-    return model.decode(model.prior.place(torch.stack([along, across], 1), labels))
+    return _decoded(model, model.prior.place(torch.stack([along, across], 1), labels))
 
 
 @torch.no_grad()
 def decoded_walk(model: Model, steps: int) -> Tensor:
     """Images ``[steps, 784]`` at equal steps of the walk through the prior (AAE, Figure 4d: along the swiss roll)."""
-    return model.decode(model.prior.walk((torch.arange(steps) + 0.5) / steps))
+    return _decoded(model, model.prior.walk((torch.arange(steps) + 0.5) / steps))
 
 
 @torch.no_grad()
@@ -156,7 +161,7 @@ def decoded_styles(model: Model, styles: Tensor) -> Tensor:
     """
     classes = model.prior.classes
     label = model.prior.label.sample_of_class(torch.arange(classes).repeat(len(styles)))
-    return model.decode(torch.cat([label, styles.repeat_interleave(classes, dim=0)], dim=1))
+    return _decoded(model, torch.cat([label, styles.repeat_interleave(classes, dim=0)], dim=1))
 
 
 @torch.no_grad()
@@ -175,7 +180,7 @@ def decoded_clusters(model: Model, codes: Tensor, labels: Tensor, columns: int) 
         head[0, cluster] = 1
         own = codes[labels == cluster][: columns - 1]
         white = torch.ones(columns - 1 - len(own), PIXELS)
-        rows += [model.decode(torch.cat([head, own])), white]
+        rows += [_decoded(model, torch.cat([head, own])), white]
     return torch.cat(rows)
 
 
@@ -219,7 +224,7 @@ def draw_discriminator(axes: Axes, discriminator: nn.Module, limit: float) -> No
     side = torch.linspace(-limit, limit, 120)
     grid = torch.cartesian_prod(side, side).flip(1)  # rows of the picture are the second coordinate
     with torch.no_grad():
-        probability = discriminator(grid).float().sigmoid().reshape(120, 120)
+        probability = discriminator(grid.to(device_of(discriminator))).float().sigmoid().reshape(120, 120).cpu()
     extent = (-limit, limit, -limit, limit)
     axes.imshow(probability, extent=extent, origin="lower", cmap="RdBu", vmin=0, vmax=1, alpha=0.6, rasterized=True)
     axes.set(xlim=extent[:2], ylim=extent[2:], aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
@@ -235,8 +240,9 @@ def draw_game(axes: Axes, discriminator: nn.Module, real: Tensor, fake: Tensor, 
         limit: half the side of the square.
     """
     draw_discriminator(axes, discriminator, limit)
+    real, fake = real.detach().cpu(), fake.detach().cpu()
     axes.scatter(*real.T, s=3, c="#1f4e8c", linewidths=0, label="real")
     axes.scatter(*fake.T, s=3, c="#a01515", linewidths=0, label="fake")
-    start = fake.detach()[:60].requires_grad_()
+    start = fake[:60].to(device_of(discriminator)).requires_grad_()
     (push,) = torch.autograd.grad(F.logsigmoid(discriminator(start)).sum(), start)
-    axes.quiver(*start.detach().T, *(0.2 * push).T, angles="xy", scale_units="xy", scale=1, width=0.005)
+    axes.quiver(*fake[:60].T, *(0.2 * push).cpu().T, angles="xy", scale_units="xy", scale=1, width=0.005)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
@@ -72,6 +72,7 @@ from aae_lib.networks import (
     OntoSphere,
     convolutional_decoder,
     convolutional_encoder,
+    device_of,
     multilayer_perceptron,
 )
 from aae_lib.priors import (
@@ -96,7 +97,7 @@ from aae_lib.training import (
     Report,
     TrainingError,
     WarmUp,
-    default_device,
+    chosen_device,
     multiplies_bfloat16,
     train,
 )
@@ -240,7 +241,7 @@ def _vae(name: str, prior: Callable[[], Prior], kl_weight: float) -> Experiment:
 
 
 def _label_some(images: Images, seed: int) -> tuple[Images, Images]:
-    """Unlabeled and labeled images, of which each digit has equally many; the last images stay for validation."""
+    """Unlabeled and labeled images of the first 50,000 (AAE, Figure 4), the latter equally many of each digit."""
     kept = images[:50_000]
     labeled = balanced_subset(kept.labels, int(LABELED * len(kept)) // CLASSES * CLASSES, seed)
     unlabeled = torch.ones(len(kept), dtype=torch.bool)
@@ -661,15 +662,27 @@ EXPERIMENTS: dict[str, Experiment] = {
 }
 
 
-def find(name: str) -> Experiment:
-    """The experiment of that name.
+Entry = TypeVar("Entry")
+
+
+class UnknownNameError(LookupError):
+    """A name that no experiment or figure has; the message lists those that there are."""
+
+
+def look_up(name: str, registry: Mapping[str, Entry], kind: str) -> Entry:
+    """What a registry holds under that name.
 
     Raises:
-        KeyError: listing the names that there are.
+        UnknownNameError: there is nothing.
     """
-    if name not in EXPERIMENTS:
-        raise KeyError(f"there is no experiment '{name}'; there are: {', '.join(EXPERIMENTS)}")
-    return EXPERIMENTS[name]
+    if name not in registry:
+        raise UnknownNameError(f"there is no {kind} '{name}'; there are: {', '.join(registry)}")
+    return registry[name]
+
+
+def find(name: str) -> Experiment:
+    """The experiment of that name; raises as :func:`look_up`."""
+    return look_up(name, EXPERIMENTS, "experiment")
 
 
 def build(experiment: Experiment, seed: int) -> Model:
@@ -746,6 +759,11 @@ class Evidence:
         return self.names[0][self.clusters.long()]
 
 
+def examined_topic(experiment: Experiment, digits: Digits) -> str | None:
+    """The topic for :func:`examine`; None for generators of other images, of which the judge knows nothing."""
+    return None if experiment.topic == GENERATORS and digits.name != "MNIST" else experiment.topic
+
+
 @torch.no_grad()
 def examine(
     model: Model, images: Images, header: dict[str, Any], training: Images | None = None, topic: str | None = None
@@ -757,9 +775,10 @@ def examine(
     Args:
         training: the images that the experiment selects from; with them, ``from_style``, ``names`` and the likelihood
             are found.
-        topic: of the experiment; samples of the prior are judged by the digit-classifier for those of ``GENERATORS``,
-            if they are gray and 28 x 28 as all that it has seen, and the likelihood is estimated for those of
-            ``LIKELIHOOD``.
+        topic: what else is measured, see :func:`examined_topic`: for ``GENERATORS`` samples of the prior are judged by
+            the digit-classifier, and for ``LIKELIHOOD`` the likelihood is estimated.
+
+    The model is left in evaluation mode, on the CPU.
     """
     model = model.cpu().eval()
     batches = [images[start : start + 1000] for start in range(0, len(images), 1000)]
@@ -788,16 +807,16 @@ def examine(
             found["heads"] = model.prior.positions
             some = slice(TRUSTED)
             found["trustworthiness"] = torch.tensor([neighborhoods_kept(images.images[some], found["codes"][some])])
-        if of_plane or isinstance(model, Autoencoder) and model.prior is None:
+        if hasattr(model, "encoder") and (of_plane or isinstance(model, Autoencoder) and model.prior is None):
             repeated = model.encode(images.images[:10].repeat_interleave(REPEATS, 0))
             found["repeated"] = repeated.unflatten(0, (-1, REPEATS)).half()
     if model.prior is not None and not has_labels(model):
         samples = prior_samples(model.prior, SAMPLES)
-        if _are_as_mnist(images):
+        if images.images.shape[1] == PIXELS:
             found["sharpness"] = sharpness(model.decode(samples)).half()
         if of_plane:
             found["changes"] = image_change(model.decode, samples).half()
-    if topic == GENERATORS and _are_as_mnist(images):
+    if topic == GENERATORS:
         found |= _judged(model, images, training)
     if topic == LIKELIHOOD and training is not None:
         samples = decoded_samples(model, JUDGED)
@@ -809,8 +828,8 @@ def examine(
 
 def decoded_samples(model: Model, count: int, seed: int = 0) -> Tensor:
     """Images decoded from samples of a model's prior, ``[count, pixels]``, on the CPU; those of a seed agree."""
-    device, samples = next(model.parameters()).device, prior_samples(model.prior, count, seed)
-    return torch.cat([model.decode(part.to(device)).cpu() for part in samples.split(1000)])
+    samples = prior_samples(model.prior, count, seed)
+    return torch.cat([model.decode(part.to(device_of(model))).cpu() for part in samples.split(1000)])
 
 
 def _judged(model: Model, images: Images, training: Images | None) -> dict[str, Tensor]:
@@ -829,11 +848,6 @@ def _judged(model: Model, images: Images, training: Images | None) -> dict[str, 
     }
 
 
-def _are_as_mnist(images: Images) -> bool:
-    """Whether images have MNIST's size and no color, so that the digit-classifier and the sharpness apply to them."""
-    return images.images.shape[1] == PIXELS
-
-
 def has_labels(model: Model) -> bool:
     """Whether a label, given or found, is a part of the model's code."""
     return isinstance(model.prior, LabelAndStyle | AroundHeads)
@@ -846,7 +860,7 @@ def finds_clusters(model: Model) -> bool:
 
 def label_probabilities(model: LabelAndStyleAutoencoder, images: Images) -> Tensor:
     """q(y|x) of images, ``[n, classes]``, on the CPU."""
-    device = next(model.parameters()).device
+    device = device_of(model)
     parts = [model.logits_and_style(part.to(device))[0].softmax(1) for part in images.images.split(1000)]
     return torch.cat(parts).cpu()
 
@@ -861,13 +875,13 @@ def _names_of_clusters(model: LabelAndStyleAutoencoder, images: Images) -> Tenso
 
 def predict(model: Model, images: Images) -> Tensor:
     """The most probable label of each image, ``[n]``, by a model that classifies; on the device of the model."""
-    device = next(model.parameters()).device
+    device = device_of(model)
     return torch.cat([model.classify(part.to(device)).argmax(1) for part in images.images.split(1000)])
 
 
 def _progress(model: Model, images: Images, naming: Images, topic: str) -> dict[str, float]:
     """For the history of training: the error on ``images`` of a model that classifies or finds clusters, and FID."""
-    if topic == GENERATORS and model.prior is not None and _are_as_mnist(images):
+    if topic == GENERATORS and model.prior is not None:
         return {"fid": float(_judged(model, images, None)["fid"])}
     if hasattr(model, "classify"):
         predictions = predict(model, images).cpu()
@@ -1042,7 +1056,8 @@ def train_experiment(
     model = build(experiment, seed)
     state = out / "state.safetensors"
     reports = []
-    progressing = partial(_progress, images=held_out, naming=images.hold_out()[1], topic=experiment.topic)
+    topic = examined_topic(experiment, digits)
+    progressing = partial(_progress, images=held_out, naming=images.hold_out()[1], topic=topic)
     options = {
         "seed": seed,
         "steps": steps,
@@ -1067,7 +1082,7 @@ def train_experiment(
         "data_sha256": digits.sha256,
         "trained_on": sum(len(part) for part in sets),
         "evaluated_on": "validation" if validation else "test",
-        "precision": "bfloat16" if multiplies_bfloat16(torch.device(device or default_device())) else "float32",
+        "precision": "bfloat16" if multiplies_bfloat16(chosen_device(device)) else "float32",
         **made_by,
         "history": [
             {"step": r.step, **{name: round(value, 4) for name, value in (r.losses | r.measures).items()}}
@@ -1078,7 +1093,7 @@ def train_experiment(
     save_weights(weights, model.cpu(), header)
     # The evidence comes from the weights as they ship, so that it can be had again from the file.
     trained = load_trained(experiment.name, weights).model
-    evidence = examine(trained, held_out, header, training=images, topic=experiment.topic)
+    evidence = examine(trained, held_out, header, training=images, topic=topic)
     save_evidence(evidence_path(experiment, seed, out), evidence)
 
 
@@ -1102,8 +1117,8 @@ def origin(device: str | None = None) -> dict[str, Any]:
 
 
 def _processor(device: str | None) -> str:
-    if device == "cuda" or (device is None and default_device().type == "cuda"):
-        return torch.cuda.get_device_name()
+    if chosen_device(device).type == "cuda":
+        return torch.cuda.get_device_name(chosen_device(device))
     name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor()
     return f"{name}, {torch.get_num_threads()} threads"
 

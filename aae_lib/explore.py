@@ -53,9 +53,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from aae_lib.data import Images, load_mnist
 from aae_lib.drawing import DIGIT_COLORS, MASSES, contour_levels, draw_codes, draw_prior
-from aae_lib.metrics import prior_samples
+from aae_lib.metrics import derivatives, prior_samples
 from aae_lib.models import Model
-from aae_lib.priors import Gaussian, LabelAndStyle, Prior, UniformSphere, great_circle, straight_line
+from aae_lib.networks import IMAGE_SIZE, PIXELS
+from aae_lib.priors import Gaussian, LabelAndStyle, Prior, UniformSphere, great_circle, seeded, straight_line
 
 POINTS = 2_000  # codes and prior samples in the plane, and points of the path through the prior
 JACOBIANS = 200  # of the decoder, which decide what directions of a long code the plane shows
@@ -225,11 +226,12 @@ class _Explorer(widgets.VBox):
         self._digits = (load_mnist().test if digits is None else digits)[:POINTS]
         if not len(self._digits):
             raise ValueError("no digits to encode: give at least one image, or leave `digits` out for MNIST's test set")
+        if self._digits.images.shape[1] != PIXELS:
+            raise ValueError(f"the explorer shows gray images of 28 x 28, not {self._digits.images.shape[1]} numbers")
 
     def _codes_of_digits(self, encode: Callable[[Images], torch.Tensor]) -> torch.Tensor:
         """What `encode` makes of the digits, [n, d], on the CPU, the same each time."""
-        with self._undisturbed():
-            torch.default_generator.manual_seed(0)  # torch.manual_seed would reach every GPU
+        with self._undisturbed(), seeded(0, self._device):
             on_device = Images(self._digits.images.to(self._device), self._digits.labels.to(self._device))
             codes = encode(on_device).float().cpu()
         if not codes.isfinite().all():
@@ -239,7 +241,10 @@ class _Explorer(widgets.VBox):
     def _decode(self, codes: torch.Tensor) -> np.ndarray:
         """The images of codes [n, d]: [n, 28, 28]."""
         with self._undisturbed():
-            return _array(self._model.decode(codes.to(self._device))).reshape(-1, 28, 28)
+            images = self._model.decode(codes.to(self._device))
+        if images.shape[1] != PIXELS:
+            raise ValueError(f"the explorer shows models of gray images of 28 x 28, not {images.shape[1]} numbers")
+        return _array(images).reshape(-1, IMAGE_SIZE, IMAGE_SIZE)
 
     def _directions_of_change(self) -> torch.Tensor:
         """Orthonormal directions of codes, [d, d], the one in which the decoded image changes most first."""
@@ -249,12 +254,7 @@ class _Explorer(widgets.VBox):
             decode_any, decode = decode, lambda codes: decode_any(F.normalize(codes, dim=1))
         with self._undisturbed(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # PyTorch's own, of what its forward derivatives are made of
-            jacobians = torch.stack(
-                [
-                    torch.func.jvp(decode, (codes,), (direction.expand_as(codes).contiguous(),))[1].flatten()
-                    for direction in torch.eye(codes.shape[1], device=self._device)
-                ]
-            ).double()
+            jacobians = torch.stack([derivative.flatten() for derivative in derivatives(decode, codes)]).double()
         vectors = torch.linalg.eigh(jacobians @ jacobians.T).eigenvectors.cpu()
         directions = vectors.T.flip(0)  # the eigenvalues ascend
         largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))

@@ -42,6 +42,7 @@ from aae_lib.experiments import (
     find,
     load_evidence,
     load_trained,
+    look_up,
     predict,
     shipped_seeds,
     test_set,
@@ -569,11 +570,5 @@ FIGURES: dict[str, PaperFigure] = {
 
 
 def find_figure(name: str) -> PaperFigure:
-    """The figure of that name.
-
-    Raises:
-        KeyError: listing the names that there are.
-    """
-    if name not in FIGURES:
-        raise KeyError(f"there is no figure '{name}'; there are: {', '.join(FIGURES)}")
-    return FIGURES[name]
+    """The figure of that name; raises as :func:`~aae_lib.experiments.look_up`."""
+    return look_up(name, FIGURES, "figure")

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from aae_lib.data import Digits
 from aae_lib.experiments import EVIDENCE, JUDGED, decoded_samples, load_trained
-from aae_lib.metrics import BANDWIDTHS, parzen_log_likelihood
+from aae_lib.metrics import choose_bandwidth, parzen_log_likelihood
 from aae_lib.models import Model
 from aae_lib.storage import read_file, write_file
 
@@ -79,20 +79,10 @@ def _window(
 ) -> Likelihood:
     if count > JUDGED:
         validation = validation[:VALIDATED]
-    bandwidth = BANDWIDTHS[_log_likelihood(parts(), validation, BANDWIDTHS).mean(1).argmax(), None]
-    of_each = _log_likelihood(parts(), images, bandwidth)[0].double()
+    bandwidth = choose_bandwidth(parts(), validation)
+    of_each = parzen_log_likelihood(parts(), images, torch.tensor([bandwidth]))[0].double()
     error = float(of_each.std() / math.sqrt(len(of_each)))
-    return Likelihood(name, count, float(bandwidth), float(of_each.mean()), error)
-
-
-def _log_likelihood(parts: Iterable[Tensor], images: Tensor, bandwidths: Tensor) -> Tensor:
-    """:func:`~aae_lib.metrics.parzen_log_likelihood` of a window that comes in parts: ``[k, n]``."""
-    count, total = 0, torch.full((len(bandwidths), len(images)), -math.inf)
-    for samples in parts:
-        of_part = parzen_log_likelihood(samples, images, bandwidths) + math.log(len(samples))
-        total = torch.logaddexp(total, of_part)
-        count += len(samples)
-    return total - math.log(count)
+    return Likelihood(name, count, bandwidth, float(of_each.mean()), error)
 
 
 def save_record(path: Path, likelihoods: list[Likelihood], header: dict[str, Any]) -> None:

@@ -3,13 +3,13 @@
 The papers show the match between codes and prior only as pictures. Three numbers measure it here - ``prior_coverage``,
 ``sliced_wasserstein`` and ``inside_prior`` - each beside its *null band*: the same number for independent draws of the
 prior itself.
-A match alone can be had by an encoder that ignores the image, so both are always read together with
+A match alone can be had by an encoder that ignores the image, so they are always read together with
 ``reconstruction_error`` and ``neighbor_accuracy``.
 """
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -203,11 +203,16 @@ def image_change(decode: Callable[[Tensor], Tensor], codes: Tensor) -> Tensor:
 
     The Frobenius norm of the decoder's Jacobian, exact: one forward-mode derivative per dimension of the code.
     """
-    squared = torch.zeros(len(codes))
-    for direction in torch.eye(codes.shape[1]):
-        _, derivative = torch.func.jvp(decode, (codes,), (direction.expand_as(codes).contiguous(),))
-        squared += derivative.detach().square().sum(1)
-    return squared.sqrt()
+    return sum(derivative.square().sum(1) for derivative in derivatives(decode, codes)).sqrt()
+
+
+def derivatives(decode: Callable[[Tensor], Tensor], codes: Tensor) -> Iterator[Tensor]:
+    """How the decoded images change along each dimension of the code: d times ``[n, pixels]``, at ``codes`` ``[n, d]``.
+
+    The columns of the decoder's Jacobian, exact, one forward-mode derivative each.
+    """
+    for direction in torch.eye(codes.shape[1], device=codes.device):
+        yield torch.func.jvp(decode, (codes,), (direction.expand_as(codes).contiguous(),))[1].detach()
 
 
 def steepest_tenth(changes: Tensor) -> float:
@@ -239,33 +244,35 @@ BANDWIDTHS = torch.linspace(math.log(0.08), math.log(0.3), 30).exp()
 PARZEN_BLOCK = 1000  # samples whose distances to all images are in memory at once
 
 
-def parzen_log_likelihood(samples: Tensor, images: Tensor, bandwidths: Tensor) -> Tensor:
+def parzen_log_likelihood(samples: Tensor | Iterable[Tensor], images: Tensor, bandwidths: Tensor) -> Tensor:
     """log p(x) in nats of each image under a Gaussian Parzen window of samples (AAE, section 3; Breuleux et al. 2011).
 
     p is the mean, over samples, of the density of N(sample, bandwidth^2 I). Samples are taken in blocks, so any number
     of them fits into memory.
 
     Args:
-        samples: ``[m, pixels]``, in [0, 1].
+        samples: ``[m, pixels]``, in [0, 1], or parts of them one after the other, if all do not fit into memory.
         images: ``[n, pixels]``.
         bandwidths: ``[k]``.
 
     Returns:
         ``[k, n]``, float32.
     """
-    pixels = images.shape[1]
+    pixels, count = images.shape[1], 0
     total = torch.full((len(bandwidths), len(images)), -math.inf, device=images.device)
     squared_length = images.square().sum(1)
-    for block in samples.split(PARZEN_BLOCK):
+    parts = [samples] if isinstance(samples, Tensor) else samples
+    for block in (block for part in parts for block in part.split(PARZEN_BLOCK)):
+        count += len(block)
         distances = (squared_length[:, None] - 2 * images @ block.T + block.square().sum(1)).clamp_min_(0)
         for index, bandwidth in enumerate(bandwidths.tolist()):
             of_block = torch.logsumexp(distances * (-0.5 / bandwidth**2), dim=1)
             total[index] = torch.logaddexp(total[index], of_block)
-    normalization = math.log(len(samples)) + pixels * (bandwidths.log() + 0.5 * math.log(2 * math.pi))
+    normalization = math.log(count) + pixels * (bandwidths.log() + 0.5 * math.log(2 * math.pi))
     return total - normalization[:, None].to(total.device)
 
 
-def choose_bandwidth(samples: Tensor, images: Tensor, bandwidths: Tensor = BANDWIDTHS) -> float:
+def choose_bandwidth(samples: Tensor | Iterable[Tensor], images: Tensor, bandwidths: Tensor = BANDWIDTHS) -> float:
     """The bandwidth under which images ``[n, pixels]``, neither trained nor tested on, are most likely."""
     return float(bandwidths[parzen_log_likelihood(samples, images, bandwidths).mean(1).argmax()])
 
@@ -273,7 +280,7 @@ def choose_bandwidth(samples: Tensor, images: Tensor, bandwidths: Tensor = BANDW
 def prior_samples(prior: Prior, count: int = 10_000, seed: int = 0) -> Tensor:
     """The prior samples ``[count, d]`` that codes are compared with: always the same for the same seed."""
     with seeded(seed):
-        return prior.sample(count)
+        return prior.sample(count, "cpu")
 
 
 def match(codes: Tensor, prior: Prior) -> dict[str, float]:

@@ -216,6 +216,14 @@ class GaussianNoise(nn.Module):
         return images + self.standard_deviation * torch.randn_like(images) if self.training else images
 
 
+def gaussian_sample(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """A sample of N(mean, exp(log_variance)), ``[n, d]`` each, by reparameterization: gradients flow through it.
+
+    mean + deviation * noise (Kingma & Welling 2014, section 2.4).
+    """
+    return mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
+
+
 def attenuated(values: Tensor, share: float) -> Tensor:
     """The same values, through which only a share of the gradient flows back."""
     return values.detach() + share * (values - values.detach())
@@ -262,6 +270,11 @@ class ClusterHeads(nn.Module):
 def has_batch_norm(network: nn.Module) -> bool:
     """Whether any layer of ``network`` normalizes over the batch."""
     return any(isinstance(layer, BatchNorm) for layer in network.modules())
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where the parameters of ``network`` are."""
+    return next(network.parameters()).device
 
 
 def as_pictures(images: Tensor) -> Tensor:

@@ -389,7 +389,7 @@ def check_prior(prior: Prior) -> float:
         PriorError: naming what ``sample`` returned and what it should return.
     """
     with seeded(0):
-        samples = prior.sample(1000)
+        samples = prior.sample(1000, "cpu")
     expected = (1000, prior.dimensions)
     if not isinstance(samples, Tensor) or tuple(samples.shape) != expected or not samples.is_floating_point():
         found = f"{tuple(samples.shape)} of {samples.dtype}" if isinstance(samples, Tensor) else type(samples).__name__
@@ -414,8 +414,16 @@ def _circle(radius: float, shares: Tensor) -> Tensor:
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Inside, torch's CPU random numbers are those of ``seed``; afterwards the caller's go on where they were."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach every GPU as well
+def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Inside, torch's random numbers are those of ``seed``; afterwards the caller's go on where they were.
+
+    Those of the CPU and, if ``device`` is one, of that GPU.
+    """
+    device = torch.device(device)
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(gpus):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach every GPU
+        for gpu in gpus:
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(seed)
         yield

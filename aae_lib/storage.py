@@ -39,7 +39,7 @@ def write_file(path: Path, tensors: dict[str, Tensor], header: dict[str, Any], c
         unfinished.write_bytes(gzip.compress(save(contiguous, metadata), mtime=0))
     else:
         save_file(contiguous, unfinished, metadata=metadata)
-    with open(unfinished, "rb") as file:
+    with open(unfinished, "rb+") as file:  # Windows flushes only what may be written
         os.fsync(file.fileno())
     os.replace(unfinished, path)
 

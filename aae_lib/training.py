@@ -30,7 +30,7 @@ from tqdm.auto import tqdm
 from aae_lib.data import Images
 from aae_lib.models.model import Model
 from aae_lib.networks import BatchNorm, has_batch_norm
-from aae_lib.priors import Prior, check_prior
+from aae_lib.priors import Prior, check_prior, seeded
 from aae_lib.storage import StorageError, read_file, write_file
 
 UPDATES_PER_EPOCH = 600  # of 100 images: one pass over MNIST's 60,000
@@ -167,9 +167,19 @@ class Report:
 # Precision and batch-norm
 
 
-def default_device() -> torch.device:
-    """The GPU if PyTorch sees one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def chosen_device(device: torch.device | str | None = None) -> torch.device:
+    """The device, by default the GPU if PyTorch sees one, else the CPU.
+
+    Raises:
+        TrainingError: if there is no such device here.
+    """
+    try:
+        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError as error:
+        raise TrainingError(f"there is no device '{device}': choose cpu or cuda") from error
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise TrainingError(f"PyTorch sees no GPU '{device}' here ({torch.cuda.device_count()} in all): leave it out")
+    return chosen
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
@@ -185,7 +195,11 @@ def recompute_batch_norm(model: Model, images: Tensor) -> None:
 
     Statistics gathered while training mix many past weights, and real with generated images; they are therefore no
     part of the training state and are computed anew before each evaluation. The caller's random numbers and the
-    model's mode are left as they were.
+    model's mode are left as they were. Discriminators, which judge minibatches of one kind, have none: mean 0, variance
+    1.
+
+    Raises:
+        TrainingError: for a network with batch-norm that is neither encoder nor decoder nor a discriminator.
     """
     if not has_batch_norm(model):
         return
@@ -197,8 +211,7 @@ def recompute_batch_norm(model: Model, images: Tensor) -> None:
     model.eval()  # input noise and dropout stay off
     for layer in momenta:
         layer.train()
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(0)
+    with seeded(0, images.device), torch.no_grad():
         # Parts of equal size, so that the average over parts is the average over images.
         if hasattr(model, "encoder"):
             codes = torch.cat([model.encode(part) for part in images.tensor_split(max(1, len(images) // 1000))])
@@ -211,6 +224,13 @@ def recompute_batch_norm(model: Model, images: Tensor) -> None:
         layer.momentum = momentum
     for module, mode in modes.items():
         module.training = mode
+    missed = [name for name, layer in model.named_modules()
+              if layer in momenta and not int(layer.num_batches_tracked) and "discriminator" not in name]  # fmt: skip
+    if missed:
+        raise TrainingError(
+            f"no batch-norm statistics for {', '.join(missed)}: call the networks by which {type(model).__name__} "
+            "encodes and decodes `encoder` and `decoder`"
+        )
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -234,7 +254,8 @@ def train(
     """Train ``model`` and yield a :class:`Report` every ``report_every`` steps and after the last.
 
     At each yield the model is an ordinary float32 module in evaluation mode, and torch's global random numbers are
-    the caller's own, so the caller may plot, measure or stop at will without changing the run.
+    the caller's own, so the caller may plot, measure or stop at will without changing the run. For speed the process
+    flushes denormal numbers to zero from now on and, on Linux, keeps memory that it has freed.
 
     Args:
         model: what to train; it is moved to ``device``.
@@ -257,10 +278,14 @@ def train(
         TrainingError: for a model whose updates and networks do not fit together, a state of another run, non-finite
             losses, and collapsed codes. Each says what to do.
     """
-    run = _Run(model, images, recipe, seed, torch.device(device) if device else default_device(), bfloat16)
+    run = _Run(model, images, recipe, seed, chosen_device(device), bfloat16)
     steps = recipe.steps if steps is None else steps
     if state is not None and state.exists():
         run.load(state)
+        if run.step > steps:
+            raise TrainingError(f"{state} is at step {run.step}, beyond these {steps} steps: ask for more or delete it")
+        if run.step < steps and run.reports and run.reports[-1].step % report_every:
+            run.reports.pop()  # the last one of a run that was to be shorter
         run.prepare_evaluation()
     yield from run.reports
     saved = time.monotonic()
@@ -275,6 +300,8 @@ def train(
             if run.step % report_every == 0 or run.step == steps:
                 run.prepare_evaluation()
                 report = run.report(measure)
+                if run.step % report_every == 0:  # else the mean of a longer run goes on
+                    run.sums = {}
             if state is not None and (run.step == steps or time.monotonic() - saved > STATE_EVERY_SECONDS):
                 run.save(state)
                 saved = time.monotonic()
@@ -306,7 +333,8 @@ class _Run:
         sizes = " + ".join(str(len(part)) for part in self.sets)
         # Sets of the same size are common (MNIST, FashionMNIST); the ink of some images tells them apart.
         ink = " + ".join(f"{float(part.images[:10].double().sum()):.3f}" for part in self.sets)
-        self.fingerprint = f"{_describe(model)}, {recipe}, seed {seed}, {sizes} images (ink {ink}), {precision}"
+        data = f"{sizes} images (ink {ink})"
+        self.fingerprint = f"{_describe(model)}, {recipe}, seed {seed}, {data}, {precision} on {device.type}"
         self.prior_variance = check_prior(model.prior) if model.prior is not None else None
 
         _check_moves(model, recipe, len(self.sets))
@@ -333,8 +361,7 @@ class _Run:
             update: recipe.optimizers[update].build([self.masters[name] for name in self.names[update]])
             for update in model.moves
         }
-        with self._fork_random():
-            torch.manual_seed(seed)
+        with seeded(seed, device):
             self.random_state = self._random_state()
         self.step, self.seconds, self.collapsed_for = 0, 0.0, 0
         self.sums: dict[str, list[float]] = {}
@@ -471,7 +498,6 @@ class _Run:
 
     def report(self, measure: Callable[[Model], dict[str, float]] | None) -> Report:
         losses = {name: total / count for name, (total, count) in self.sums.items()}
-        self.sums = {}
         rates = {update: self.recipe.learning_rate(update, self.clock) for update in self.recipe.optimizers}
         with self._fork_random(), torch.no_grad():
             measures = measure(self.model) if measure else {}
@@ -551,7 +577,8 @@ def _describe(model: Model) -> str:
         return f"{type(thing).__name__}({settings(thing)})"
 
     shapes = [tuple(parameter.shape) for parameter in model.parameters()]
-    return f"{describe(model)}, weights {shapes}"
+    layers = [describe(layer) for layer in model.modules() if layer is not model]
+    return f"{describe(model)}, layers {layers}, weights {shapes}"
 
 
 def _check_moves(model: Model, recipe: Recipe, sets: int) -> None:
@@ -578,13 +605,20 @@ def _check_moves(model: Model, recipe: Recipe, sets: int) -> None:
             f"{kind}.updates takes {len(minibatches)} minibatches ({', '.join(minibatches)}), but there are {sets} "
             "sets of images to train on"
         )
+    for ancestor in type(model).__mro__:  # an inherited method may be a part of this one
+        if "updates" in vars(ancestor):
+            _check_updates(ancestor)
+
+
+def _check_updates(kind: type) -> None:
+    """Refuse a `with` around a `yield` in the class's own ``updates``."""
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(type(model).updates)))
+        tree = ast.parse(textwrap.dedent(inspect.getsource(vars(kind)["updates"])))
     except (OSError, TypeError):  # a class typed at the prompt has no source; the check at run time remains
         return
     for block in ast.walk(tree):
         if isinstance(block, ast.With) and any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(block)):
             raise TrainingError(
-                f"{kind}.updates yields inside a `with` (line {block.lineno} of the method), whose effect would leak "
-                "into the optimizer's step: close it before the yield"
+                f"{kind.__name__}.updates yields inside a `with` (line {block.lineno} of the method), whose effect "
+                "would leak into the optimizer's step: close it before the yield"
             )

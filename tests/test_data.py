@@ -253,6 +253,13 @@ def test_a_named_folder_with_other_things_is_a_slip(folder: Path, part: str, mon
         load_mnist()
 
 
+def test_other_sets_of_torchvision_beside_mnist_are_no_slip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "_answering_mirrors", lambda: ())
+    for name in ("FashionMNIST", "cifar-10-batches-py", "train_32x32.mat", "usps.t.bz2", ".cache"):
+        (tmp_path / name).mkdir()
+    assert load_mnist(tmp_path).sha256 == load_sample().sha256, "as where there is nothing"
+
+
 # Mirrors
 
 

@@ -29,10 +29,12 @@ from aae_lib.experiments import (
     Evidence,
     Experiment,
     Reported,
+    UnknownNameError,
     build,
     continuous_prior,
     evidence_path,
     examine,
+    examined_topic,
     find,
     finds_clusters,
     has_labels,
@@ -156,7 +158,7 @@ def test_names_are_those_of_the_registry() -> None:
 
 
 def test_an_unknown_name_is_answered_with_those_that_exist() -> None:
-    with pytest.raises(KeyError) as error:
+    with pytest.raises(UnknownNameError) as error:
         find("aae-gausian")
     assert "'aae-gausian'" in str(error.value) and all(name in str(error.value) for name in EXPERIMENTS)
 
@@ -1383,6 +1385,24 @@ def test_the_judge_judges_images_that_it_was_trained_on_beside_the_test_images(d
     others = Images(some.images, 9 - some.labels)
     assert equal(examine(judge, others, {}, training=training, topic=GENERATORS), evidence)
     assert examine(judge, some, {}, topic=GENERATORS).tensors.keys() == {"codes", "predictions"}
+
+
+def test_a_generator_of_a_plane_has_no_codes_and_is_examined(digits: Digits) -> None:
+    torch.manual_seed(0)
+    model = GenerativeAdversarialNetwork(Gaussian(2), convolutional_decoder(2, 4), convolutional_encoder(1, 4))
+    evidence = examine(model, digits.test[::50], {})
+    assert evidence.tensors.keys() == {"sharpness", "changes"}
+
+
+def test_images_of_other_things_are_not_judged_as_digits(tiny_generators: None, digits: Digits, tmp_path: Path) -> None:
+    experiment = find("dcgan")
+    garments = replace(digits, train=digits.train[:256], test=digits.test[::20], name="FashionMNIST")
+    assert (examined_topic(experiment, digits), examined_topic(experiment, garments)) == (GENERATORS, None)
+    assert examined_topic(find("semi-100"), garments) == SEMI_SUPERVISED
+    (report,) = go(experiment, garments, tmp_path, steps=2)
+    assert report.measures == {}
+    stored = read_evidence(evidence_path(experiment, 0, tmp_path), garments.test.labels)
+    assert stored.tensors.keys() == {"sharpness"}
 
 
 def test_the_rarest_digit_may_be_missing() -> None:

@@ -56,7 +56,7 @@ class Disk:
 
     dimensions = 2
 
-    def sample(self, n):
+    def sample(self, n, device="cpu"):
         angle, radius = 2 * torch.pi * torch.rand(n), torch.rand(n).sqrt()
         return torch.stack([radius * angle.cos(), radius * angle.sin()], dim=1)
 
@@ -435,7 +435,7 @@ class Cube:
 
     dimensions = 8
 
-    def sample(self, n):
+    def sample(self, n, device="cpu"):
         return torch.rand(n, 8)
 
 
@@ -454,6 +454,8 @@ def test_codes_that_do_not_fit_their_prior_are_refused(dimensions, digits):
 def test_damaged_models_and_empty_digits_are_refused(model, digits):
     with pytest.raises(ValueError, match="no digits"):
         LatentExplorer(model, digits[:0])
+    with pytest.raises(ValueError, match="gray images of 28 x 28, not 3072 numbers"):
+        LatentExplorer(model, Images(torch.rand(5, 3072), torch.arange(5)))
     model.to_code.data[0] = torch.nan
     with pytest.raises(ValueError, match="not finite"):
         LatentExplorer(model, digits)

@@ -26,6 +26,7 @@ from aae_lib.experiments import (
     VAE_CURVE,
     VAE_MIXTURE_CURVE,
     Reported,
+    UnknownNameError,
     build,
     continuous_prior,
     examine,
@@ -164,9 +165,9 @@ def test_the_generators_that_are_drawn_are_those_that_there_are():
 
 
 def test_unknown_names_list_the_known_ones():
-    with pytest.raises(KeyError, match="figure-2a"):
+    with pytest.raises(UnknownNameError, match="figure-2a"):
         find_figure("figure-99")
-    with pytest.raises(KeyError, match="aae-gaussian"):
+    with pytest.raises(UnknownNameError, match="aae-gaussian"):
         find("aae-gausian")
 
 

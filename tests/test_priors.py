@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributions import Categorical as Classes
 from torch.distributions import Independent, MixtureSameFamily, MultivariateNormal, Normal
 
+from aae_lib.metrics import prior_samples
 from aae_lib.models import AdversarialAutoencoder, ReducingAutoencoder
 from aae_lib.priors import (
     AroundHeads,
@@ -28,6 +29,7 @@ from aae_lib.priors import (
     UniformSquare,
     check_prior,
     great_circle,
+    seeded,
     straight_line,
 )
 from aae_lib.training import SGD, Recipe, train
@@ -589,3 +591,29 @@ def test_opposite_codes_have_no_shortest_way_and_equal_ones_stay() -> None:
 def test_the_straight_line_has_equal_steps() -> None:
     points = straight_line(torch.tensor([0.0, 4.0]), torch.tensor([2.0, 0.0]))(torch.linspace(0, 1, 3))
     assert points.tolist() == [[0, 4], [1, 2], [2, 0]]
+
+
+# A prior of one's own, and random numbers
+
+
+class AsDocumented(Prior):
+    dimensions = 2
+
+    def sample(self, count: int, device: torch.device | str) -> Tensor:
+        return torch.randn(count, 2, device=device)
+
+
+def test_a_prior_with_the_documented_method_serves() -> None:
+    assert 0.8 < check_prior(AsDocumented()) < 1.2
+    assert prior_samples(AsDocumented(), 5).shape == (5, 2)
+
+
+def test_inside_the_numbers_are_those_of_the_seed_and_afterwards_the_callers() -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(4)
+    torch.manual_seed(7)
+    first = torch.rand(2)
+    for device in ("cpu", torch.device("cpu")):
+        with seeded(3, device):
+            assert torch.equal(torch.rand(2), torch.rand(2, generator=torch.Generator().manual_seed(3)))
+    assert torch.equal(torch.cat([first, torch.rand(2)]), expected)

@@ -151,6 +151,13 @@ class WithInside(Autoencoder):
         yield from super().updates(batch)
 
 
+class Inherited(WithAround):
+    """Whose own part is clean."""
+
+    def updates(self, batch: Images) -> Updates:
+        yield from super().updates(batch)
+
+
 class Homeless(AdversarialAutoencoder):
     moves = {"reconstruction": ("encoder", "decoder"), "generator": ("encoder",)}
 
@@ -170,6 +177,7 @@ class Loose(Autoencoder):
     [
         (WithAround, r"WithAround\.updates yields inside a `with` \(line 3"),
         (WithAroundFrom, r"WithAroundFrom\.updates yields inside a `with` \(line 2"),
+        (Inherited, r"WithAround\.updates yields inside a `with` \(line 3"),
         (Homeless, r"no update of Homeless moves discriminator\.0\.weight"),
         (Unknown, r"names \['decorder'\], but its networks are \['decoder', 'encoder'\]"),
         (Loose, "no update of Loose moves temperature"),
@@ -857,6 +865,21 @@ def test_batch_norm_statistics_are_those_of_clean_images(digits, make_model) -> 
         assert torch.equal(ours.running_var, theirs.running_var)
 
 
+class OfOtherNames(Autoencoder):
+    """Encodes by a network that is not called encoder."""
+
+    def __init__(self, dimensions: int = 2, hidden: tuple[int, ...] = (16,)):
+        super().__init__(dimensions, hidden)
+        self.reader = nn.Sequential(nn.Linear(784, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, dimensions))
+        self.label_discriminator = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+
+
+def test_a_network_whose_statistics_would_be_lost_is_refused(images: Images) -> None:
+    model = OfOtherNames()
+    with pytest.raises(TrainingError, match=r"no batch-norm statistics for reader\.1: .* `encoder` and `decoder`"):
+        recompute_batch_norm(model, images.images)
+
+
 def test_noise_and_batch_norm_train_together(images, make_model, make_recipe) -> None:
     """The noise is on in each step, also after a report, and off in the statistics that come with it."""
     model = make_model(NormalizedWithNoise)
@@ -1122,6 +1145,25 @@ def test_a_run_left_at_any_report_resumes(
     assert same(weights(model), weights(unbroken))
 
 
+def test_a_run_that_was_to_be_shorter_goes_on_as_if_it_were_not(
+    tmp_path: Path, images, make_model, make_recipe
+) -> None:
+    unbroken, resumed = make_model(), make_model()
+    recipe = make_recipe(unbroken, 20)
+    expected = run(unbroken, images, recipe, report_every=4, steps=10)
+    shorter = run(resumed, images, recipe, report_every=4, steps=6, state=tmp_path / "state")
+    assert [report.step for report in shorter] == [4, 6]
+    reports = run(make_model(seed=1), images, recipe, report_every=4, steps=10, state=tmp_path / "state")
+    assert without_seconds(reports) == without_seconds(expected)
+
+
+def test_a_state_beyond_the_steps_asked_for_is_refused(tmp_path: Path, images, make_model, make_recipe) -> None:
+    model = make_model()
+    run(model, images, make_recipe(model), steps=6, state=tmp_path / "state")
+    with pytest.raises(TrainingError, match="is at step 6, beyond these 2 steps: ask for more or delete it"):
+        run(make_model(), images, make_recipe(model), steps=2, state=tmp_path / "state")
+
+
 def test_a_finished_run_is_not_run_again(tmp_path: Path, images, make_model, make_recipe) -> None:
     first, second = make_model(Normalized), make_model(Normalized, seed=1)
     reports = run(first, images, make_recipe(first), state=tmp_path / "state", report_every=6)
@@ -1190,6 +1232,28 @@ def other_prior() -> Model:
 
 def other_size() -> Model:
     return VariationalAutoencoder(Gaussian(2), 1.0, (9,))
+
+
+@pytest.mark.parametrize("other", [{"noise": 0.1}, {"dropout": 0.2}])
+def test_the_state_of_a_model_with_other_noise_inside_is_refused(
+    other: dict[str, float], tmp_path: Path, images, make_recipe
+) -> None:
+    def build(noise: float = 0.3, dropout: float = 0.1) -> Model:
+        encoder = nn.Sequential(nn.Linear(784, 2), nn.Dropout(dropout), GaussianNoise(noise))
+        return Autoencoder(2, networks=(encoder, nn.Sequential(nn.Linear(2, 784))))
+
+    recipe = make_recipe(build())
+    run(build(), images, recipe, steps=2, state=tmp_path / "state")
+    run(build(), images, recipe, steps=3, state=tmp_path / "state")
+    with pytest.raises(TrainingError, match="state of another run"):
+        run(build(**other), images, recipe, steps=3, state=tmp_path / "state")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_a_device_that_there_is_not_is_refused(device: str, images, make_model, make_recipe) -> None:
+    model = make_model()
+    with pytest.raises(TrainingError, match=f"'{device}'"):
+        next(train(model, images, make_recipe(model), device=device))
 
 
 @pytest.mark.parametrize("build", [other_weight, other_prior, other_size])

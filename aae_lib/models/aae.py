@@ -40,7 +40,7 @@ class AdversarialAutoencoder(Autoencoder):
         reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
         discriminator_deviation: float | None = 0.01,
         encoder_share: float = 1.0,
-        networks: tuple[nn.Module, nn.Module] | None = None,
+        networks: tuple[nn.Sequential, nn.Sequential] | None = None,
     ):
         super().__init__(prior.dimensions, hidden, reconstruction_loss, networks=networks)
         self.prior, self.discriminator_deviation, self.encoder_share = prior, discriminator_deviation, encoder_share

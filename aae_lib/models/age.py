@@ -68,9 +68,3 @@ class AdversarialGeneratorEncoder(Model):
     def image_error(self, code: Tensor, images: Tensor) -> Tensor:
         """The mean absolute error of images ``[n, pixels]`` decoded from codes ``[n, d]``, of pixels in [-1, 1]."""
         return 2 * (self.decode(code) - images).abs().mean()
-
-    def encode(self, images: Tensor) -> Tensor:
-        return self.encoder(images)
-
-    def decode(self, codes: Tensor) -> Tensor:
-        return self.decoder(codes).float().sigmoid()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from aae_lib.data import Images
 from aae_lib.losses import fool_loss, real_fake_loss
 from aae_lib.models.model import Model
+from aae_lib.networks import gaussian_sample
 from aae_lib.priors import Prior
 
 
@@ -44,7 +45,4 @@ class AdversariallyLearnedInference(Model):
     def encode(self, images: Tensor) -> Tensor:
         """One sample of q(z|x) per image, by reparameterization."""
         mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
-        return mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
-
-    def decode(self, codes: Tensor) -> Tensor:
-        return self.decoder(codes).float().sigmoid()
+        return gaussian_sample(mean, log_variance)

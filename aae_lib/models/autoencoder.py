@@ -19,7 +19,7 @@ class Autoencoder(Model):
         reconstruction_loss: :func:`~aae_lib.losses.half_squared_error` (the paper's) or
             :func:`~aae_lib.losses.binary_cross_entropy`.
         dropout: the share of the encoder's hidden units that each training step leaves out.
-        networks: encoder and decoder in place of the two perceptrons, such as convolutional ones.
+        networks: encoder and decoder in place of the two perceptrons, such as convolutional ones, as ``nn.Sequential``.
     """
 
     moves = {"reconstruction": ("encoder", "decoder")}
@@ -30,7 +30,7 @@ class Autoencoder(Model):
         hidden: tuple[int, ...] = (1000, 1000),
         reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
         dropout: float = 0.0,
-        networks: tuple[nn.Module, nn.Module] | None = None,
+        networks: tuple[nn.Sequential, nn.Sequential] | None = None,
     ):
         super().__init__()
         self.encoder, self.decoder = networks or (
@@ -42,9 +42,3 @@ class Autoencoder(Model):
     def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
         code = self.encoder(batch.images)
         yield "reconstruction", self.reconstruction_loss(self.decoder(code), batch.images)
-
-    def encode(self, images: Tensor) -> Tensor:
-        return self.encoder(images)
-
-    def decode(self, codes: Tensor) -> Tensor:
-        return self.decoder(codes).float().sigmoid()

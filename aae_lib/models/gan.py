@@ -30,14 +30,3 @@ class GenerativeAdversarialNetwork(Model):
         generated = self.decode(self.prior.sample(len(batch), batch.images.device))
         yield "discriminator", real_fake_loss(self.discriminator, real=batch.images, fake=generated.detach())
         yield "generator", fool_loss(self.discriminator, generated)
-
-    def encode(self, images: Tensor) -> Tensor:
-        """Not possible.
-
-        Raises:
-            NotImplementedError: always.
-        """
-        raise NotImplementedError(f"{type(self).__name__} has no encoder")
-
-    def decode(self, codes: Tensor) -> Tensor:
-        return self.decoder(codes).float().sigmoid()

@@ -84,6 +84,3 @@ class LabelAndStyleAutoencoder(Model):
     def encode(self, images: Tensor) -> Tensor:
         logits, style = self.logits_and_style(images)
         return torch.cat([logits.softmax(1), style], dim=1)
-
-    def decode(self, codes: Tensor) -> Tensor:
-        return self.decoder(codes).float().sigmoid()

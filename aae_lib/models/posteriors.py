@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from aae_lib.losses import half_squared_error
 from aae_lib.models.aae import AdversarialAutoencoder
-from aae_lib.networks import PIXELS, multilayer_perceptron
+from aae_lib.networks import PIXELS, gaussian_sample, multilayer_perceptron
 from aae_lib.priors import Prior
 
 
@@ -30,7 +30,7 @@ class GaussianEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         mean, log_variance = self.posterior(images)
-        return mean + (0.5 * log_variance).exp() * torch.randn_like(mean)  # reparameterized (Kingma & Welling 2014)
+        return gaussian_sample(mean, log_variance)
 
 
 class UniversalEncoder(nn.Module):

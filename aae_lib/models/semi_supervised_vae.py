@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from aae_lib.data import CLASSES, Images
 from aae_lib.losses import binary_cross_entropy, gaussian_kl
 from aae_lib.models.model import Model
-from aae_lib.networks import PIXELS, GaussianNoise, multilayer_perceptron
+from aae_lib.networks import PIXELS, GaussianNoise, gaussian_sample, multilayer_perceptron
 from aae_lib.priors import Categorical, Gaussian, LabelAndStyle
 
 
@@ -54,7 +54,7 @@ class SemiSupervisedVariationalAutoencoder(Model):
     def bound(self, images: Tensor, label: Tensor) -> Tensor:
         """L(x, y) in nats, estimated at one style: images ``[n, 784]``, one-hot labels -> ``[n]``."""
         mean, log_variance = self.posterior(images, label)
-        style = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
+        style = gaussian_sample(mean, log_variance)
         logits = self.decoder(torch.cat([label, style], dim=1))
         reconstruction = binary_cross_entropy(logits, images, reduce=False)
         return reconstruction + gaussian_kl(mean, log_variance, reduce=False) + math.log(self.prior.classes)
@@ -79,7 +79,4 @@ class SemiSupervisedVariationalAutoencoder(Model):
         probabilities = self.classify(images).softmax(1)
         label = F.one_hot(probabilities.argmax(1), self.prior.classes).float()
         mean, log_variance = self.posterior(images, label)
-        return torch.cat([probabilities, mean + (0.5 * log_variance).exp() * torch.randn_like(mean)], dim=1)
-
-    def decode(self, codes: Tensor) -> Tensor:
-        return self.decoder(codes).float().sigmoid()
+        return torch.cat([probabilities, gaussian_sample(mean, log_variance)], dim=1)

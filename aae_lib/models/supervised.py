@@ -51,13 +51,6 @@ class SupervisedAutoencoder(Model):
         yield "discriminator", real_fake_loss(self.discriminator, real=real, fake=style.detach())
         yield "generator", fool_loss(self.discriminator, style)
 
-    def encode(self, images: Tensor) -> Tensor:
-        """The style alone: ``[n, 784] -> [n, style_dimensions]``."""
-        return self.encoder(images)
-
     def code_of(self, images: Images) -> Tensor:
         """The labels of ``images``, one-hot, and the styles: ``[n, classes + style_dimensions]``."""
         return torch.cat([self.prior.label.sample_of_class(images.labels), self.encode(images.images).float()], dim=1)
-
-    def decode(self, codes: Tensor) -> Tensor:
-        return self.decoder(codes).float().sigmoid()

@@ -3,13 +3,12 @@
 import math
 from collections.abc import Callable, Iterator
 
-import torch
 from torch import Tensor, nn
 
 from aae_lib.data import Images
 from aae_lib.losses import gaussian_kl, half_squared_error
 from aae_lib.models.model import Model
-from aae_lib.networks import PIXELS, multilayer_perceptron
+from aae_lib.networks import PIXELS, gaussian_sample, multilayer_perceptron
 from aae_lib.priors import Gaussian, Prior, PriorError
 
 
@@ -52,7 +51,7 @@ class VariationalAutoencoder(Model):
         kl_weight: float = 1.0,
         hidden: tuple[int, ...] = (1000, 1000),
         reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
-        networks: tuple[nn.Module, nn.Module] | None = None,
+        networks: tuple[nn.Sequential, nn.Sequential] | None = None,
     ):
         if not hasattr(prior, "log_prob"):
             raise PriorError(f"the bound needs the density of its prior, and {type(prior).__name__} has no log_prob")
@@ -71,14 +70,11 @@ class VariationalAutoencoder(Model):
     def encode(self, images: Tensor) -> Tensor:
         """One sample of q(z|x) per image, by the reparameterization z = mean + deviation * noise."""
         mean, log_variance = self.posterior(images)
-        return mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
-
-    def decode(self, codes: Tensor) -> Tensor:
-        return self.decoder(codes).float().sigmoid()
+        return gaussian_sample(mean, log_variance)
 
     def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
         mean, log_variance = self.posterior(batch.images)
-        code = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
+        code = gaussian_sample(mean, log_variance)
         reconstruction = self.reconstruction_loss(self.decoder(code), batch.images)
         if isinstance(self.prior, Gaussian):
             kl = gaussian_kl(mean, log_variance, self.prior.standard_deviation)
