@@ -103,6 +103,7 @@ def test_nothing_names_a_machine(notebook):
 def test_the_exercise_is_open_and_its_solution_passes_its_check(notebook):
     (setup,), (exercise,), (check,) = (tagged(notebook, tag) for tag in ("setup", "exercise", "check"))
     assert "not solved yet" in printed(check)
+    assert check.metadata.jupyter.source_hidden, "it holds the answer"
     solutions = [
         re.search(r"<details><summary>Solution</summary>.*?```python\n(.*?)```", cell.source, re.DOTALL)
         for cell in notebook.cells
