@@ -22,6 +22,7 @@ from aae_lib.metrics import (
     class_shares,
     empty_clusters,
     error_percent,
+    farthest_line,
     frechet_distance,
     image_change,
     inside_prior,
@@ -647,3 +648,12 @@ def test_codes_of_the_evidence_are_measured_as_they_are(samples: Tensor) -> None
         codes = prior_samples(prior, COUNT, seed=9).half()
         assert match(codes, prior) == match(codes.float(), prior)
     assert neighbor_accuracy(codes, torch.arange(COUNT) % 10) > 0
+
+
+def test_the_farthest_line_is_the_one_across_the_hole() -> None:
+    angle = torch.linspace(0, 2 * math.pi, 400)
+    ring = torch.stack([angle.cos(), angle.sin()], 1)  # with a hole in its middle
+    starts, ends = torch.tensor([[-1.0, 0.0], [0.9, 0.1]]), torch.tensor([[1.0, 0.0], [0.9, -0.1]])
+    line, gap = farthest_line(starts, ends, ring, steps=5)
+    assert torch.allclose(line, torch.stack([torch.linspace(-1, 1, 5), torch.zeros(5)], 1))
+    assert gap == pytest.approx(1, abs=1e-3)
