@@ -505,7 +505,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         _supervised("supervised", 15),
         _supervised("supervised-8d", 8),
         _supervised("supervised-2d", 2),
-        _semi_supervised("semi-100", 100, 140, Reported("1.90", "0.10", recalled=False)),
+        _semi_supervised("semi-100", 100, 100, Reported("1.90", "0.10", recalled=False)),
         _semi_supervised("semi-1000", 1000, 100, Reported("1.60", "0.08")),
         _semi_supervised("semi-all", None, 100, Reported("0.85", "0.02")),
         _labels_alone("labels-100", 100, Reported("25.80")),
