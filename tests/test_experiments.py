@@ -287,18 +287,19 @@ def test_the_map_without_labels_is_the_clustering_with_twenty_heads() -> None:
     assert experiment.recipe.schedule == find(like).recipe.schedule
 
 
-def test_the_model_for_likelihood_is_that_of_the_appendix_with_noise_on_its_codes() -> None:
+def test_the_model_for_likelihood_is_that_of_the_appendix_with_noise_on_both_ends_of_its_encoder() -> None:
     """AAE, appendix A.1: codes of eight numbers, a prior of deviation 5; rates and momenta of A.2.1."""
     experiment, model = find("likelihood"), build(find("likelihood"), 0)
     assert type(model) is AdversarialAutoencoder and experiment.topic == LIKELIHOOD
     assert type(model.prior) is Gaussian and (model.prior.dimensions, model.prior.standard_deviation) == (8, 5)
     assert experiment.recipe.optimizers == find("aae-gaussian").recipe.optimizers
-    assert experiment.recipe.batch_size == 100 and experiment.recipe.steps == 120 * 500, "120 epochs of 50,000 images"
+    assert experiment.recipe.batch_size == 100 and experiment.recipe.steps == 240 * 500, "240 epochs of 50,000 images"
     assert model.reconstruction_loss is half_squared_error and "0.3 of" in experiment.source
     shapes = [tuple(parameter.shape) for parameter in model.encoder.parameters() if parameter.ndim == 2]
     assert shapes == [(1000, 784), (1000, 1000), (8, 1000)]
-    noise = model.encoder[-1]
-    assert isinstance(noise, GaussianNoise) and noise.standard_deviation == 1, "a fifth of the prior's deviation"
+    first, last = model.encoder[0], model.encoder[-1]
+    assert isinstance(first, GaussianNoise) and first.standard_deviation == 0.3, "that of A.2.1"
+    assert isinstance(last, GaussianNoise) and last.standard_deviation == 1, "a fifth of the prior's deviation"
     images = torch.rand(4, 784)
     assert not torch.equal(model.train().encode(images), model.encode(images))
     assert torch.equal(model.eval().encode(images), model.encode(images))

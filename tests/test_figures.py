@@ -90,7 +90,7 @@ BOUNDS = {
     "error of digit-classifier, %": 1.0,
     "share of the rarest digit among samples of age": 0.03,
     "FID of age at its end, in units of its smallest": 1.2,
-    "log-likelihood by 10,000 samples, nats": 300.0,
+    "log-likelihood by 10,000 samples, nats": 330.0,
 }
 
 
@@ -571,7 +571,7 @@ def test_age_does_not_fall_apart_before_its_end():
 
 
 def test_likelihood_of_the_test_images_meets_its_bound():
-    """AAE, Table 1: 340 nats."""
+    """AAE, Table 1: 340 nats, which ours do not quite reach."""
     values = values_of("likelihood", "parzen_log_likelihood_10k")
     assert len(values) and (values >= BOUNDS["log-likelihood by 10,000 samples, nats"]).all()
 
