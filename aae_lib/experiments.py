@@ -759,7 +759,8 @@ class Evidence:
 
 def examined_topic(experiment: Experiment, digits: Digits) -> str | None:
     """The topic for :func:`examine`; None for generators of other images, of which the judge knows nothing."""
-    return None if experiment.topic == GENERATORS and digits.name != "MNIST" else experiment.topic
+    judged = digits.name == "MNIST" and experiment.shape == (1, IMAGE_SIZE, IMAGE_SIZE)
+    return None if experiment.topic == GENERATORS and not judged else experiment.topic
 
 
 @torch.no_grad()
