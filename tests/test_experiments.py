@@ -1536,7 +1536,8 @@ def test_a_run_on_colored_images_leaves_weights_and_evidence_without_what_is_of_
     stored = read_evidence(evidence_path(experiment, 0, tmp_path), colored.test.labels)
     assert stored.tensors.keys() == {"codes", "squared_errors"}
     assert stored.codes.shape == (60, 8) and stored.squared_errors.shape == (60,)
-    again = examine(trained.model, colored.test, trained.header, training=colored.train, topic=experiment.topic)
+    topic = examined_topic(experiment, colored)
+    again = examine(trained.model, colored.test, trained.header, training=colored.train, topic=topic)
     metrics = measure(experiment, stored)
     assert equal(again, stored) and metrics == measure(experiment, again)
     assert metrics.keys() == {"reconstruction_error", "neighbor_accuracy", "prior_coverage", "sliced_wasserstein"}
