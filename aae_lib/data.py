@@ -128,7 +128,8 @@ def load_mnist(folder: str | Path | None = None) -> Digits:
     download shows torchvision's progress bars on stderr.
 
     Raises DataError if some of the four files are missing, cannot be read, are damaged or not MNIST's; if a folder that
-    was named holds other things but no MNIST (a slip in the name); and if a download fails after it has begun.
+    was named holds no MNIST but other things than torchvision's sets (a slip in the name); and if a download fails
+    after it has begun.
     """
     named = folder or os.environ.get("AAE_DATA")
     folder = _folder(folder)

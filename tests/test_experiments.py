@@ -408,6 +408,7 @@ def test_initial_weights_are_those_of_the_seed(tiny: dict[str, Experiment]) -> N
     [
         (Reported("1.90", "0.10", recalled=False), "1.90 ± 0.10"),
         (Reported("8.73", recalled=False), "8.73"),
+        (Reported("0.85", "0.02"), "0.85 ± 0.02†"),
         (Reported("340", "2"), "340 ± 2†"),
         (Reported("25.80"), "25.80†"),
     ],

@@ -120,10 +120,8 @@ def test_the_exercise_is_open_and_its_solution_passes_its_check(notebook):
     assert out.getvalue().strip().endswith(": correct"), out.getvalue()
 
 
-def test_nbval_fails_when_a_stored_output_is_wrong(tmp_path):
-    """Cut a notebook after its first checked cell, corrupt what that cell has stored, and see nbval fail there."""
-    path = NOTEBOOKS[0]
-    notebook = nbformat.read(path, as_version=4)
+def test_nbval_fails_when_a_stored_output_is_wrong(path, notebook, tmp_path):
+    """Cut the notebook after its first checked cell, corrupt what that cell has stored, and see nbval fail there."""
     end = next(i for i, cell in enumerate(notebook.cells) if CHECKED in tags(cell)) + 1
     notebook.cells = notebook.cells[:end]
     stored = notebook.cells[-1].outputs[0]

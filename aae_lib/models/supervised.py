@@ -18,7 +18,7 @@ class SupervisedAutoencoder(Model):
     The encoder makes a style z of an image; the decoder gets the one-hot label beside it. What the label says, z need
     not say again, and where z is short the reconstruction needs its room for the style. But nothing forbids z to tell
     the label, and the longer it is, the more of the label it carries. A code is the label, then the style:
-    ``[classes + style_dimensions]``.
+    ``[classes + style_dimensions]``; ``encode`` gives the style alone, ``[n, style_dimensions]``.
 
     Args:
         style_dimensions: length of z (the paper: 15).
