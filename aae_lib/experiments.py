@@ -219,7 +219,8 @@ def _labels_recipe(adversarial: SGD, start: int, steps: int) -> Recipe:
 
 LABELS_CHOICES = (
     "minibatches of 100 labeled and 100 unlabeled images; input noise 0.4, dropout 0.3, a twentieth of the "
-    "reconstruction's gradient into the encoder, adversarial rates 0.2 (ours, chosen on validation images)"
+    "reconstruction's gradient into the encoder, adversarial rates 0.2 that rise over the first 1,000 of 20,000 steps, "
+    "a cosine from step 8,000 (ours, chosen on validation images)"
 )
 PETALS = "the mixture's numbers are those of public implementations, the paper gives none"
 RATES = "learning rates and momenta of appendix A.2.1, 30 epochs with a cosine over the second half (ours)"
@@ -246,7 +247,7 @@ def _label_some(images: Images, seed: int) -> tuple[Images, Images]:
     labeled = balanced_subset(kept.labels, int(LABELED * len(kept)) // CLASSES * CLASSES, seed)
     unlabeled = torch.ones(len(kept), dtype=torch.bool)
     unlabeled[labeled] = False
-    return kept[unlabeled], kept[labeled]
+    return kept[unlabeled].without_labels(), kept[labeled]
 
 
 # Section 5, A.2.1: to the letter but for the schedule.
@@ -459,8 +460,8 @@ EXPERIMENTS: dict[str, Experiment] = {
             build=lambda: AdversarialAutoencoder(GaussianMixture(), discriminator_deviation=None, encoder_share=0.05),
             recipe=MIXTURE_RECIPE,
             source=f"{SIZES}, but the discriminator's weights are PyTorch's default; {PETALS}; learning rates and "
-            "momenta of appendix A.2.1, a twentieth of the reconstruction's gradient into the encoder, 33 epochs, "
-            "a cosine from epoch 5 (ours, chosen on validation images)",
+            "momenta of appendix A.2.1, a twentieth of the reconstruction's gradient into the encoder, 33 epochs with "
+            "rates that rise over the first 500 steps and a cosine from epoch 5 (ours, chosen on validation images)",
         ),
         *(_vae(name, GaussianMixture, weight) for name, weight in VAE_MIXTURE_CURVE.items()),
         Experiment(
@@ -481,7 +482,8 @@ EXPERIMENTS: dict[str, Experiment] = {
             build=lambda: LabelInformedAutoencoder(SwissRoll(width=0.1), encoder_share=0.03),
             recipe=_labels_recipe(ADVERSARIAL, start=2_000, steps=16_000),
             source=f"{SIZES}; the roll's numbers are those of public implementations, but for a width of 0.1; "
-            f"{LABELS_CHOICES}; for the roll 0.03 of that gradient, and rates of 0.1",
+            f"{LABELS_CHOICES}; for the roll 0.03 of that gradient, rates of 0.1, and 16,000 steps with a cosine from "
+            "step 2,000",
             select=_label_some,
         ),
         Experiment(
@@ -1021,8 +1023,8 @@ def load_trained(name: str, path: Path | None = None) -> Trained:
         raise StorageError(f"no weights of '{name}' are shipped; train them with: python -m aae_lib train {name}")
     model = build(experiment, 0)
     header = load_weights(path or shipped, model)
-    if header["experiment"] != name:
-        raise StorageError(f"{path} holds weights of '{header['experiment']}', not of '{name}'")
+    if header.get("experiment") != name:
+        raise StorageError(f"{path} holds weights of '{header.get('experiment')}', not of '{name}'")
     return Trained(experiment, model.eval(), header)
 
 
@@ -1124,8 +1126,15 @@ def _processor(device: str | None) -> str:
 
 def _revision() -> str:
     """The git revision of the source tree, with a + where it has changes, or 'unknown' outside of a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--abbrev=12"]
+
+    def git(*command: str) -> str:
+        answer = subprocess.run(["git", "-C", str(Path(__file__).parent), *command], capture_output=True, text=True,
+                                check=True)  # fmt: skip
+        return answer.stdout.strip()
+
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        revision = git("describe", "--always", "--dirty=+", "--abbrev=12")
+        new_modules = git("status", "--porcelain", "--", ".")
+        return revision + "+" * (bool(new_modules) and not revision.endswith("+"))
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

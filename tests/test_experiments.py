@@ -497,8 +497,24 @@ def test_a_fifth_of_the_images_keep_their_labels(
     assert labeled.labels.bincount(minlength=10).tolist() == 10 * [labeled_count // 10]
     assert numbers(unlabeled).isdisjoint(numbers(labeled))
     assert numbers(unlabeled) | numbers(labeled) == set(range(kept)) and len(unlabeled) + len(labeled) == kept
-    for part in (unlabeled, labeled):
-        assert torch.equal(part.labels, images.labels[part.images[:, 0].long()])
+    assert torch.equal(labeled.labels, images.labels[labeled.images[:, 0].long()])
+    assert (unlabeled.labels == -1).all()
+
+
+def first_weights(name: str) -> dict[str, float]:
+    """Of each network of seed 0, before training, the root mean square of some weights of its last matrix."""
+    found = {}
+    for network, part in build(find(name), 0).named_children():
+        matrices = [parameter for parameter in part.parameters() if parameter.ndim > 1]
+        found[network] = matrices[-1].detach().flatten()[:10].square().mean().sqrt().item()
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if shipped_seeds(name)])
+def test_a_run_begins_with_the_weights_with_which_the_shipped_one_began(name: str) -> None:
+    """Else its numbers could not be had again, however alike the models."""
+    stored = json.loads(Path(__file__).with_name("initial_weights.json").read_text(encoding="utf-8"))
+    assert first_weights(name) == pytest.approx(stored[name], rel=1e-4)
 
 
 def test_each_seed_draws_its_own_labels(numbered: Callable[[int], Images]) -> None:

@@ -18,7 +18,6 @@ class Autoencoder(Model):
         hidden: units of the hidden layers.
         reconstruction_loss: :func:`~aae_lib.losses.half_squared_error` (the paper's) or
             :func:`~aae_lib.losses.binary_cross_entropy`.
-        dropout: the share of the encoder's hidden units that each training step leaves out.
         networks: encoder and decoder in place of the two perceptrons, such as convolutional ones, as ``nn.Sequential``.
     """
 
@@ -29,12 +28,11 @@ class Autoencoder(Model):
         dimensions: int = 2,
         hidden: tuple[int, ...] = (1000, 1000),
         reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
-        dropout: float = 0.0,
         networks: tuple[nn.Sequential, nn.Sequential] | None = None,
     ):
         super().__init__()
         self.encoder, self.decoder = networks or (
-            multilayer_perceptron(PIXELS, dimensions, hidden, dropout=dropout),
+            multilayer_perceptron(PIXELS, dimensions, hidden),
             multilayer_perceptron(dimensions, PIXELS, hidden),
         )
         self.reconstruction_loss = reconstruction_loss

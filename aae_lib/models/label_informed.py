@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from aae_lib.data import Images
 from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
 from aae_lib.models.autoencoder import Autoencoder
-from aae_lib.networks import Attenuated, GaussianNoise, multilayer_perceptron
+from aae_lib.networks import PIXELS, Attenuated, GaussianNoise, multilayer_perceptron
 from aae_lib.priors import ClassConditionalPrior, PriorError
 
 
@@ -46,9 +46,11 @@ class LabelInformedAutoencoder(Autoencoder):
     ):
         if not isinstance(prior, ClassConditionalPrior):
             raise PriorError(f"labels need a ClassConditionalPrior, and {type(prior).__name__} is none")
-        super().__init__(prior.dimensions, hidden, reconstruction_loss, dropout)
+        super().__init__(prior.dimensions, hidden, reconstruction_loss)
         self.prior, self.input_noise, self.dropout, self.encoder_share = prior, input_noise, dropout, encoder_share
-        self.encoder = nn.Sequential(GaussianNoise(input_noise), *self.encoder)
+        # Drawn after the decoder, as the weights that ship were: one built first would begin elsewhere.
+        encoder = multilayer_perceptron(PIXELS, prior.dimensions, hidden, dropout=dropout)
+        self.encoder = nn.Sequential(GaussianNoise(input_noise), *encoder)
         self.decoder = Attenuated(self.decoder, encoder_share)
         self.discriminator = multilayer_perceptron(prior.dimensions + prior.classes + 1, 1, hidden)
 
