@@ -59,7 +59,8 @@ def read_file(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str,
                 return {name: t.to(device) for name, t in load(content).items()}, json.loads(metadata[HEADER])
         with safe_open(path, framework="pt", device=str(device)) as file:
             header = json.loads((file.metadata() or {})[HEADER])
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 - it is no mapping
+            # Copied: the tensors are views of the mapped file, which Windows would not let anybody replace.
+            return {name: file.get_tensor(name).clone() for name in file.keys()}, header  # noqa: SIM118 - no mapping
     except FileNotFoundError as error:
         raise StorageError(f"there is no file {path}") from error
     except (SafetensorError, OSError, EOFError, zlib.error, KeyError, ValueError) as error:

@@ -171,12 +171,14 @@ def chosen_device(device: torch.device | str | None = None) -> torch.device:
     """The device, by default the GPU if PyTorch sees one, else the CPU.
 
     Raises:
-        TrainingError: if there is no such device here.
+        TrainingError: if there is no such device here, or it is neither a CPU nor a CUDA GPU.
     """
     try:
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     except RuntimeError as error:
         raise TrainingError(f"there is no device '{device}': choose cpu or cuda") from error
+    if chosen.type not in ("cpu", "cuda"):
+        raise TrainingError(f"no training on '{device}', whose random numbers cannot be kept: choose cpu or cuda")
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise TrainingError(f"PyTorch sees no GPU '{device}' here ({torch.cuda.device_count()} in all): leave it out")
     return chosen
@@ -267,9 +269,9 @@ def train(
         report_every: minibatches between reports.
         measure: called with the model, in evaluation mode, for each report, which carries the numbers that it returns.
             Unlike what the caller measures at a yield, they are part of the state, so a resumed run has them too.
-        state: a file that receives the complete training state every 30 seconds and at the end. If it exists, the
-            run continues from it: earlier reports are yielded again, and the end has the same bits as a run that was
-            never interrupted.
+        state: a file that receives the complete training state about every 30 seconds, at a multiple of 100 steps or a
+            report, and at the end. If it exists, the run continues from it: earlier reports are yielded again, and the
+            end has the same bits as a run that was never interrupted.
         device: default: the GPU if there is one.
         bfloat16: multiply matrices in bfloat16 (weights keep float32 masters). Default: where it is native.
         progress: show a progress bar.
@@ -278,7 +280,7 @@ def train(
         TrainingError: for a model whose updates and networks do not fit together, a state of another run, non-finite
             losses, and collapsed codes. Each says what to do.
     """
-    run = _Run(model, images, recipe, seed, chosen_device(device), bfloat16)
+    run = _Run(model, images, recipe, seed, chosen_device(device), bfloat16, report_every)
     steps = recipe.steps if steps is None else steps
     if state is not None and state.exists():
         run.load(state)
@@ -320,6 +322,7 @@ class _Run:
         seed: int,
         device: torch.device,
         bfloat16: bool | None,
+        report_every: int,
     ):
         torch.set_flush_denormal(True)  # denormal numbers make a dying run ten times slower
         _keep_freed_memory()
@@ -333,8 +336,14 @@ class _Run:
         sizes = " + ".join(str(len(part)) for part in self.sets)
         # Sets of the same size are common (MNIST, FashionMNIST); the ink of some images tells them apart.
         ink = " + ".join(f"{float(part.images[:10].double().sum()):.3f}" for part in self.sets)
-        data = f"{sizes} images (ink {ink})"
-        self.fingerprint = f"{_describe(model)}, {recipe}, seed {seed}, {data}, {precision} on {device.type}"
+        self.fingerprint = {
+            "model": _describe(model),
+            "recipe": str(recipe),
+            "seed": str(seed),
+            "images": f"{sizes} (ink {ink})",
+            "precision": f"{precision} on {device.type}",
+            "report_every": str(report_every),  # the sums of a report that is half done belong to it
+        }
         self.prior_variance = check_prior(model.prior) if model.prior is not None else None
 
         _check_moves(model, recipe, len(self.sets))
@@ -530,11 +539,12 @@ class _Run:
             tensors, position = read_file(path, self.device)
         except StorageError as error:
             raise TrainingError(f"{error}. Delete it to start anew") from error
-        if position.get("fingerprint") != self.fingerprint:
+        theirs = position.get("fingerprint", {})
+        if theirs != self.fingerprint:
+            other = [f"{name} {theirs.get(name)}, not {value}" for name, value in self.fingerprint.items()
+                     if theirs.get(name) != value]  # fmt: skip
             raise TrainingError(
-                f"{path} is the state of another run ({position.get('fingerprint')}), "
-                f"not of this one ({self.fingerprint}). "
-                "Choose another folder or delete it"
+                f"{path} is the state of another run ({'; '.join(other)}). Choose another folder or delete it"
             )
         for name, master in self.masters.items():
             master.copy_(tensors[f"weights/{name}"])

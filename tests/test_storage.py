@@ -142,7 +142,8 @@ def test_reading_executes_no_code(tmp_path: Path) -> None:
         with pytest.raises(StorageError):
             read_file(path)
     assert not (tmp_path / "executed").exists()
-    assert "pickle" not in Path(storage.__file__).read_text() and "torch.load" not in Path(storage.__file__).read_text()
+    source = Path(storage.__file__).read_text(encoding="utf-8")
+    assert "pickle" not in source and "torch.load" not in source
 
 
 # Weights

@@ -1201,7 +1201,7 @@ def test_states_are_written_as_often_as_asked(
     assert written() == [60, 120, 180, 240, 250]
 
 
-@pytest.mark.parametrize("change", ["seed", "rate", "schedule", "steps", "batch", "kind", "images"])
+@pytest.mark.parametrize("change", ["seed", "rate", "schedule", "steps", "batch", "kind", "images", "report_every"])
 def test_the_state_of_another_run_is_refused(change: str, tmp_path: Path, images, make_model, make_recipe) -> None:
     path = tmp_path / "state"
     model = make_model()
@@ -1217,8 +1217,12 @@ def test_the_state_of_another_run_is_refused(change: str, tmp_path: Path, images
     }
     recipe = recipes.get(change, lambda: make_recipe(other))()
     arguments = {"seed": 1 if change == "seed" else 0, "state": path}
-    with pytest.raises(TrainingError, match="state of another run .*Choose another folder or delete it"):
+    arguments |= {"report_every": 7} if change == "report_every" else {}
+    what = {"kind": "model", "seed": "seed", "images": "images", "report_every": "report_every"}.get(change, "recipe")
+    message = rf"state of another run \({what} .*Choose another folder or delete it"
+    with pytest.raises(TrainingError, match=message) as refused:
         run(other, images[:500] if change == "images" else images, recipe, **arguments)
+    assert change == "kind" or "; " not in str(refused.value), "nothing else is different"
     assert same(weights(other), before) and path.read_bytes() == content
 
 
@@ -1249,7 +1253,7 @@ def test_the_state_of_a_model_with_other_noise_inside_is_refused(
         run(build(**other), images, recipe, steps=3, state=tmp_path / "state")
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "mps", "meta"])
 def test_a_device_that_there_is_not_is_refused(device: str, images, make_model, make_recipe) -> None:
     model = make_model()
     with pytest.raises(TrainingError, match=f"'{device}'"):
