@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
+from safetensors import SafetensorError
 from tqdm.auto import tqdm
 from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
@@ -48,7 +49,7 @@ def reproduce(figures: Positional[tuple[str, ...]] = ()) -> None:
     Args:
         figures: names of figures; default: all.
     """
-    import matplotlib  # it and POT cost seconds that other commands need not pay
+    import matplotlib  # it costs a second that other commands need not pay
     import matplotlib.pyplot as plt
 
     from aae_lib.drawing import save_picture
@@ -80,9 +81,9 @@ def reproduce(figures: Positional[tuple[str, ...]] = ()) -> None:
             _print_metrics(name, measure(find(name), evidence))
 
     as_json = [dataclasses.asdict(row) for row in all_results()]
-    (folder / "results.json").write_text(json_format.dumps(as_json, indent=1) + "\n")
+    (folder / "results.json").write_text(json_format.dumps(as_json, indent=1) + "\n", encoding="utf-8")
     results = table()
-    (folder / "results.md").write_text(results + "\n")
+    (folder / "results.md").write_text(results + "\n", encoding="utf-8")
     print(f"\n{results}\n\n{folder.name}/results.json and {folder.name}/results.md hold these results; "
           f"{time.perf_counter() - started:.0f} s in all")
 
@@ -127,6 +128,7 @@ def train(
     out = out or Path("runs") / f"{run}-seed-{seed}{'-validation' if validation else ''}"
     if (out / "state.safetensors").exists() and not resume:
         raise TrainingError(f"{out} holds an earlier run: continue it with --resume, or choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
     digits = load_images(data, shape=experiment.shape)
     held_out = digits.train.hold_out()[1] if validation else digits.test
     trained_on = len(digits.train) - validation * len(held_out)
@@ -140,7 +142,7 @@ def train(
             epochs = report.clock / epoch
             tqdm.write(f"epoch {epochs:5.1f}  step {report.step:6d}  {report.seconds:5.0f} s  {numbers}", sys.stdout)
     except KeyboardInterrupt:
-        sys.exit("\ninterrupted; the same command with --resume goes on from where it was at most half a minute ago")
+        sys.exit("\ninterrupted; the same command with --resume goes on from the state that it saved last")
     held_out_images = f"{len(held_out):,} held-out {'digits' if data == 'MNIST' else 'images'}"
     print(f"on the {held_out_images}, {'validation' if validation else 'test'}:")
     evidence = read_evidence(evidence_path(experiment, seed, out), held_out.labels)
@@ -164,11 +166,14 @@ def evaluate(
     """
     experiment = find(name)
     data = data or experiment.data
-    # Weights that are missing are better found out before a download than after it.
-    trained = None if weights is None and data == experiment.data == "MNIST" else load_trained(name, weights)
-    digits = load_images(data, shape=experiment.shape)
-    if trained is not None or digits.is_full:
-        trained = trained or load_trained(name)
+    # Of MNIST there is evidence, but not of all experiments do weights ship, too.
+    has_evidence = weights is None and data == experiment.data == "MNIST"
+    if has_evidence and not weights_path(experiment, PRETRAINED).exists():
+        digits = None
+    else:
+        trained = load_trained(name, weights)  # missing ones are better found out before a download than after it
+        digits = load_images(data, shape=experiment.shape)
+    if digits is not None and (digits.is_full or not has_evidence):
         topic = examined_topic(experiment, digits)
         evidence = examine(trained.model, digits.test, trained.header, training=digits.train, topic=topic)
         metrics = measure(experiment, evidence)
@@ -242,12 +247,14 @@ def _record(
     out: Path,
 ) -> None:
     """Make all entries of a record of the digits at hand, show each as it comes, and write them with their origin."""
+    out.parent.mkdir(parents=True, exist_ok=True)  # if it cannot be made, that is better found out now than at the end
+    made_by = origin()  # the code that measures, whatever happens to the checkout meanwhile
     digits, entries = load_mnist(), []
     print(f"data: {digits.source}")
     for entry in make(digits):
         entries.append(entry)
         show(entry, digits)
-    save(out, entries, {"data": digits.source, "data_sha256": digits.sha256, **origin()})
+    save(out, entries, {"data": digits.source, "data_sha256": digits.sha256, **made_by})
     print(f"wrote {out}")
 
 
@@ -261,6 +268,8 @@ def main() -> None:
         app.cli(prog="python -m aae_lib")
     except (DataError, StorageError, TrainingError, PriorError, UnknownNameError) as error:
         sys.exit(f"error: {error.args[0]}")
+    except (OSError, SafetensorError) as error:  # of writing; what cannot be read is a StorageError
+        sys.exit(f"error: {error}. Choose another --out, or make room")
 
 
 if __name__ == "__main__":

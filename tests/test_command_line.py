@@ -5,20 +5,31 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
 from support import write_cifar10, write_idx_set
 
-from aae_lib.__main__ import evaluate, experiments, train
-from aae_lib.data import load_mnist
+from aae_lib import __main__ as command_line
+from aae_lib import figures
+from aae_lib.__main__ import evaluate, experiments, reproduce, train
+from aae_lib.data import load_mnist, load_sample
 from aae_lib.experiments import EXPERIMENTS, GENERATORS, JUDGE, build, find, shipped_seeds
 from aae_lib.models import AdversarialGeneratorEncoder
 from aae_lib.networks import OntoSphere, convolutional_decoder, convolutional_encoder
 from aae_lib.priors import UniformSphere
-from aae_lib.results import COLUMNS, table_1, table_2, table_3, table_of_generators, table_of_maps
+from aae_lib.results import (
+    COLUMNS,
+    all_results,
+    table,
+    table_1,
+    table_2,
+    table_3,
+    table_of_generators,
+    table_of_maps,
+)
 from aae_lib.storage import StorageError, read_file, save_weights
 from aae_lib.training import TrainingError
 
@@ -60,7 +71,7 @@ def test_a_folder_without_mnist_is_an_error(tmp_path):
 
 
 def test_evaluate_prints_one_json_object_with_the_stored_numbers():
-    stored = json.loads((ROOT / "figures" / "results.json").read_text())
+    stored = json.loads((ROOT / "figures" / "results.json").read_text(encoding="utf-8"))
     for name in ("aae-gaussian", "aae-swissroll-labels"):
         result = run("evaluate", name, "--json")
         found = json.loads(result.stdout)
@@ -83,12 +94,47 @@ def test_evaluate_prints_the_papers_numbers_plainly(tmp_path, capsys):
 
 
 def test_evaluate_finds_the_stored_error_of_the_shipped_semi_supervised_model(capsys):
-    stored = json.loads((ROOT / "figures" / "results.json").read_text())
+    stored = json.loads((ROOT / "figures" / "results.json").read_text(encoding="utf-8"))
     of_seed_0 = {row["metric"]: row["value"] for row in stored if (row["experiment"], row["seed"]) == ("semi-100", 0)}
     evaluate("semi-100", json=True)
     found = json.loads(capsys.readouterr().out)
     assert found["paper"] == {"test_error_percent": 1.9} and found["weights"] == "shipped"
     assert found["metrics"] == pytest.approx(of_seed_0, abs=2e-3, rel=1e-2)
+
+
+@pytest.mark.parametrize("digits", [load_mnist, load_sample])
+def test_evaluate_falls_back_on_the_evidence_where_no_weights_ship(digits, monkeypatch, capsys):
+    stored = json.loads((ROOT / "figures" / "results.json").read_text(encoding="utf-8"))
+    of_seed_0 = {row["metric"]: row["value"] for row in stored if (row["experiment"], row["seed"]) == ("semi-1000", 0)}
+    monkeypatch.setattr(command_line, "load_images", lambda name, shape: digits())
+    evaluate("semi-1000", json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert "evidence" in found["data"] and found["metrics"] == pytest.approx(of_seed_0, abs=1e-4)
+
+
+def test_reproduce_without_mnist_writes_beside_what_is_stored(tmp_path, monkeypatch, capsys):
+    """The README's first command, with one figure and one model in place of all."""
+    (tmp_path / "pyproject.toml").write_text("")
+    monkeypatch.setattr(command_line, "ROOT", tmp_path)
+    monkeypatch.setattr(command_line, "load_mnist", load_sample)
+    monkeypatch.setattr(figures, "FIGURES", {"figure-2a": figures.FIGURES["figure-2a"]})
+    monkeypatch.setattr(command_line, "EXPERIMENTS", ["aae-gaussian", "semi-1000"])
+    reproduce()
+    printed = capsys.readouterr().out
+    assert load_sample().source in printed and "figure-2a.png" in printed
+    assert "  aae-gaussian: " in printed and "  semi-1000: " not in printed, "only models whose weights ship are run"
+    folder = tmp_path / "reproduced"
+    assert (folder / "figure-2a.png").stat().st_size > 10_000 and not (tmp_path / "figures").exists()
+    assert (folder / "results.md").read_text(encoding="utf-8") == f"{table()}\n" and table() in printed
+    rows = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    assert rows == [asdict(row) for row in all_results()] and len({row["experiment"] for row in rows}) > 30
+
+
+def test_a_folder_that_cannot_be_made_is_found_out_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("")
+    for command in (("train", "autoencoder"), ("compare",)):
+        result = run(*command, "--out", str(tmp_path / "file" / "out" / "more"))
+        assert result.returncode == 1 and result.stderr.startswith("error: ") and "--out" in result.stderr
 
 
 def test_experiments_are_listed_by_topic(capsys):
