@@ -127,7 +127,7 @@ def _decoded(model: Model, codes: Tensor) -> Tensor:
 def decoded_manifold(model: Model, side: int = 20) -> Tensor:
     """Images ``[side * side, 784]`` of codes at equal steps of the Gaussian's percentiles along each dimension.
 
-    Row by row from the upper left, z1 growing to the right and z2 upwards (AAE, Figure 2e). The prior of the model is
+    Row by row from the upper left, z1 growing to the right and z2 upward (AAE, Figure 2e). The prior of the model is
     a 2-D Gaussian.
     """
     values = percentiles(side) * model.prior.standard_deviation
@@ -139,7 +139,7 @@ def decoded_manifold(model: Model, side: int = 20) -> Tensor:
 def decoded_component(model: Model, component: int, rows: int, columns: int) -> Tensor:
     """Images ``[rows * columns, 784]`` at equal steps of the percentiles along a component's axes (AAE, Figure 4b).
 
-    The prior of the model is a Gaussian mixture. From left to right the codes move outwards along the component's
+    The prior of the model is a Gaussian mixture. From left to right the codes move outward along the component's
     long axis, from top to bottom across it.
     """
     across, along = torch.cartesian_prod(percentiles(rows), percentiles(columns)).T
@@ -207,6 +207,25 @@ def draw_map(axes: Axes, codes: Tensor, labels: Tensor, heads: Tensor) -> None:
     draw_codes(axes, codes, labels)
     axes.scatter(*heads.T, marker="+", s=50, c="black", linewidths=1.2, zorder=5)
     axes.set(aspect="equal", xticks=[], yticks=[])
+
+
+def draw_counts(axes: Axes, table: Tensor) -> None:
+    """How many images of each digit lie in each cluster: the darker, the larger the share of the digit.
+
+    The clusters are in the order of the digit that they hold most of, so that pure ones make a staircase.
+
+    Args:
+        table: counts, ``[digits, clusters]``.
+    """
+    order = (table.argmax(0) * (table.max() + 1) - table.max(0).values).argsort(stable=True)
+    axes.imshow((table / table.sum(1, keepdim=True))[:, order], cmap="Blues", vmin=0, vmax=0.7, aspect="auto")
+    for digit in range(len(table)):
+        for column, cluster in enumerate(order.tolist()):
+            if number := int(table[digit, cluster]):
+                light = number > 0.45 * table[digit].sum()
+                axes.text(column, digit, number, ha="center", va="center", size=6, color="white" if light else "black")
+    axes.set(xlabel="cluster", ylabel="digit", xticks=range(len(order)), yticks=range(len(table)))
+    axes.set_xticklabels(order.tolist(), size=7)
 
 
 def draw_history(axes: Axes, history: Iterable[dict[str, float]], updates: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -25,7 +26,7 @@ from support import (
 from torch import Tensor, nn
 
 from aae_lib.data import Digits, Images
-from aae_lib.drawing import decoded_clusters
+from aae_lib.drawing import decoded_clusters, draw_counts
 from aae_lib.losses import binary_cross_entropy, half_squared_error
 from aae_lib.models import ClusteringAutoencoder, SemiSupervisedAutoencoder
 from aae_lib.priors import PriorError
@@ -355,3 +356,16 @@ def test_a_row_is_the_head_of_a_cluster_then_its_first_codes_in_order_then_white
             np.testing.assert_allclose(row[: len(shown)], sigmoid(perceptron(model.decoder, shown)), atol=1e-5)
             assert (row[len(shown) :] == 1).all()
     assert decoded_clusters(model, codes, labels, 1).shape == (4, 784)
+
+
+def test_counts_are_drawn_in_the_order_of_the_digits_that_clusters_hold_most_of() -> None:
+    table = torch.tensor([[0, 7, 0, 1], [5, 0, 0, 0], [0, 1, 9, 3]])  # digits, clusters
+    order = [1, 0, 2, 3]
+    figure, axes = plt.subplots()
+    draw_counts(axes, table)
+    assert [text.get_text() for text in axes.get_xticklabels()] == [str(cluster) for cluster in order]
+    (image,) = axes.images
+    np.testing.assert_allclose(image.get_array(), (table / table.sum(1, keepdim=True))[:, order])
+    drawn = {(text.get_position()[1], order[text.get_position()[0]]): int(text.get_text()) for text in axes.texts}
+    assert drawn == {(digit, cluster): int(table[digit, cluster]) for digit, cluster in table.nonzero().tolist()}
+    plt.close(figure)

@@ -64,6 +64,7 @@ from aae_lib.results import (
     claims,
     equal_reconstruction,
     interval,
+    measures_of_generators,
     results_of,
     seconds_per_epoch,
     summary,
@@ -101,7 +102,7 @@ def test_every_figure_can_be_drawn_and_stands_in_its_notebook_and_in_figures(nam
     pixels = np.asarray(figure.canvas.buffer_rgba()) if not figure.canvas.draw() else None
     assert pixels[..., :3].std() > 10, "an empty picture"
     matplotlib.pyplot.close(figure)
-    notebook = (ROOT / "notebooks" / f"{FIGURES[name].notebook}.ipynb").read_text()
+    notebook = (ROOT / "notebooks" / f"{FIGURES[name].notebook}.ipynb").read_text(encoding="utf-8")
     assert f'FIGURES[\\"{name}\\"]' in notebook
     assert (ROOT / "figures" / f"{name}.png").stat().st_size > 10_000
 
@@ -209,7 +210,7 @@ def test_the_manifold_steps_evenly_through_the_percentiles():
     codes = decoded_manifold(Identity(Gaussian(2, 3.0), hidden=(4,)), side=9)
     shares = stats.norm.cdf(codes.reshape(9, 9, 2) / 3)
     assert np.allclose(shares[0, :, 0], np.arange(1, 10) / 10, atol=1e-4), "z1 grows to the right"
-    assert np.allclose(shares[:, 0, 1], np.arange(9, 0, -1) / 10, atol=1e-4), "z2 grows upwards"
+    assert np.allclose(shares[:, 0, 1], np.arange(9, 0, -1) / 10, atol=1e-4), "z2 grows upward"
 
 
 def test_percentiles_are_even_steps_of_the_gaussian():
@@ -218,18 +219,18 @@ def test_percentiles_are_even_steps_of_the_gaussian():
 
 
 @pytest.mark.parametrize("component", [0, 3])
-def test_a_component_is_decoded_outwards_and_across(component):
+def test_a_component_is_decoded_outward_and_across(component):
     codes = decoded_component(Identity(GaussianMixture(), hidden=(4,)), component, rows=4, columns=9)
     assert codes.shape == (36, 2)
     turn = np.exp(-2j * np.pi * component / 10)  # back to the first axis
     turned = turn * (codes[:, 0] + 1j * codes[:, 1]).numpy().reshape(4, 9)
     for row in turned:
-        assert np.allclose(stats.norm.cdf(row.real, 1.4, 0.5), np.arange(1, 10) / 10, atol=1e-4), "outwards"
+        assert np.allclose(stats.norm.cdf(row.real, 1.4, 0.5), np.arange(1, 10) / 10, atol=1e-4), "outward"
     for column in turned.T:
         assert np.allclose(stats.norm.cdf(column.imag, 0, 0.05), np.arange(1, 5) / 5, atol=1e-4), "across"
 
 
-def test_the_roll_is_decoded_from_its_center_outwards_twenty_images_a_digit():
+def test_the_roll_is_decoded_from_its_center_outward_twenty_images_a_digit():
     codes = decoded_walk(Identity(SwissRoll(), hidden=(4,)), 200)
     assert SwissRoll().nearest_class(codes).tolist() == [digit for digit in range(10) for _ in range(20)]
     radii = codes.norm(dim=1)
@@ -488,13 +489,13 @@ def test_weights_that_are_not_shipped_say_how_to_train_them():
 
 
 def test_results_are_those_of_the_stored_file_and_of_the_readme():
-    rows = json.loads((ROOT / "figures" / "results.json").read_text())
+    rows = json.loads((ROOT / "figures" / "results.json").read_text(encoding="utf-8"))
     stored = {(row["experiment"], row["seed"], row["metric"]): row["value"] for row in rows}
     found = {(row.experiment, row.seed, row.metric): row.value for name in EXPERIMENTS for row in results_of(name)}
     assert found.keys() == stored.keys()
     assert found == pytest.approx(stored, abs=1e-3)
-    assert (ROOT / "figures" / "results.md").read_text().strip() == table().strip()
-    assert table().strip() in (ROOT / "README.md").read_text(), "README's table: copy figures/results.md"
+    assert (ROOT / "figures" / "results.md").read_text(encoding="utf-8").strip() == table().strip()
+    assert table().strip() in (ROOT / "README.md").read_text(encoding="utf-8"), "copy it there"
 
 
 def test_every_metric_has_words_and_every_column_its_numbers():
@@ -707,6 +708,19 @@ def test_a_paper_s_number_stands_in_the_table(fake, monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, "autoencoder", changed)
     (line,) = [line for line in table().splitlines() if "(`autoencoder`)" in line]
     assert cells(line)[-3] == "reconstruction error 12.5 ± 0.25†"
+
+
+def test_the_measures_of_generators_end_with_those_of_real_digits(fake):
+    header, rule, *lines, real = map(cells, measures_of_generators(["ali", "age"]).splitlines())
+    columns = COLUMNS[GENERATORS]
+    assert header == ["model", *map(METRICS.get, columns), "seeds"] and len(rule) == len(header)
+    half = 4.302653 / 3**0.5
+    for name, line in zip(("ali", "age"), lines, strict=True):
+        expected = [f"{fake_value(name, 1, metric):.3f} ± {half:.3f}" for metric in columns]
+        assert line == [find(name).title, *expected, "3"]
+    expected = {metric: f"{fake_value(JUDGE, 0, metric):.3f}" for metric in ("fid", "rarest_digit")}
+    expected["sample_sharpness"] = f"{experiments.test_set()['sharpness'].double().mean():.3f}"
+    assert real == ["*real digits*", *(expected.get(metric, "") for metric in columns), ""]
 
 
 # Table 1 of the paper, MNIST: 10,000 samples and ten million
