@@ -213,9 +213,9 @@ def figure_4() -> tuple[Figure, dict[str, int]]:
     white = torch.ones(20, PIXELS)  # a row between two components
     blocks = [decoded_component(mixture, component, rows=4, columns=20) for component in range(3)]
     draw_images(b, torch.cat([blocks[0], white, blocks[1], white, blocks[2]]), columns=20)
-    _title(b, "b  Decoded from components 0, 1 and 2: along each,\noutwards (left to right), and across it (downwards)")
+    _title(b, "b  Decoded from components 0, 1 and 2: along each,\noutward (left to right), and across it (downward)")
     draw_images(d, decoded_walk(roll, 200), columns=20)
-    _title(d, "d  Decoded along the roll, from its center outwards,\nrow by row: each is a tenth of it, one digit")
+    _title(d, "d  Decoded along the roll, from its center outward,\nrow by row: each is a tenth of it, one digit")
     return figure, integers
 
 
@@ -361,6 +361,7 @@ def figure_11() -> tuple[Figure, dict[str, int]]:
         _title(axes, f"{title}\ntest error {values_of(name, 'test_error_percent')[0]:.2f} %, the paper {paper} %")
         digits = evidence.predictions if len(evidence.predictions) else evidence.digits_of_clusters
         integers[f"{title[3:]}: test digits that are wrong, of 10,000"] = int((digits != evidence.labels).sum())
+    figure.supxlabel("† recalled, not checked against the paper", size=8)
     return figure, integers
 
 
@@ -494,7 +495,7 @@ def coverage_curve() -> tuple[Figure, dict[str, int]]:
     axes.text(values_of("autoencoder", "reconstruction_error").mean(), axes.get_ylim()[0], " plain autoencoder",
               rotation=90, va="bottom", ha="right", color="#666666", size=8)
     axes.set(xlabel="reconstruction error of test images (better to the left)",
-             ylabel="prior coverage (better upwards)")
+             ylabel="prior coverage (better upward)")
     axes.legend(loc="lower right")
     ours = values_of("aae-gaussian", "prior_coverage").mean()
     theirs = equal_reconstruction("prior_coverage", "aae-gaussian", VAE_CURVE)
@@ -524,8 +525,8 @@ def autoencoder_sampling() -> tuple[Figure, dict[str, int]]:
     _title(left, f"Codes of held-out digits on samples of the Gaussian\nfitted to them; {percent} % of those (black) "
            "have no code near")
     draw_images(right, trained.model.decode(torch.cat([samples[near][:50], samples[~near][:50]])), columns=10)
-    _title(right, "Decoded: 50 samples with a code near by,\nthen 50 without")
-    return figure, {"samples of the fitted Gaussian": len(samples), "percent of them without a code near by": percent}
+    _title(right, "Decoded: 50 samples with a code nearby,\nthen 50 without")
+    return figure, {"samples of the fitted Gaussian": len(samples), "percent of them without a code nearby": percent}
 
 
 def fitted_gaussian_samples(codes: Tensor) -> Tensor:

@@ -259,7 +259,7 @@ class ClusterHeads(nn.Module):
         self.positions = nn.Parameter(torch.randn(clusters, dimensions))
 
     def forward(self, label: Tensor) -> Tensor:
-        # Not as a matrix product, whose result the training loop would round to bfloat16: ten units out, to 1/16.
+        # Not as a matrix product, whose sum the training loop would round, too: to 1/16, ten units out.
         return (label[:, :, None] * self.positions).sum(1)
 
     def crowding(self, distance: float) -> Tensor:

@@ -176,7 +176,7 @@ class SwissRoll(ClassConditionalPrior):
         return points + self.width * torch.randn_like(points) if self.width else points
 
     def walk(self, shares: Tensor) -> Tensor:
-        """Points of the roll, from its center outwards, by the share of samples that lie before each.
+        """Points of the roll, from its center outward, by the share of samples that lie before each.
 
         ``[n]`` in [0, 1] -> ``[n, 2]``. Class k is passed between the shares k / 10 and (k + 1) / 10.
         """

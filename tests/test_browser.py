@@ -137,7 +137,7 @@ def lab(tmp_path, deadline):
                 urllib.request.urlopen(f"{address}/api/status", timeout=2).close()
                 break
             except (urllib.error.URLError, OSError):
-                log = (tmp_path / "lab.log").read_text()
+                log = (tmp_path / "lab.log").read_text(encoding="utf-8")
                 assert server.poll() is None and time.monotonic() < deadline, f"JupyterLab did not start:\n{log}"
                 time.sleep(0.2)
         yield address

@@ -17,9 +17,14 @@ ORDER = (
 
 
 def imported_rooms(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("aae_lib."):
-            yield node.module.split(".")[1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        modules = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            of_package = node.module == "aae_lib"
+            modules = [f"aae_lib.{alias.name}" for alias in node.names] if of_package else [node.module]
+        yield from (module.split(".")[1] for module in modules if module.startswith("aae_lib."))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "aae_lib").rglob("*.py")), ids=lambda path: path.stem)
@@ -33,9 +38,9 @@ def test_imports_point_one_way(path):
 
 
 def test_requirements_and_package_ask_for_the_same():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     required = [line for line in lines if line and not line.startswith("#")]
     assert required == [*project["dependencies"], *extras["notebooks"], *extras["tests"], "-e ."]
     for requirement in required[:-1]:
@@ -61,7 +66,7 @@ def test_what_ships_is_small():
 
 
 def test_everything_that_ships_is_installed():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     patterns = project["tool"]["setuptools"]["package-data"]["aae_lib"]
     installed = {path for pattern in patterns for path in (ROOT / "aae_lib").glob(pattern)}
     assert installed and installed == {p for p in (ROOT / "aae_lib" / "pretrained").rglob("*") if p.is_file()}
@@ -70,8 +75,8 @@ def test_everything_that_ships_is_installed():
 
 
 def test_readme_names_every_notebook_and_every_command():
-    readme = (ROOT / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
         assert f"notebooks/{notebook.name}" in readme
-    for command in ("reproduce", "experiments", "train", "evaluate", "compare", "benchmark"):
+    for command in ("reproduce", "experiments", "train", "evaluate", "compare", "likelihoods", "benchmark"):
         assert f"python -m aae_lib {command}" in readme

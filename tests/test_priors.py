@@ -264,7 +264,7 @@ def test_what_is_no_label_is_refused(prior: ClassConditionalPrior, labels: Tenso
 
 
 @pytest.mark.parametrize("label", [0, 3, 9])
-def test_a_component_of_the_mixture_is_a_gaussian_that_points_outwards(label: int) -> None:
+def test_a_component_of_the_mixture_is_a_gaussian_that_points_outward(label: int) -> None:
     torch.manual_seed(0)
     samples = GaussianMixture().sample_of_class(torch.full((20_000,), label))
     angle = torch.tensor(2 * math.pi * label / 10)

@@ -52,8 +52,10 @@ class UniversalEncoder(nn.Module):
 class GaussianPosteriorAutoencoder(AdversarialAutoencoder):
     """The adversarial autoencoder whose q(z|x) is a Gaussian, as in a variational autoencoder.
 
-    Nothing but the adversary keeps the variance up: there is no KL term. Arguments as for
-    :class:`~aae_lib.models.aae.AdversarialAutoencoder`.
+    Nothing but the adversary keeps the variance up: there is no KL term.
+
+    Args:
+        prior, hidden, reconstruction_loss: as for :class:`~aae_lib.models.aae.AdversarialAutoencoder`.
     """
 
     def __init__(
