@@ -245,7 +245,7 @@ def test_clustering_experiments_are_the_papers_but_for_width_and_rates(name: str
     assert isinstance(model, ClusteringAutoencoder) and experiment.topic == CLUSTERS
     assert model.prior.classes == clusters and f"{clusters} clusters" in experiment.title
     assert model.prior.style.dimensions == 10 and model.prior.style.standard_deviation == 1
-    assert model.label_weight == 0.3 and "0.3" in experiment.source
+    assert model.label_weight == 0.4 and "0.4 of its weight" in experiment.source and "90 epochs" in experiment.source
     assert model.input_dropout == 0.2 and model.input_noise == 0 and model.batch_norm
     shapes = [tuple(parameter.shape) for parameter in model.encoder.parameters() if parameter.ndim == 2]
     assert shapes == [(400, 784), (400, 400), (clusters + 10, 400)]
