@@ -162,16 +162,16 @@ def evaluate(
     Args:
         name: the experiment.
         weights: a file that `train` wrote; default: the shipped weights (seed 0).
-        data: as for `train`.
+        data: as for `train`; default: what the weights were trained on.
     """
     experiment = find(name)
-    data = data or experiment.data
     # Of MNIST there is evidence, but not of all experiments do weights ship, too.
-    has_evidence = weights is None and data == experiment.data == "MNIST"
+    has_evidence = weights is None and data in (None, "MNIST") and experiment.data == "MNIST"
     if has_evidence and not weights_path(experiment, PRETRAINED).exists():
         digits = None
     else:
         trained = load_trained(name, weights)  # missing ones are better found out before a download than after it
+        data = data or trained.header.get("data_name", experiment.data)
         digits = load_images(data, shape=experiment.shape)
     if digits is not None and (digits.is_full or not has_evidence):
         topic = examined_topic(experiment, digits)

@@ -1080,6 +1080,7 @@ def train_experiment(
         "steps": reports[-1].step,
         "seconds": round(reports[-1].seconds, 1),
         "data": digits.source,
+        "data_name": digits.name,
         "data_sha256": digits.sha256,
         "trained_on": sum(len(part) for part in sets),
         "evaluated_on": "validation" if validation else "test",

@@ -225,7 +225,9 @@ def test_other_images_are_trained_on_in_the_shape_of_the_experiment(small_cifar1
     monkeypatch.chdir(tmp_path)
     train("age-cifar10", steps=1, device="cpu", data="FashionMNIST")
     assert "FashionMNIST, 70 + 20 images as 32 x 32 color pixels" in capsys.readouterr().out
-    assert (tmp_path / "runs" / "age-cifar10-FashionMNIST-seed-0" / "age-cifar10.safetensors").exists()
+    weights = tmp_path / "runs" / "age-cifar10-FashionMNIST-seed-0" / "age-cifar10.safetensors"
+    evaluate("age-cifar10", weights=weights)
+    assert "data: FashionMNIST, 70 + 20 images" in capsys.readouterr().out, "what they were trained on, if not told"
     train("age-cifar10", steps=2, device="cpu", validation=True)
     output = capsys.readouterr().out
     assert "epoch   1.5  step      2" in output and "on the 16 held-out images, validation:" in output
