@@ -1126,16 +1126,13 @@ def _processor(device: str | None) -> str:
 
 
 def _revision() -> str:
-    """The git revision of the source tree, with a + where it has changes, or 'unknown' outside of a checkout."""
+    """The git revision, with a + where the package has changes or new files, or 'unknown' outside of a checkout."""
 
     def git(*command: str) -> str:
-        answer = subprocess.run(["git", "-C", str(Path(__file__).parent), *command], capture_output=True, text=True,
-                                check=True)  # fmt: skip
-        return answer.stdout.strip()
+        git_here = ["git", "-C", str(Path(__file__).parent)]
+        return subprocess.check_output([*git_here, *command], text=True, stderr=subprocess.DEVNULL).strip()
 
     try:
-        revision = git("describe", "--always", "--dirty=+", "--abbrev=12")
-        new_modules = git("status", "--porcelain", "--", ".")
-        return revision + "+" * (bool(new_modules) and not revision.endswith("+"))
+        return git("describe", "--always", "--abbrev=12") + "+" * bool(git("status", "--porcelain", "--", "."))
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

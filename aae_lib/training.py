@@ -539,8 +539,9 @@ class _Run:
             tensors, position = read_file(path, self.device)
         except StorageError as error:
             raise TrainingError(f"{error}. Delete it to start anew") from error
-        theirs = position.get("fingerprint", {})
+        theirs = position.get("fingerprint")
         if theirs != self.fingerprint:
+            theirs = theirs if isinstance(theirs, dict) else {}  # some other file of this library
             other = [f"{name} {theirs.get(name)}, not {value}" for name, value in self.fingerprint.items()
                      if theirs.get(name) != value]  # fmt: skip
             raise TrainingError(

@@ -25,7 +25,7 @@ from aae_lib.models import (
 )
 from aae_lib.networks import GaussianNoise
 from aae_lib.priors import Gaussian, GaussianMixture
-from aae_lib.storage import read_file
+from aae_lib.storage import read_file, write_file
 from aae_lib.training import (
     SGD,
     Adam,
@@ -1224,6 +1224,16 @@ def test_the_state_of_another_run_is_refused(change: str, tmp_path: Path, images
         run(other, images[:500] if change == "images" else images, recipe, **arguments)
     assert change == "kind" or "; " not in str(refused.value), "nothing else is different"
     assert same(weights(other), before) and path.read_bytes() == content
+
+
+@pytest.mark.parametrize("fingerprint", [{}, {"fingerprint": "another form"}])
+def test_a_file_that_is_no_state_of_this_form_is_refused(
+    fingerprint: dict[str, str], tmp_path: Path, images, make_model, make_recipe
+) -> None:
+    model = make_model()
+    write_file(tmp_path / "state", {"weights": torch.zeros(1)}, fingerprint)
+    with pytest.raises(TrainingError, match="state of another run .*Choose another folder or delete it"):
+        run(model, images, make_recipe(model), state=tmp_path / "state")
 
 
 def other_weight() -> Model:
