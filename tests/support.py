@@ -1,10 +1,11 @@
-"""What several test files need: short runs, what they leave, networks written out, and files of images."""
+"""What several test files need: tiny models, short runs, what they leave, networks written out, and files of images."""
 
 import functools
 import hashlib
 import pickle
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,95 @@ import torch
 import torchvision.datasets
 from torch import Tensor, nn
 
-from aae_lib.data import Images
-from aae_lib.models import LabelAndStyleAutoencoder, Model
+from aae_lib.data import Digits, Images
+from aae_lib.experiments import EXPERIMENTS, Evidence, Experiment, train_experiment
+from aae_lib.models import (
+    AdversarialAutoencoder,
+    Autoencoder,
+    Classifier,
+    ClusteringAutoencoder,
+    GaussianPosteriorAutoencoder,
+    LabelAndStyleAutoencoder,
+    LabelInformedAutoencoder,
+    Model,
+    ReducingAutoencoder,
+    SemiSupervisedAutoencoder,
+    SemiSupervisedReducingAutoencoder,
+    SemiSupervisedVariationalAutoencoder,
+    SupervisedAutoencoder,
+    UniversalPosteriorAutoencoder,
+    VariationalAutoencoder,
+)
 from aae_lib.networks import ClusterHeads
+from aae_lib.priors import Gaussian, GaussianMixture, SwissRoll
 from aae_lib.storage import load_weights, save_weights
 from aae_lib.training import SGD, Adam, Recipe, Report, train
+
+STEPS = 20
+# Networks of 32 units for experiments, by their names.
+TINY = {
+    "autoencoder": lambda: Autoencoder(2, (32,)),
+    "aae-gaussian": lambda: AdversarialAutoencoder(Gaussian(2), (32,)),
+    "vae-gaussian": lambda: VariationalAutoencoder(Gaussian(2), 1.0, (32,)),
+    "vae-gaussian-0.5": lambda: VariationalAutoencoder(Gaussian(2), 0.5, (32,)),
+    "aae-mixture": lambda: AdversarialAutoencoder(GaussianMixture(), (32,)),
+    "vae-mixture": lambda: VariationalAutoencoder(GaussianMixture(), 1.0, (32,)),
+    "aae-mixture-labels": lambda: LabelInformedAutoencoder(GaussianMixture(), (32,)),
+    "aae-swissroll-labels": lambda: LabelInformedAutoencoder(SwissRoll(), (32,)),
+    "aae-gaussian-posterior": lambda: GaussianPosteriorAutoencoder(Gaussian(2), (32,)),
+    "aae-universal-posterior": lambda: UniversalPosteriorAutoencoder(Gaussian(2), hidden=(32,)),
+}
+TINY_WITH_LABELS = {  # beside the codes
+    "supervised": lambda: SupervisedAutoencoder(15, hidden=(32,)),
+    "supervised-2d": lambda: SupervisedAutoencoder(2, hidden=(32,)),
+    "semi-100": lambda: SemiSupervisedAutoencoder(hidden=(32,)),
+    "labels-100": lambda: Classifier(hidden=(32,)),
+    "m2-100": lambda: SemiSupervisedVariationalAutoencoder(100.0, hidden=(32,)),
+}
+TINY_CLUSTERS = {
+    "cluster-16": lambda: ClusteringAutoencoder(16, hidden=(32,)),
+    "reduce-2d-unsupervised": lambda: ReducingAutoencoder(12, hidden=(32,)),
+}
+TINY_MAPS = {
+    "reduce-2d-unsupervised": TINY_CLUSTERS["reduce-2d-unsupervised"],
+    "reduce-10d-100": lambda: SemiSupervisedReducingAutoencoder(10, 10, hidden=(32,), batch_norm=False),
+}
+# Experiments that know labels or find them, with the number of labels where it is in the name.
+OF_LABELS = ["aae-mixture-labels", "aae-swissroll-labels"]
+LABELED = {"semi-100": 100, "semi-1000": 1000, "semi-all": None, "labels-100": 100, "labels-1000": 1000, "m2-100": 100}
+OF_MAPS = {"reduce-2d-1000": 1000, "reduce-2d-100": 100, "reduce-10d-100": 100, "reduce-3d-100": 100}
+OF_CLUSTERS = ["cluster-16", "cluster-30", "reduce-2d-unsupervised"]
+OF_FEW = [name for name, count in LABELED.items() if count]
 
 
 def run(model: nn.Module, sets: Images | tuple[Images, ...], recipe: Recipe, **arguments: Any) -> list[Report]:
     """Train in float32 on the CPU."""
     return list(train(model, sets, recipe, device="cpu", **{"bfloat16": False, **arguments}))
+
+
+def with_tiny_networks(monkeypatch: pytest.MonkeyPatch) -> dict[str, Experiment]:
+    """The registry, where some experiments have networks of 32 units in the place of those of 1000."""
+    for name, make in (TINY | TINY_WITH_LABELS | TINY_CLUSTERS | TINY_MAPS).items():
+        monkeypatch.setitem(EXPERIMENTS, name, replace(EXPERIMENTS[name], build=make))
+    return EXPERIMENTS
+
+
+def go(experiment: Experiment, digits: Digits, out: Path, **arguments: Any) -> list:
+    """Train an experiment for a few steps on the CPU, with its files in the folder `out`."""
+    arguments = {"steps": STEPS, "device": "cpu", "progress": False, **arguments}
+    return list(train_experiment(experiment, digits, out, **arguments))
+
+
+def agree(one: Evidence, other: Evidence) -> bool:
+    """Whether all that the files hold is the same, bit by bit."""
+    return one.tensors.keys() == other.tensors.keys() and all(
+        torch.equal(tensor, other.tensors[name]) for name, tensor in one.tensors.items()
+    )
+
+
+def same(one: Model, other: Model) -> bool:
+    """Whether all parameters are the same, bit by bit."""
+    return all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
 def with_large_weights(model: nn.Module) -> nn.Module:

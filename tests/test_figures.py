@@ -408,7 +408,7 @@ def test_with_mnist_the_evidence_follows_from_the_shipped_weights(name):
     if not digits.is_full:
         pytest.skip("needs all of MNIST (AAE_DATA)")
     stored, trained = load_evidence(name, 0), load_trained(name)
-    # The classifier of styles learns on all 60,000 for half a minute; test_experiments.py looks at it.
+    # The classifier of styles learns on all 60,000 for half a minute; test_evidence.py looks at it.
     training = None if len(stored.from_style) else digits.train
     stored = replace(stored, from_style=stored.from_style[:0])
     found = examine(trained.model, digits.test, trained.header, training, experiment.topic)

@@ -14,9 +14,12 @@ ORDER = (
     "priors", "networks", "data", "storage", "losses", "metrics", "models", "training", "experiments", "comparisons",
     "likelihoods", "drawing", "results", "figures", "explore", "checks", "benchmark", "__main__",
 )  # fmt: skip
+# The same inside of a folder; models are built on each other in any order.
+ORDER_INSIDE = {"experiments": ("registry", "trained", "evidence", "runs", "__init__")}
 
 
-def imported_rooms(path):
+def imported_modules(path):
+    """The modules of the library that a file imports, each as a room and, if it is in a folder, its name there."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         modules = []
         if isinstance(node, ast.Import):
@@ -24,17 +27,24 @@ def imported_rooms(path):
         elif isinstance(node, ast.ImportFrom) and node.module:
             of_package = node.module == "aae_lib"
             modules = [f"aae_lib.{alias.name}" for alias in node.names] if of_package else [node.module]
-        yield from (module.split(".")[1] for module in modules if module.startswith("aae_lib."))
+        yield from (module.split(".")[1:] for module in modules if module.startswith("aae_lib."))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "aae_lib").rglob("*.py")), ids=lambda path: path.stem)
 def test_imports_point_one_way(path):
-    room = "models" if path.parent.name == "models" else path.stem
+    room, *inside = path.relative_to(ROOT / "aae_lib").with_suffix("").parts
     if room == "__init__":
-        assert not list(imported_rooms(path))
+        assert not list(imported_modules(path))
         return
-    for other in imported_rooms(path):
-        assert ORDER.index(other) < ORDER.index(room) or other == room == "models", f"{room} imports {other}"
+    for other, *part in imported_modules(path):
+        if other != room:
+            assert ORDER.index(other) < ORDER.index(room), f"{room} imports {other}"
+            continue
+        assert inside, f"{room} imports itself"
+        if room in ORDER_INSIDE:
+            (name,), (other_name,) = inside, part or ["__init__"]
+            order = ORDER_INSIDE[room]
+            assert order.index(other_name) < order.index(name), f"{name} imports {other_name}"
 
 
 def test_requirements_and_package_ask_for_the_same():
