@@ -239,7 +239,7 @@ def predict(model: Model, images: Images) -> Tensor:
     return torch.cat([model.classify(part.to(device)).argmax(1) for part in images.images.split(1000)])
 
 
-def _progress(model: Model, images: Images, naming: Images, topic: str) -> dict[str, float]:
+def interim_metrics(model: Model, images: Images, naming: Images, topic: str) -> dict[str, float]:
     """For the history of training: the error on ``images`` of a model that classifies or finds clusters, and FID."""
     if topic == GENERATORS and model.prior is not None:
         return {"fid": float(_judged(model, images, None)["fid"])}

@@ -11,7 +11,7 @@ import torch
 
 import aae_lib
 from aae_lib.data import Digits
-from aae_lib.experiments.evidence import _progress, evidence_path, examine, examined_topic, save_evidence
+from aae_lib.experiments.evidence import evidence_path, examine, examined_topic, interim_metrics, save_evidence
 from aae_lib.experiments.registry import Experiment, build
 from aae_lib.experiments.trained import load_trained, weights_path
 from aae_lib.storage import save_weights
@@ -48,7 +48,7 @@ def train_experiment(
     state = out / "state.safetensors"
     reports = []
     topic = examined_topic(experiment, digits)
-    progressing = partial(_progress, images=held_out, naming=images.hold_out()[1], topic=topic)
+    progressing = partial(interim_metrics, images=held_out, naming=images.hold_out()[1], topic=topic)
     options = {
         "seed": seed,
         "steps": steps,
