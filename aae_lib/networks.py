@@ -216,24 +216,6 @@ class GaussianNoise(nn.Module):
         return images + self.standard_deviation * torch.randn_like(images) if self.training else images
 
 
-class GaussianPosterior(nn.Module):
-    """Draws codes z_j ~ N(m_j, s_j^2) around its input m, ``[n, d]``, in evaluation too.
-
-    The last layer of a stochastic encoder (AAE, section 2) whose deviations are given, not learned. Under a prior of
-    deviation s a dimension then tells at most log(s / s_j) nats of an image, and none at all where s_j = s.
-
-    Args:
-        standard_deviations: the d numbers s_j.
-    """
-
-    def __init__(self, *standard_deviations: float):
-        super().__init__()
-        self.standard_deviations = standard_deviations
-
-    def forward(self, means: Tensor) -> Tensor:
-        return means + means.new_tensor(self.standard_deviations) * torch.randn_like(means)
-
-
 def gaussian_sample(mean: Tensor, log_variance: Tensor) -> Tensor:
     """A sample of N(mean, exp(log_variance)), ``[n, d]`` each, by reparameterization: gradients flow through it.
 

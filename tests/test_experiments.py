@@ -43,7 +43,7 @@ from aae_lib.models import (
     SupervisedAutoencoder,
     VariationalAutoencoder,
 )
-from aae_lib.networks import GaussianNoise, GaussianPosterior, OntoSphere, convolutional_decoder, convolutional_encoder
+from aae_lib.networks import GaussianNoise, OntoSphere, convolutional_decoder, convolutional_encoder
 from aae_lib.priors import Gaussian, GaussianMixture, UniformSphere
 from aae_lib.storage import StorageError
 from aae_lib.training import Adam, Cosine, Drops
@@ -198,13 +198,16 @@ def test_the_model_for_likelihood_is_that_of_the_appendix_with_noise_on_both_end
     assert type(model) is AdversarialAutoencoder and experiment.topic == LIKELIHOOD
     assert type(model.prior) is Gaussian and (model.prior.dimensions, model.prior.standard_deviation) == (8, 5)
     assert experiment.recipe.optimizers == find("aae-gaussian").recipe.optimizers
-    assert experiment.recipe.batch_size == 100 and experiment.recipe.steps == 150 * 500, "150 epochs of 50,000 images"
-    assert model.reconstruction_loss is half_squared_error and model.encoder_share == 1
+    assert experiment.recipe.batch_size == 100 and experiment.recipe.steps == 240 * 500, "240 epochs of 50,000 images"
+    assert model.reconstruction_loss is half_squared_error and "0.3 of" in experiment.source
     shapes = [tuple(parameter.shape) for parameter in model.encoder.parameters() if parameter.ndim == 2]
     assert shapes == [(1000, 784), (1000, 1000), (8, 1000)]
     first, last = model.encoder[0], model.encoder[-1]
     assert isinstance(first, GaussianNoise) and first.standard_deviation == 0.3, "that of A.2.1"
-    assert isinstance(last, GaussianPosterior) and last.standard_deviations == (0.8,) * 6 + (5.0,) * 2
+    assert isinstance(last, GaussianNoise) and last.standard_deviation == 1, "a fifth of the prior's deviation"
+    images = torch.rand(4, 784)
+    assert not torch.equal(model.train().encode(images), model.encode(images))
+    assert torch.equal(model.eval().encode(images), model.encode(images))
 
 
 GENERATING = ["age", "age-no-reconstruction", "age-generator-reconstruction", "dcgan", "ali", "vae-conv", "aae-conv"]

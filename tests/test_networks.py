@@ -15,7 +15,6 @@ from aae_lib.networks import (
     ClusterHeads,
     FromPictures,
     GaussianNoise,
-    GaussianPosterior,
     JointDiscriminator,
     OntoSphere,
     ToPictures,
@@ -126,28 +125,6 @@ def test_gradients_pass_the_noise_unchanged() -> None:
     weights = torch.randn(3, 784)
     (gradient,) = torch.autograd.grad((GaussianNoise(0.3)(images) * weights).sum(), images)
     assert torch.equal(gradient, weights)
-
-
-@pytest.mark.parametrize("is_training", [True, False])
-def test_a_gaussian_posterior_has_the_deviations_that_it_is_given_in_evaluation_too(is_training: bool) -> None:
-    torch.manual_seed(0)
-    layer, means = GaussianPosterior(0.5, 3.0, 0.0).train(is_training), torch.randn(20_000, 3)
-    kept = means.clone()
-    codes = layer(means)
-    assert torch.equal(means, kept) and not torch.equal(layer(means), codes)
-    noise = codes - means
-    np.testing.assert_allclose(noise.std(0), [0.5, 3.0, 0.0], rtol=0.02)
-    np.testing.assert_allclose(noise.mean(0), 0, atol=0.1)
-    assert torch.corrcoef(torch.cat([noise[:, :2], means], dim=1).T).triu(1).abs().max() < 0.03
-    assert layer(means.bfloat16()).dtype == torch.bfloat16 and not list(layer.state_dict())
-    means.requires_grad_()
-    (gradient,) = torch.autograd.grad(layer(means).sum(), means)
-    assert torch.equal(gradient, torch.ones_like(means))
-
-
-def test_a_posterior_of_another_length_than_the_code_is_refused() -> None:
-    with pytest.raises(RuntimeError, match="size"):
-        GaussianPosterior(0.5, 3.0)(torch.randn(4, 3))
 
 
 # Batch-norm and pictures
