@@ -240,7 +240,14 @@ def predict(model: Model, images: Images) -> Tensor:
 
 
 def interim_metrics(model: Model, images: Images, naming: Images, topic: str) -> dict[str, float]:
-    """For the history of training: the error on ``images`` of a model that classifies or finds clusters, and FID."""
+    """What the history of a run says of its model at each report, on held-out ``images``, by name; mostly nothing.
+
+    ``error_percent`` of a model that classifies or finds clusters, and ``fid`` of one that generates.
+
+    Args:
+        naming: the images that name the clusters, neither trained nor tested on.
+        topic: as for :func:`examine`.
+    """
     if topic == GENERATORS and model.prior is not None:
         return {"fid": float(_judged(model, images, None)["fid"])}
     if hasattr(model, "classify"):
