@@ -232,7 +232,7 @@ class RandomShift(nn.Module):
         self.pixels, self.shape = pixels, shape
 
     def forward(self, images: Tensor) -> Tensor:
-        if not self.training:
+        if not (self.training and self.pixels):
             return images
         _, height, width = self.shape
         of_a_pixel = torch.tensor([2 / width, 2 / height], device=images.device)  # grids reach from -1 to 1
