@@ -216,6 +216,33 @@ class GaussianNoise(nn.Module):
         return images + self.standard_deviation * torch.randn_like(images) if self.training else images
 
 
+class RandomShift(nn.Module):
+    """Moves each flat image by its own random shift while training, and does nothing in evaluation.
+
+    A shifted digit is the same digit, so an encoder that sees digits shifted has as good as more labeled images.
+
+    Args:
+        pixels: the largest shift along each axis; shifts are uniform up to there, zeros come in at the border, and
+            between pixels values are interpolated.
+        shape: channels, height and width of an image.
+    """
+
+    def __init__(self, pixels: float, shape: tuple[int, int, int] = (1, IMAGE_SIZE, IMAGE_SIZE)):
+        super().__init__()
+        self.pixels, self.shape = pixels, shape
+
+    def forward(self, images: Tensor) -> Tensor:
+        if not (self.training and self.pixels):
+            return images
+        _, height, width = self.shape
+        of_a_pixel = torch.tensor([2 / width, 2 / height], device=images.device)  # grids reach from -1 to 1
+        shift = (2 * torch.rand(len(images), 2, device=images.device) - 1) * self.pixels * of_a_pixel
+        stay = torch.eye(2, device=images.device).expand(len(images), 2, 2)
+        size = [len(images), *self.shape]
+        grid = F.affine_grid(torch.cat([stay, shift[:, :, None]], dim=2), size, align_corners=False)
+        return F.grid_sample(images.float().view(size), grid, align_corners=False).flatten(1)
+
+
 def gaussian_sample(mean: Tensor, log_variance: Tensor) -> Tensor:
     """A sample of N(mean, exp(log_variance)), ``[n, d]`` each, by reparameterization: gradients flow through it.
 

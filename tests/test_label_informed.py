@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from aae_lib.data import Digits, Images, balanced_subset
 from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
 from aae_lib.models import LabelInformedAutoencoder
+from aae_lib.networks import RandomShift
 from aae_lib.priors import Categorical, ClassConditionalPrior, Gaussian, GaussianMixture, PriorError, SwissRoll
 from aae_lib.training import SGD, Adam, Recipe, TrainingError
 
@@ -36,7 +37,7 @@ def tiny(
     prior: ClassConditionalPrior, hidden: tuple[int, ...] = (32,), input_noise: float = 0.3, **settings: float
 ) -> LabelInformedAutoencoder:
     torch.manual_seed(0)
-    settings = {"dropout": 0.0, "encoder_share": 1.0, **settings}
+    settings = {"input_shift": 0.0, "dropout": 0.0, "encoder_share": 1.0, **settings}
     model = LabelInformedAutoencoder(prior, hidden, input_noise=input_noise, **settings)
     return with_large_weights(model)
 
@@ -189,7 +190,7 @@ def test_the_encoder_sees_noise_in_training_and_none_in_evaluation(images: Image
     batch = images.images[:100]
     model = tiny(SwissRoll(), input_noise=0.5)
     clean = copy.deepcopy(model.encoder)
-    clean[0] = nn.Identity()
+    clean[1] = nn.Identity()
     model.eval()
     torch.manual_seed(2)
     state = torch.get_rng_state()
@@ -199,6 +200,20 @@ def test_the_encoder_sees_noise_in_training_and_none_in_evaluation(images: Image
     torch.manual_seed(2)
     assert torch.equal(code, clean(batch + 0.5 * torch.randn(100, 784)))
     assert (model.encode(batch) != code).all()  # new noise at each call
+
+
+def test_the_encoder_sees_shifted_images_in_training_and_reconstructs_them_where_they_are(sets: Sets) -> None:
+    model, seen = tiny(SwissRoll(), input_noise=0.0, input_shift=2.0).train(), []
+    everything = torch.cat([part.images for part in sets])
+    model.encoder[1].register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
+    torch.manual_seed(3)
+    _, loss = next(model.updates(*sets))
+    (moved,) = seen
+    torch.manual_seed(3)
+    assert torch.equal(moved, RandomShift(2.0).train()(everything)) and not torch.equal(moved, everything)
+    expected = half_squared_error(model.decoder(model.encoder[2:](moved)), everything)
+    torch.testing.assert_close(loss, expected, rtol=1e-6, atol=0)
+    assert torch.equal(model.eval().encode(everything), model.encoder[2:](everything))
 
 
 def test_noise_may_be_none(images: Images) -> None:
@@ -242,7 +257,7 @@ def test_both_passes_of_a_step_see_noise_and_the_clean_images_are_reconstructed(
 
     model = tiny(SwissRoll(), input_noise=0.25)
     model.reconstruction_loss = loss
-    model.encoder[1].register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0].detach()))
+    model.encoder[2].register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0].detach()))
     run(model, sets, make_recipe(model, 1))
     (clean,) = targets
     rows = {tuple(image) for part in sets for image in part.images.tolist()}

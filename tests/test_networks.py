@@ -17,6 +17,7 @@ from aae_lib.networks import (
     GaussianNoise,
     JointDiscriminator,
     OntoSphere,
+    RandomShift,
     ToPictures,
     as_pictures,
     attenuated,
@@ -111,6 +112,42 @@ def test_noise_keeps_to_what_comes_in() -> None:
         noisy = layer(images)
         assert noisy.shape == images.shape and noisy.dtype == images.dtype and noisy.all()
     assert not list(layer.state_dict())  # files of weights are those of the network without it
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 24)])
+def test_each_image_is_shifted_by_itself_and_all_its_channels_alike(shape: tuple[int, int, int]) -> None:
+    """A ramp of brightness along each axis says how far it was moved; its middle is far from the border."""
+    torch.manual_seed(0)
+    channels, height, width = shape
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    shifts = []
+    for ramp in (rows, columns):
+        torch.manual_seed(4)
+        images = ramp.float().expand(2000, *shape).flatten(1)
+        change = (RandomShift(1.5, shape).train()(images) - images).view(2000, *shape)[..., 3:-3, 3:-3].flatten(1)
+        assert torch.allclose(change, change[:, :1].expand_as(change), atol=1e-3)
+        shifts.append(change[:, 0])
+    down, right = shifts
+    for shift in shifts:
+        assert shift.abs().max() <= 1.5 + 1e-3 and shift.std().item() == pytest.approx(1.5 / 3**0.5, rel=0.05)
+        assert abs(shift.mean().item()) < 0.08
+    assert abs(torch.corrcoef(torch.stack([down, right]))[0, 1].item()) < 0.08
+
+
+def test_what_a_shift_uncovers_is_black_and_whole_pixels_move_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    images = torch.rand(6, 784)
+    monkeypatch.setattr(torch, "rand", lambda *size, device: torch.ones(*size, device=device))  # the largest shift
+    moved = as_pictures(RandomShift(2.0).train()(images))
+    assert torch.allclose(moved[:, :26, :26], as_pictures(images)[:, 2:, 2:], atol=1e-5)
+    assert not moved[:, 26:].abs().max() > 1e-5 and not moved[:, :, 26:].abs().max() > 1e-5
+
+
+def test_no_shift_and_evaluation_leave_images_as_they_are_and_draw_nothing() -> None:
+    images, state = torch.rand(5, 784), torch.get_rng_state()
+    for layer in (RandomShift(0.0).train(), RandomShift(2.0).eval()):
+        assert torch.equal(layer(images), images) and torch.equal(torch.get_rng_state(), state)
+        assert not list(layer.state_dict())
 
 
 def test_noise_is_off_in_evaluation_and_draws_nothing() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from aae_lib.data import Images
 from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
 from aae_lib.models.autoencoder import Autoencoder
-from aae_lib.networks import PIXELS, Attenuated, GaussianNoise, multilayer_perceptron
+from aae_lib.networks import PIXELS, Attenuated, GaussianNoise, RandomShift, multilayer_perceptron
 from aae_lib.priors import ClassConditionalPrior, PriorError
 
 
@@ -23,9 +23,10 @@ class LabelInformedAutoencoder(Autoencoder):
     Args:
         prior: what the codes should be distributed like, in parts; label k belongs to its part k.
         hidden, reconstruction_loss: as for :class:`~aae_lib.models.aae.AdversarialAutoencoder`.
-        input_noise, dropout: standard deviation of the noise on the images that the encoder sees while training (the
-            paper adds 0.3 to its semi-supervised networks, A.2.1), and the share of its hidden units that each step
-            leaves out. They keep the encoder from learning the labeled images by heart.
+        input_shift, input_noise, dropout: how many pixels at most the images are moved that the encoder sees while
+            training, standard deviation of the noise on them (the paper adds 0.3 to its semi-supervised networks,
+            A.2.1), and the share of its hidden units that each step leaves out. They keep the encoder from learning the
+            labeled images by heart; what it reconstructs are the images where they are, without noise.
         encoder_share: as for the adversarial autoencoder. At full weight, codes stay where the reconstruction has put
             them, whatever the labels say.
 
@@ -40,17 +41,19 @@ class LabelInformedAutoencoder(Autoencoder):
         prior: ClassConditionalPrior,
         hidden: tuple[int, ...] = (1000, 1000),
         reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
-        input_noise: float = 0.4,
-        dropout: float = 0.3,
+        input_shift: float = 2.0,
+        input_noise: float = 0.3,
+        dropout: float = 0.1,
         encoder_share: float = 0.05,
     ):
         if not isinstance(prior, ClassConditionalPrior):
             raise PriorError(f"labels need a ClassConditionalPrior, and {type(prior).__name__} is none")
         super().__init__(prior.dimensions, hidden, reconstruction_loss)
-        self.prior, self.input_noise, self.dropout, self.encoder_share = prior, input_noise, dropout, encoder_share
+        self.prior, self.encoder_share = prior, encoder_share
+        self.input_shift, self.input_noise, self.dropout = input_shift, input_noise, dropout
         # Drawn after the decoder, as the weights that ship were: one built first would begin elsewhere.
         encoder = multilayer_perceptron(PIXELS, prior.dimensions, hidden, dropout=dropout)
-        self.encoder = nn.Sequential(GaussianNoise(input_noise), *encoder)
+        self.encoder = nn.Sequential(RandomShift(input_shift), GaussianNoise(input_noise), *encoder)
         self.decoder = Attenuated(self.decoder, encoder_share)
         self.discriminator = multilayer_perceptron(prior.dimensions + prior.classes + 1, 1, hidden)
 
