@@ -91,7 +91,7 @@ BOUNDS = {
     "error of digit-classifier, %": 1.0,
     "share of the rarest digit among samples of age": 0.03,
     "FID of age at its end, in units of its smallest": 1.2,
-    "log-likelihood by 10,000 samples, nats": 330.0,
+    "log-likelihood by 10,000 samples, nats": 336.0,
 }
 
 
@@ -522,7 +522,7 @@ def test_the_adversarial_autoencoder_meets_its_bounds_on_the_mixture():
     assert (errors <= 1.17 * values_of("autoencoder", "reconstruction_error").mean()).all()
 
 
-@pytest.mark.parametrize("name, bound", [("aae-mixture-labels", 0.96), ("aae-swissroll-labels", 0.9)])
+@pytest.mark.parametrize("name, bound", [("aae-mixture-labels", 0.97), ("aae-swissroll-labels", 0.92)])
 def test_labels_lead_the_digits_to_their_parts(name, bound):
     own = values_of(name, "own_class")
     assert len(own) >= 1 and (own >= bound).all()

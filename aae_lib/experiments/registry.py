@@ -305,8 +305,8 @@ def _model_for_likelihood() -> AdversarialAutoencoder:
     """The model of A.1 with noise while training: on its codes, a fifth of the prior's deviation, and on its input.
 
     A window of samples asks how far the nearest of them is. With the first noise the decoder draws the mean of what
-    lies around a code, which is nearer to held-out images than sharper samples are; the second is that of A.2.1. Dropout
-    keeps the decoder from learning the training images by heart: without it they are 22 nats likelier than others.
+    lies around a code, which is nearer to held-out images than sharper samples are; the second is that of A.2.1.
+    Dropout in the decoder averages further, over networks.
     """
     encoder = nn.Sequential(GaussianNoise(0.3), *multilayer_perceptron(PIXELS, 8), GaussianNoise(1.0))
     networks = (encoder, multilayer_perceptron(8, PIXELS, dropout=0.15))
