@@ -217,9 +217,10 @@ class GaussianNoise(nn.Module):
 
 
 class RandomShift(nn.Module):
-    """Moves each flat image by its own random shift while training, and does nothing in evaluation.
+    """Moves each image by its own random shift while training, ``[n, pixels] -> [n, pixels]``; nothing in evaluation.
 
-    A shifted digit is the same digit, so an encoder that sees digits shifted has as good as more labeled images.
+    A shifted digit is the same digit, so an encoder that sees digits shifted has as good as more labeled images. (The
+    papers shift nothing. torchvision's ``RandomAffine`` moves all images of a batch alike.)
 
     Args:
         pixels: the largest shift along each axis; shifts are uniform up to there, zeros come in at the border, and
@@ -239,8 +240,9 @@ class RandomShift(nn.Module):
         shift = (2 * torch.rand(len(images), 2, device=images.device) - 1) * self.pixels * of_a_pixel
         stay = torch.eye(2, device=images.device).expand(len(images), 2, 2)
         size = [len(images), *self.shape]
+        # Inside autocast the grid has the precision of bfloat16: a shift is right to some hundredths of a pixel.
         grid = F.affine_grid(torch.cat([stay, shift[:, :, None]], dim=2), size, align_corners=False)
-        return F.grid_sample(images.float().view(size), grid, align_corners=False).flatten(1)
+        return F.grid_sample(images.unflatten(1, self.shape), grid, align_corners=False).flatten(1)
 
 
 def gaussian_sample(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -199,7 +199,7 @@ def test_the_model_for_likelihood_is_that_of_the_appendix_with_noise_on_both_end
     assert type(model.prior) is Gaussian and (model.prior.dimensions, model.prior.standard_deviation) == (8, 5)
     assert experiment.recipe.optimizers == find("aae-gaussian").recipe.optimizers
     assert experiment.recipe.batch_size == 100 and experiment.recipe.steps == 200 * 500, "200 epochs of 50,000 images"
-    assert model.reconstruction_loss is half_squared_error and "0.3 of" in experiment.source
+    assert model.reconstruction_loss is half_squared_error and model.encoder_share == 0.3
     dropped = [layer.p for layer in model.decoder.modules() if isinstance(layer, torch.nn.Dropout)]
     assert dropped == [0.15, 0.15] and "dropout 0.15 in the decoder" in experiment.source
     shapes = [tuple(parameter.shape) for parameter in model.encoder.parameters() if parameter.ndim == 2]

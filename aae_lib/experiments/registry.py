@@ -140,11 +140,11 @@ MIXTURE_RECIPE = Recipe(
 )
 
 
-def _labels_recipe(adversarial: SGD, start: int, steps: int) -> Recipe:
+def _labels_recipe(start: int, steps: int) -> Recipe:
     # The game begins slowly: before the decoder has learned anything, an adversary at full rate collapses the codes.
     falling = Cosine(start, steps)
     schedule = {"reconstruction": falling} | dict.fromkeys(("discriminator", "generator"), WarmUp(1_000, falling))
-    optimizers = {"reconstruction": RECONSTRUCTION, "discriminator": adversarial, "generator": adversarial}
+    optimizers = {"reconstruction": RECONSTRUCTION, "discriminator": ADVERSARIAL, "generator": ADVERSARIAL}
     return Recipe(optimizers, steps, schedule)
 
 
@@ -402,7 +402,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             topic=LABELS,
             figure="AAE Fig. 4a, 4b",
             build=lambda: LabelInformedAutoencoder(GaussianMixture()),
-            recipe=_labels_recipe(ADVERSARIAL, start=3_000, steps=18_000),
+            recipe=_labels_recipe(start=3_000, steps=18_000),
             source=f"{SIZES}; {PETALS}; {LABELS_CHOICES}",
             select=_label_some,
         ),
@@ -412,10 +412,9 @@ EXPERIMENTS: dict[str, Experiment] = {
             topic=LABELS,
             figure="AAE Fig. 4c, 4d",
             build=lambda: LabelInformedAutoencoder(SwissRoll(width=0.1), encoder_share=0.03),
-            recipe=_labels_recipe(ADVERSARIAL, start=2_000, steps=16_000),
+            recipe=_labels_recipe(start=2_000, steps=16_000),
             source=f"{SIZES}; the roll's numbers are those of public implementations, but for a width of 0.1; "
-            f"{LABELS_CHOICES}; for the roll 0.03 of that gradient, rates of 0.1, and 16,000 steps with a cosine from "
-            "step 2,000",
+            f"{LABELS_CHOICES}; for the roll 0.03 of that gradient, and 16,000 steps with a cosine from step 2,000",
             select=_label_some,
         ),
         Experiment(
