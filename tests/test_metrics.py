@@ -599,16 +599,16 @@ def test_more_of_the_same_samples_change_no_likelihood_and_far_ones_halve_it(ima
 
 
 def test_bandwidths_rise_from_0_08_to_0_3_by_equal_factors() -> None:
-    assert len(BANDWIDTHS) == 30 and BANDWIDTHS[0].item() == pytest.approx(0.08)
+    assert len(BANDWIDTHS) == 59 and BANDWIDTHS[0].item() == pytest.approx(0.08)
     assert BANDWIDTHS[-1].item() == pytest.approx(0.3)
-    torch.testing.assert_close(BANDWIDTHS[1:] / BANDWIDTHS[:-1], torch.full((29,), (0.3 / 0.08) ** (1 / 29)))
+    torch.testing.assert_close(BANDWIDTHS[1:] / BANDWIDTHS[:-1], torch.full((58,), (0.3 / 0.08) ** (1 / 58)))
 
 
 def test_the_chosen_bandwidth_is_the_one_that_makes_the_images_most_likely(images: Images) -> None:
     samples, some = images.images[:200], images.images[200:240]
     of_each = [brute_log_likelihood(samples, some, bandwidth).mean() for bandwidth in BANDWIDTHS.tolist()]
     best = int(np.argmax(of_each))
-    assert 0 < best < 29  # neither end
+    assert 0 < best < len(BANDWIDTHS) - 1  # neither end
     assert choose_bandwidth(samples, some) == BANDWIDTHS[best].item()
     for bandwidths in (torch.tensor([0.08, 0.2, 1.0]), torch.tensor([1.0, 0.08, 0.2]), torch.tensor([0.2, 1.0, 0.08])):
         assert choose_bandwidth(samples, some, bandwidths) == pytest.approx(0.2)

@@ -483,8 +483,8 @@ EXPERIMENTS: dict[str, Experiment] = {
             recipe=Recipe(AAE_RECIPE.optimizers, steps=120_000, schedule=Cosine(48_000, 120_000)),
             source=f"{SIZES}, 8-D codes and deviation 5 (A.1); learning rates and momenta of appendix A.2.1, 240 "
             "epochs of 50,000 images with a cosine from epoch 96; while training noise of deviation 0.3 on the input "
-            "(A.2.1) and 1 on the codes, dropout 0.25 in the decoder, and a tenth of the reconstruction's gradient into "
-            "the encoder (ours, chosen on validation images)",
+            "(A.2.1) and 1 on the codes, dropout 0.25 in the decoder, and a tenth of the reconstruction's gradient "
+            "into the encoder (ours, chosen on validation images)",
             select=_but_validation,
             paper={"parzen_log_likelihood_10k": Reported("340", "2", recalled=False)},
         ),
