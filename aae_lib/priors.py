@@ -159,8 +159,9 @@ class SwissRoll(ClassConditionalPrior):
     on. The paper does not give the numbers; these are the ones that public implementations share (as above).
 
     Args:
-        width: standard deviation of Gaussian noise on the samples, at least 0. Public implementations have none. But no
-            encoder hits a curve without width exactly, so a discriminator can always tell, and the game goes astray.
+        width: standard deviation of Gaussian noise across the roll, at least 0. Public implementations have none. But
+            no encoder hits a curve without width exactly, so a discriminator can always tell, and the game goes astray.
+            Noise *along* the roll would carry samples into the next tenth.
     """
 
     dimensions, classes = 2, 10
@@ -172,8 +173,14 @@ class SwissRoll(ClassConditionalPrior):
 
     def sample_of_class(self, labels: Tensor) -> Tensor:
         self.check_labels(labels)
-        points = self.walk((labels + torch.rand(len(labels), device=labels.device)) / self.classes)
-        return points + self.width * torch.randn_like(points) if self.width else points
+        shares = (labels + torch.rand(len(labels), device=labels.device)) / self.classes
+        points = self.walk(shares)
+        if not self.width:
+            return points
+        angle = 4 * math.pi * shares.sqrt()
+        outward = torch.stack([angle * angle.cos() + angle.sin(), angle * angle.sin() - angle.cos()], 1)
+        normal = outward / (1 + angle.square()).sqrt()[:, None]
+        return points + self.width * torch.randn(len(labels), 1, device=labels.device) * normal
 
     def walk(self, shares: Tensor) -> Tensor:
         """Points of the roll, from its center outward, by the share of samples that lie before each.
