@@ -166,8 +166,9 @@ def evaluate(
     """
     experiment = find(name)
     # Of MNIST there is evidence, but not of all experiments do weights ship, too.
+    ships = weights_path(experiment, PRETRAINED).exists()
     has_evidence = weights is None and data in (None, "MNIST") and experiment.data == "MNIST"
-    if has_evidence and not weights_path(experiment, PRETRAINED).exists():
+    if has_evidence and not ships:
         digits = None
     else:
         trained = load_trained(name, weights)  # missing ones are better found out before a download than after it
@@ -180,7 +181,8 @@ def evaluate(
         described, source = digits.source, str(weights or "shipped")
     else:
         metrics = measure(experiment, load_evidence(name))
-        described, source = "MNIST's 10,000 test digits (from the shipped evidence)", "shipped"
+        described = "MNIST's 10,000 test digits (from the shipped evidence)"
+        source = "shipped" if ships else "not shipped, their evidence is"
     if json:
         paper = {metric: float(reported) for metric, reported in experiment.paper.items()}
         result = {
@@ -269,7 +271,7 @@ def main() -> None:
     except (DataError, StorageError, TrainingError, PriorError, UnknownNameError) as error:
         sys.exit(f"error: {error.args[0]}")
     except (OSError, SafetensorError) as error:  # of writing; what cannot be read is a StorageError
-        sys.exit(f"error: {error}. Choose another --out, or make room")
+        sys.exit(f"error: {error}. Make room, or choose a folder that can be written to (--out, where the command has it)")
 
 
 if __name__ == "__main__":

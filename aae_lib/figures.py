@@ -62,7 +62,7 @@ STYLE_SIZES = ("supervised-2d", "supervised-8d", "supervised")
 # AAE, appendix A.2.1: test error in percent with 100 labels by epoch, all recalled
 PAPER_ERRORS = {1: 16.50, 50: 3.40, 500: 2.21, 1000: 1.98, 5000: 1.83}
 BLUE, RED = DIGIT_COLORS[0], DIGIT_COLORS[2]
-PLANE_LIMIT = 4.0  # of the planes with a standard Gaussian: 9,997 of 10,000 samples lie inside
+PLANE_LIMIT = 4.0  # of the planes with a standard Gaussian: 9,999 of 10,000 samples lie inside
 PARTS_LIMIT = 3.4  # of those with a mixture or a swiss roll, which reaches out to 3
 
 

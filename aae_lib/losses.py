@@ -1,5 +1,7 @@
 """Losses, each beside its equation, in float32. Those of a minibatch are averages over its images."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -61,7 +63,7 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor, standard_deviation: float = 
     """
     mean, log_variance = mean.float(), log_variance.float()
     scaled_variance = (log_variance.exp() + mean.square()) / standard_deviation**2
-    scale = 2 * torch.log(torch.tensor(standard_deviation))
+    scale = 2 * math.log(standard_deviation)
     of_each = 0.5 * (scaled_variance - 1 - log_variance + scale).sum(1)
     return of_each.mean() if reduce else of_each
 

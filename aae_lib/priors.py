@@ -25,7 +25,7 @@ from torch import Tensor
 
 
 class PriorError(ValueError):
-    """A prior whose samples cannot train anything."""
+    """A prior that cannot be used so: its samples train nothing, or what is asked needs a density or parts."""
 
 
 class Prior(ABC):
@@ -287,7 +287,7 @@ class AroundHeads(ClassConditionalPrior):
         """
         places = shares * self.classes
         start = places.long() % self.classes
-        positions, part = self.positions, (places - places.floor())[:, None]
+        positions, part = self.positions.to(shares.device), (places - places.floor())[:, None]
         return (1 - part) * positions[start] + part * positions[(start + 1) % self.classes]
 
 

@@ -109,7 +109,8 @@ def load_weights(path: Path, model: nn.Module) -> dict[str, Any]:
             if names
         ]
         what = "; ".join(wrong) or "other sizes"
-        raise StorageError(f"{path} does not fit {type(model).__name__}: {what}")
+        whose = f" (it holds weights of '{header['experiment']}')" if "experiment" in header else ""
+        raise StorageError(f"{path} does not fit {type(model).__name__}{whose}: {what}")
     for name in missing:
         delattr(model, name)
     model.load_state_dict(state)

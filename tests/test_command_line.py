@@ -109,7 +109,8 @@ def test_evaluate_falls_back_on_the_evidence_where_no_weights_ship(monkeypatch, 
     monkeypatch.setattr(command_line, "load_images", lambda *_, **__: pytest.fail("nothing is to be measured"))
     evaluate("semi-1000", json=True)
     found = json.loads(capsys.readouterr().out)
-    assert "evidence" in found["data"] and found["metrics"] == pytest.approx(of_seed_0, abs=1e-4)
+    assert "evidence" in found["data"] and found["weights"].startswith("not shipped")
+    assert found["metrics"] == pytest.approx(of_seed_0, abs=1e-4)
 
 
 def test_reproduce_without_mnist_writes_beside_what_is_stored(tmp_path, monkeypatch, capsys):

@@ -82,10 +82,10 @@ class Evidence:
         from_style: ``[n]``, uint8: the digit that a classifier of the styles alone takes each image for
             (:func:`~aae_lib.metrics.labels_from_codes`), of a model whose decoder is told the label.
         sharpness, changes: ``[2000]``, float16: :func:`~aae_lib.metrics.sharpness` of the images decoded from samples
-            of the prior, if they are gray and 28 x 28, and :func:`~aae_lib.metrics.image_change` there, of a model
-            with a prior and without labels.
-        repeated: ``[10, 200, d]``, float16: 200 codes of each of the first ten images, of a model without labels:
-            q(z|x) as a cloud.
+            of the prior, if they are gray and 28 x 28, and :func:`~aae_lib.metrics.image_change` there, if the
+            prior is of two dimensions; of a model with a prior and without labels.
+        repeated: ``[10, 200, d]``, float16: 200 codes of each of the first ten images, q(z|x) as a cloud, of a model
+            without labels and with a prior of two dimensions or none.
     """
 
     header: dict[str, Any]
@@ -133,8 +133,8 @@ def examine(
     Codes are rounded to float16, as they are stored, so that what is measured on them now and from the file agree.
 
     Args:
-        training: the images that the experiment selects from; with them, ``from_style``, ``names`` and the likelihood
-            are found.
+        training: the images that the experiment selects from; with them, ``from_style``, ``names``, the likelihood
+            and the FID of generators are found.
         topic: what else is measured, see :func:`examined_topic`: for ``GENERATORS`` samples of the prior are judged by
             the digit-classifier, and for ``LIKELIHOOD`` the likelihood is estimated.
 
@@ -239,7 +239,7 @@ def predict(model: Model, images: Images) -> Tensor:
     return torch.cat([model.classify(part.to(device)).argmax(1) for part in images.images.split(1000)])
 
 
-def interim_metrics(model: Model, images: Images, naming: Images, topic: str) -> dict[str, float]:
+def interim_metrics(model: Model, images: Images, naming: Images, topic: str | None) -> dict[str, float]:
     """What the history of a run says of its model at each report, on held-out ``images``, by name; mostly nothing.
 
     ``error_percent`` of a model that classifies or finds clusters, and ``fid`` of one that generates.

@@ -306,8 +306,8 @@ def _model_for_likelihood() -> AdversarialAutoencoder:
 
     A window of samples asks how far the nearest of them is. With the first noise the decoder draws the mean of what
     lies around a code, which is nearer to held-out images than sharper samples are; the second is that of A.2.1.
-    Dropout in the decoder averages further, over networks. A tenth of the reconstruction's gradient for the encoder
-    lets the adversary fill the prior: samples from where no image has its code are near to none.
+    Dropout in the decoder averages further, over networks. Less than the whole gradient of the reconstruction for the
+    encoder lets the adversary fill the prior: samples from where no image has its code are near to none.
     """
     encoder = nn.Sequential(GaussianNoise(0.3), *multilayer_perceptron(PIXELS, 8), GaussianNoise(1.0))
     networks = (encoder, multilayer_perceptron(8, PIXELS, dropout=0.2))
