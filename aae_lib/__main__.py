@@ -271,7 +271,7 @@ def main() -> None:
     except (DataError, StorageError, TrainingError, PriorError, UnknownNameError) as error:
         sys.exit(f"error: {error.args[0]}")
     except (OSError, SafetensorError) as error:  # of writing; what cannot be read is a StorageError
-        sys.exit(f"error: {error}. Make room, or choose a folder that can be written to (--out, where the command has it)")
+        sys.exit(f"error: {error}. Make room, or choose a folder (--out) that can be written to")
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ def train_experiment(
 
     Args:
         digits: the experiment selects from ``digits.train`` what it trains on; ``digits.test`` makes the evidence and,
-            for a model that classifies, clusters or generates, the error or FID in every report. Nothing is chosen by those: the
-            model of the last update is kept.
+            for a model that classifies, clusters or generates, the error or FID in every report. Nothing is chosen by
+            those: the model of the last update is kept.
         validation: train without the last sixth of the training images and make the evidence on those: for every
             choice that is made before the final run.
         out: receives ``state.safetensors`` as training goes (an existing one is continued), ``NAME.safetensors`` and
