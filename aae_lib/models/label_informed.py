@@ -27,6 +27,9 @@ class LabelInformedAutoencoder(Autoencoder):
             training, standard deviation of the noise on them (the paper adds 0.3 to its semi-supervised networks,
             A.2.1), and the share of its hidden units that each step leaves out. They keep the encoder from learning the
             labeled images by heart; what it reconstructs are the images where they are, without noise.
+        code_noise: standard deviation of noise on all that the discriminator judges, codes and samples of the prior
+            alike, while training. A prior with sharp borders is easy to tell from codes that are not quite on their
+            side; with the same noise on both the game stays even, and it still ends where codes and prior agree.
         encoder_share: as for the adversarial autoencoder. At full weight, codes stay where the reconstruction has put
             them, whatever the labels say.
 
@@ -44,12 +47,13 @@ class LabelInformedAutoencoder(Autoencoder):
         input_shift: float = 2.0,
         input_noise: float = 0.3,
         dropout: float = 0.1,
+        code_noise: float = 0.0,
         encoder_share: float = 0.05,
     ):
         if not isinstance(prior, ClassConditionalPrior):
             raise PriorError(f"labels need a ClassConditionalPrior, and {type(prior).__name__} is none")
         super().__init__(prior.dimensions, hidden, reconstruction_loss)
-        self.prior, self.encoder_share = prior, encoder_share
+        self.prior, self.encoder_share, self.code_noise = prior, encoder_share, code_noise
         self.input_shift, self.input_noise, self.dropout = input_shift, input_noise, dropout
         # Drawn after the decoder, as the weights that ship were: one built first would begin elsewhere.
         encoder = multilayer_perceptron(PIXELS, prior.dimensions, hidden, dropout=dropout)
@@ -65,9 +69,13 @@ class LabelInformedAutoencoder(Autoencoder):
         real = [self.prior.sample(len(unlabeled), images.device), self.prior.sample_of_class(labeled.labels)]
         switch = self.switch(unlabeled, labeled)
         code = self.encoder(images)  # the encoder has just moved
-        real, fake = torch.cat([torch.cat(real), switch], dim=1), torch.cat([code, switch], dim=1)
+        real, fake = (torch.cat([self.blurred(codes), switch], dim=1) for codes in (torch.cat(real), code))
         yield "discriminator", real_fake_loss(self.discriminator, real=real, fake=fake.detach())
         yield "generator", fool_loss(self.discriminator, fake)
+
+    def blurred(self, codes: Tensor) -> Tensor:
+        """What the discriminator is shown of codes or samples ``[n, d]``."""
+        return codes + self.code_noise * torch.randn_like(codes) if self.code_noise else codes
 
     def switch(self, unlabeled: Images, labeled: Images) -> Tensor:
         """What the discriminator is told: one-hot labels ``[n, classes + 1]``, the last entry for the unlabeled."""
