@@ -221,6 +221,23 @@ def test_noise_may_be_none(images: Images) -> None:
     assert torch.equal(model.encode(images.images), model.eval().encode(images.images))
 
 
+def test_the_same_noise_blurs_codes_and_samples_for_the_discriminator_and_no_switch(sets: Sets) -> None:
+    unlabeled, labeled = sets
+    count = len(unlabeled) + len(labeled)
+    model, seen, codes = tiny(Categorical(10), code_noise=0.2).train(), [], []
+    model.discriminator.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0].detach()))
+    model.encoder.register_forward_hook(lambda module, arguments, output: codes.append(output.detach()))
+    names = [name for name, _ in model.updates(unlabeled, labeled)]
+    assert names == ["reconstruction", "discriminator", "generator"]
+    real, fake = seen[0].split(count)
+    assert torch.equal(seen[1], fake), "the generator is judged on what the discriminator saw"
+    assert torch.equal(real[:, 10:], model.switch(unlabeled, labeled)) and torch.equal(fake[:, 10:], real[:, 10:])
+    of_samples = real[len(unlabeled) :, :10] - F.one_hot(labeled.labels, 10)
+    for noise in (of_samples, fake[:, :10] - codes[1]):
+        assert noise.std().item() == pytest.approx(0.2, rel=0.05) and abs(noise.mean().item()) < 0.02
+    assert torch.equal(model.eval().encode(unlabeled.images), model.encoder(unlabeled.images))
+
+
 def test_dropout_leaves_units_out_in_training_alone(images: Images) -> None:
     model = tiny(SwissRoll(), (400,), input_noise=0.0, dropout=0.3)
     hidden: list[Tensor] = []
