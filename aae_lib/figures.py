@@ -176,7 +176,7 @@ def figure_2() -> tuple[Figure, dict[str, int]]:
     """The whole figure: codes under the AAE (a, b) and the VAE (c, d), and images decoded from the plane of a (e)."""
     use_style()
     figure = plt.figure(figsize=(14.6, 8.6), layout="constrained")
-    figure.get_layout_engine().set(wspace=0.04)  # titles are wider than their axes
+    figure.get_layout_engine().set(wspace=0.1)  # titles are wider than their axes
     a, b, c, d, e = (axes for _, axes in sorted(figure.subplot_mosaic("abee;cdee").items()))
     integers: dict[str, int] = {}
     for axes, name, title in (
