@@ -25,7 +25,7 @@ from torch import Tensor
 
 
 class PriorError(ValueError):
-    """A prior that cannot be used so: its samples train nothing, or what is asked needs a density or parts."""
+    """A prior that cannot be used as asked: its samples are broken, or it lacks the density or the parts needed."""
 
 
 class Prior(ABC):
@@ -177,6 +177,7 @@ class SwissRoll(ClassConditionalPrior):
         points = self.walk(shares)
         if not self.width:
             return points
+        # In polar coordinates the roll runs in the direction (1, angle), so (angle, -1) is perpendicular to it.
         angle = 4 * math.pi * shares.sqrt()
         outward = torch.stack([angle * angle.cos() + angle.sin(), angle * angle.sin() - angle.cos()], 1)
         normal = outward / (1 + angle.square()).sqrt()[:, None]

@@ -201,7 +201,7 @@ def test_the_model_for_likelihood_is_that_of_the_appendix_with_noise_on_both_end
     assert experiment.recipe.batch_size == 100 and experiment.recipe.steps == 200 * 500, "200 epochs of 50,000 images"
     assert model.reconstruction_loss is half_squared_error and model.encoder_share == 0.3
     dropped = [layer.p for layer in model.decoder.modules() if isinstance(layer, torch.nn.Dropout)]
-    assert dropped == [0.2, 0.2] and "dropout 0.2 in" in experiment.source
+    assert dropped == [0.2, 0.2] and "dropout 0.2 in the decoder" in experiment.source
     shapes = [tuple(parameter.shape) for parameter in model.encoder.parameters() if parameter.ndim == 2]
     assert shapes == [(1000, 784), (1000, 1000), (8, 1000)]
     first, last = model.encoder[0], model.encoder[-1]

@@ -247,7 +247,8 @@ def test_weights_of_another_experiment_are_refused(
     assert load_trained("vae-gaussian", path).header["experiment"] == "vae-gaussian"
     with pytest.raises(StorageError, match=f"{path} holds weights of 'vae-gaussian', not of 'vae-gaussian-0.5'"):
         load_trained("vae-gaussian-0.5", path)  # the networks would fit
-    with pytest.raises(StorageError, match=f"{path} does not fit AdversarialAutoencoder"):
+    whose = r"\(it holds weights of 'vae-gaussian'\)"
+    with pytest.raises(StorageError, match=f"{path} does not fit AdversarialAutoencoder {whose}"):
         load_trained("aae-gaussian", path)
     with pytest.raises(StorageError, match="does not fit VariationalAutoencoder"):
         load_trained("vae-gaussian", evidence_path(find("vae-gaussian"), 0, tmp_path))

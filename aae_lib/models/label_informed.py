@@ -27,9 +27,9 @@ class LabelInformedAutoencoder(Autoencoder):
             training, standard deviation of the noise on them (the paper adds 0.3 to its semi-supervised networks,
             A.2.1), and the share of its hidden units that each step leaves out. They keep the encoder from learning the
             labeled images by heart; what it reconstructs are the images where they are, without noise.
-        code_noise: standard deviation of noise on all that the discriminator judges, codes and samples of the prior
-            alike, while training. A prior with sharp borders is easy to tell from codes that are not quite on their
-            side; with the same noise on both the game stays even, and it still ends where codes and prior agree.
+        code_noise: standard deviation of instance noise (Sønderby et al. 2017) on all that the discriminator judges,
+            codes and samples of the prior alike. A prior with sharp borders is easy to tell from codes that are not
+            quite on their side; with the same noise on both the game stays even, and it still ends where they agree.
         encoder_share: as for the adversarial autoencoder. At full weight, codes stay where the reconstruction has put
             them, whatever the labels say.
 
@@ -74,7 +74,7 @@ class LabelInformedAutoencoder(Autoencoder):
         yield "generator", fool_loss(self.discriminator, fake)
 
     def blurred(self, codes: Tensor) -> Tensor:
-        """What the discriminator is shown of codes or samples ``[n, d]``."""
+        """Codes or samples of the prior with instance noise, as the discriminator sees them: ``[n, d] -> [n, d]``."""
         return codes + self.code_noise * torch.randn_like(codes) if self.code_noise else codes
 
     def switch(self, unlabeled: Images, labeled: Images) -> Tensor:
