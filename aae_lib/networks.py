@@ -39,7 +39,7 @@ def multilayer_perceptron(
             nn.init.normal_(linear.weight, std=deviation)
             nn.init.zeros_(linear.bias)
         if index:
-            layers += [nn.ReLU(), nn.Dropout(dropout)] if dropout else [nn.ReLU()]
+            layers += [nn.ReLU(), Dropout(dropout)] if dropout else [nn.ReLU()]
         layers += [linear, nn.BatchNorm1d(fan_out)] if batch_norm else [linear]
     return nn.Sequential(*layers)
 
@@ -202,7 +202,30 @@ class JointDiscriminator(nn.Module):
         return self.pair(torch.cat([self.image(images), self.code(codes)], dim=1))
 
 
-class GaussianNoise(nn.Module):
+class TrainingNoise(nn.Module):
+    """A layer that disturbs what passes while training, and does nothing in evaluation.
+
+    A recipe can weaken it as training goes on (``noise`` of :class:`~aae_lib.training.Recipe`).
+    """
+
+    _strength = 1.0
+
+
+def set_noise_strength(network: nn.Module, strength: float) -> None:
+    """Let every :class:`TrainingNoise` in ``network`` disturb by this share, in [0, 1], of what it is built for."""
+    for layer in network.modules():
+        if isinstance(layer, TrainingNoise):
+            layer._strength = strength
+
+
+class Dropout(TrainingNoise, nn.Dropout):
+    """``nn.Dropout`` as a :class:`TrainingNoise`: its strength is a factor on the probability."""
+
+    def forward(self, units: Tensor) -> Tensor:
+        return F.dropout(units, self._strength * self.p, self.training)
+
+
+class GaussianNoise(TrainingNoise):
     """Adds noise N(0, s^2) to its input while training, and does nothing in evaluation.
 
     The paper's only regularizer of its semi-supervised networks is such noise on the images, s = 0.3 (AAE, A.2.1).
@@ -213,10 +236,11 @@ class GaussianNoise(nn.Module):
         self.standard_deviation = standard_deviation
 
     def forward(self, images: Tensor) -> Tensor:
-        return images + self.standard_deviation * torch.randn_like(images) if self.training else images
+        deviation = self._strength * self.standard_deviation
+        return images + deviation * torch.randn_like(images) if self.training else images
 
 
-class RandomShift(nn.Module):
+class RandomShift(TrainingNoise):
     """Moves each image by its own random shift while training, ``[n, pixels] -> [n, pixels]``; nothing in evaluation.
 
     A shifted digit is the same digit, so an encoder that sees digits shifted has as good as more labeled images. (The
@@ -233,11 +257,12 @@ class RandomShift(nn.Module):
         self.pixels, self.shape = pixels, shape
 
     def forward(self, images: Tensor) -> Tensor:
-        if not (self.training and self.pixels):
+        reach = self._strength * self.pixels
+        if not (self.training and reach):
             return images
         _, height, width = self.shape
         of_a_pixel = torch.tensor([2 / width, 2 / height], device=images.device)  # grids reach from -1 to 1
-        shift = (2 * torch.rand(len(images), 2, device=images.device) - 1) * self.pixels * of_a_pixel
+        shift = (2 * torch.rand(len(images), 2, device=images.device) - 1) * reach * of_a_pixel
         stay = torch.eye(2, device=images.device).expand(len(images), 2, 2)
         size = [len(images), *self.shape]
         # Inside autocast the grid has the precision of bfloat16: a shift is right to some hundredths of a pixel.

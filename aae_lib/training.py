@@ -29,7 +29,7 @@ from tqdm.auto import tqdm
 
 from aae_lib.data import Images
 from aae_lib.models.model import Model
-from aae_lib.networks import BatchNorm, has_batch_norm
+from aae_lib.networks import BatchNorm, has_batch_norm, set_noise_strength
 from aae_lib.priors import Prior, check_prior, seeded
 from aae_lib.storage import StorageError, read_file, write_file
 
@@ -72,7 +72,7 @@ class Adam:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Learning rates stay constant until ``start`` and fall to ``final`` of themselves at ``end``, along a half cosine.
+    """A factor that is 1 until ``start`` and falls to ``final`` at ``end``, along a half cosine.
 
     Times are counted in updates of 100 images, so 600 is one epoch of MNIST.
     """
@@ -124,12 +124,20 @@ class Recipe:
         schedule: factor on the learning rates as a function of the clock (updates of 100 images, whatever the batch
             size or the data), one for all or one per update; a run of fewer steps keeps its absolute positions.
         batch_size: images per minibatch.
+        noise: the share of its training noise (:class:`~aae_lib.networks.TrainingNoise`) that a network has at a time
+            of the clock; None: all of it, always.
     """
 
     optimizers: Mapping[str, SGD | Adam]
     steps: int
     schedule: Schedule | Mapping[str, Schedule] = field(default_factory=Drops)
     batch_size: int = 100
+    noise: Schedule | None = None
+
+    def __repr__(self) -> str:
+        """As of any dataclass, but ``noise`` only where there is one: the files of finished runs have this text."""
+        shown = (entry.name for entry in dataclasses.fields(self) if entry.name != "noise" or self.noise is not None)
+        return f"Recipe({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     def learning_rate(self, update: str, clock: float) -> float:
         """The learning rate of an update at a time of the clock."""
@@ -427,6 +435,7 @@ class _Run:
             yield images[self.orders[index][1][position * size : (position + 1) * size]]
 
     def _one_step(self) -> None:
+        set_noise_strength(self.model, 1.0 if self.recipe.noise is None else self.recipe.noise(self.clock))
         seen = set()
         # Closed, so that an error inside of it undoes what it has entered, at once.
         with contextlib.closing(self.model.updates(*self._minibatches())) as updates:

@@ -13,6 +13,7 @@ from aae_lib.losses import real_fake_loss
 from aae_lib.networks import (
     Attenuated,
     ClusterHeads,
+    Dropout,
     FromPictures,
     GaussianNoise,
     JointDiscriminator,
@@ -219,7 +220,7 @@ def test_attenuated_values_are_the_same_bits_and_pass_a_share_of_the_gradient_on
 
 def test_batch_norm_follows_every_linear_layer_the_last_one_too_and_comes_before_the_activation() -> None:
     kinds = [type(layer) for layer in multilayer_perceptron(3, 4, (5, 6), dropout=0.5, batch_norm=True)]
-    between = [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Dropout]
+    between = [nn.Linear, nn.BatchNorm1d, nn.ReLU, Dropout]
     assert kinds == [*between, *between, nn.Linear, nn.BatchNorm1d]
     network = multilayer_perceptron(3, 4, (5, 6), batch_norm=True)
     normalizing = [layer for layer in network if isinstance(layer, nn.BatchNorm1d)]
