@@ -27,6 +27,7 @@ from aae_lib.networks import (
     has_batch_norm,
     mosaic,
     multilayer_perceptron,
+    set_noise_strength,
 )
 
 
@@ -156,6 +157,23 @@ def test_noise_is_off_in_evaluation_and_draws_nothing() -> None:
     state = torch.get_rng_state()
     assert torch.equal(layer(images), images) and torch.equal(torch.get_rng_state(), state)
     assert not torch.equal(layer.train()(images), images)
+
+
+def test_strength_is_a_factor_on_what_each_layer_of_noise_is_built_for() -> None:
+    images = torch.rand(200, 784) + 0.1
+
+    def at(strength: float, layer: nn.Module) -> Tensor:
+        network = nn.Sequential(nn.Identity(), nn.Sequential(layer)).train()
+        set_noise_strength(network, strength)
+        torch.manual_seed(0)
+        return network(images)
+
+    for half, whole in ((GaussianNoise(0.15), GaussianNoise(0.3)), (RandomShift(1.0), RandomShift(2.0)),
+                        (Dropout(0.2), Dropout(0.4))):  # fmt: skip
+        assert torch.equal(at(1.0, half), at(0.5, whole)) and not torch.equal(at(1.0, whole), at(0.5, whole))
+        assert torch.equal(at(0.0, whole), images)
+    assert (at(0.5, Dropout(0.4)) == 0).float().mean().item() == pytest.approx(0.2, abs=0.01)
+    assert torch.equal(at(1.0, Dropout(0.4)), at(0.0, nn.Dropout(0.4)))  # of PyTorch's own layers it knows nothing
 
 
 def test_gradients_pass_the_noise_unchanged() -> None:

@@ -5,6 +5,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -541,6 +542,44 @@ def test_the_clock_counts_hundreds_of_images(batch_size: int, dropped_at: int, i
     assert rates == [0.01 * (step < dropped_at) for step in range(1, 15)]
     moved = [not same(before, after) for before, after in zip(states[:-1], states[1:], strict=True)]
     assert moved == [step < dropped_at for step in range(14)]
+
+
+def noisy(make_model: Callable[..., Model], deviation: float = 0.3) -> Autoencoder:
+    model = make_model(Autoencoder)
+    model.encoder = nn.Sequential(GaussianNoise(deviation), *model.encoder)
+    return model
+
+
+def test_noise_follows_the_recipe_by_the_clock(images, make_model, make_recipe) -> None:
+    model, found = noisy(make_model), []
+    model.encoder[0].register_forward_hook(
+        lambda layer, inputs, output: found.append((output - inputs[0]).std().item() / 0.3) if layer.training else None
+    )
+    fading = replace(make_recipe(model, 12, batch_size=50), noise=Drops(at=(2, 4), factor=0.5))
+    run(model, images, fading)
+    assert found == pytest.approx([1.0] * 4 + [0.5] * 4 + [0.25] * 4, rel=0.02)
+    found.clear()
+    run(model, images, make_recipe(model, 3))
+    assert found == pytest.approx([1.0] * 3, rel=0.02), "no schedule: all of it, whatever was before"
+
+
+def test_a_run_with_fading_noise_goes_on_where_it_stopped(tmp_path: Path, images, make_model, make_recipe) -> None:
+    whole, first, second, constant = (noisy(make_model) for _ in range(4))
+    fading = replace(make_recipe(whole, 12), noise=Cosine(start=2, end=10, final=0.0))
+    run(whole, images, fading)
+    run(first, images, fading, steps=6, state=tmp_path / "state")
+    run(second, images, fading, state=tmp_path / "state")
+    assert same(weights(second), weights(whole))
+    run(constant, images, make_recipe(constant, 12))
+    assert not same(weights(constant), weights(whole))
+
+
+def test_the_text_of_a_recipe_makes_it_again_and_has_noise_only_where_there_is_one(make_model, make_recipe) -> None:
+    plain = make_recipe(make_model())
+    fading = replace(plain, noise=Cosine(2, 10, 0.0))
+    for recipe in (plain, fading):
+        assert eval(repr(recipe)) == recipe
+    assert "noise" not in repr(plain) and repr(plain)[:-1] == repr(fading).removesuffix(f", noise={fading.noise})")
 
 
 def test_a_shorter_run_keeps_the_schedules_positions(images, make_model, make_recipe) -> None:
@@ -1201,7 +1240,9 @@ def test_states_are_written_as_often_as_asked(
     assert written() == [60, 120, 180, 240, 250]
 
 
-@pytest.mark.parametrize("change", ["seed", "rate", "schedule", "steps", "batch", "kind", "images", "report_every"])
+@pytest.mark.parametrize(
+    "change", ["seed", "rate", "schedule", "steps", "batch", "noise", "kind", "images", "report_every"]
+)
 def test_the_state_of_another_run_is_refused(change: str, tmp_path: Path, images, make_model, make_recipe) -> None:
     path = tmp_path / "state"
     model = make_model()
@@ -1214,6 +1255,7 @@ def test_the_state_of_another_run_is_refused(change: str, tmp_path: Path, images
         "schedule": lambda: make_recipe(other, 20, schedule=Drops(at=(3,))),
         "steps": lambda: make_recipe(other, 21),
         "batch": lambda: make_recipe(other, 20, batch_size=50),
+        "noise": lambda: replace(make_recipe(other), noise=Cosine(2, 10)),
     }
     recipe = recipes.get(change, lambda: make_recipe(other))()
     arguments = {"seed": 1 if change == "seed" else 0, "state": path}
