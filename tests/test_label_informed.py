@@ -113,6 +113,27 @@ def test_the_losses_are_those_of_both_sets_together(sets: Sets) -> None:
         torch.testing.assert_close(loss, expected[name], rtol=1e-6, atol=0)
 
 
+def test_labeled_codes_count_by_their_weight_for_the_generator_alone(sets: Sets) -> None:
+    def losses_of(weight: float, *parts: Images) -> dict[str, Tensor]:
+        torch.manual_seed(7)
+        return dict(tiny(GaussianMixture(), labeled_weight=weight).eval().updates(*parts))
+
+    unlabeled, labeled = (part[:100] for part in sets)
+    without, once, thrice = (losses_of(weight, unlabeled, labeled) for weight in (0.0, 1.0, 3.0))
+    for name in ("reconstruction", "discriminator"):
+        assert torch.equal(once[name], thrice[name])
+    of_labeled = once["generator"] - without["generator"]
+    torch.testing.assert_close(thrice["generator"], once["generator"] + 2 * of_labeled)
+    only_unlabeled = fool_loss(tiny(GaussianMixture()).discriminator, with_unknown(unlabeled)) / 2
+    torch.testing.assert_close(without["generator"], only_unlabeled, rtol=1e-5, atol=0)
+
+
+def with_unknown(unlabeled: Images) -> Tensor:
+    """Codes of unlabeled images with their switch, as the discriminator of ``tiny`` sees them without noise."""
+    codes = tiny(GaussianMixture()).eval().encode(unlabeled.images)
+    return torch.cat([codes, torch.eye(11)[10].expand(len(codes), 11)], dim=1)
+
+
 def test_labels_are_shown_to_the_discriminator_alone(sets: Sets) -> None:
     unlabeled, labeled = sets
     first = seen_by_the_discriminator(unlabeled, labeled)

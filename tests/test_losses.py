@@ -105,6 +105,9 @@ def test_discriminator_loss_is_the_cross_entropy_of_its_probabilities() -> None:
     expected = -np.log(says_real).mean() - np.log(1 - says_fake).mean()
     assert real_fake_loss(network, real=real, fake=fake).item() == pytest.approx(expected, rel=1e-5)
     assert fool_loss(network, fake).item() == pytest.approx(-np.log(says_fake).mean(), rel=1e-5)
+    weights = np.arange(30) / 10
+    weighted = fool_loss(network, fake, torch.from_numpy(weights).float()).item()
+    assert weighted == pytest.approx((weights * -np.log(says_fake).ravel()).mean(), rel=1e-5)
 
 
 def test_losses_at_equilibrium_are_two_log_two_and_log_two() -> None:

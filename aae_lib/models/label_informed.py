@@ -30,6 +30,7 @@ class LabelInformedAutoencoder(Autoencoder):
         code_noise: standard deviation of instance noise (Sønderby et al. 2017) on all that the discriminator judges,
             codes and samples of the prior alike. A prior with sharp borders is easy to tell from codes that are not
             quite on their side; with the same noise on both the game stays even, and it still ends where they agree.
+        labeled_weight: of a labeled code in the generator's loss, against 1 of an unlabeled one.
         encoder_share: as for the adversarial autoencoder. At full weight, codes stay where the reconstruction has put
             them, whatever the labels say.
 
@@ -48,12 +49,14 @@ class LabelInformedAutoencoder(Autoencoder):
         input_noise: float = 0.3,
         dropout: float = 0.1,
         code_noise: float = 0.0,
+        labeled_weight: float = 1.0,
         encoder_share: float = 0.05,
     ):
         if not isinstance(prior, ClassConditionalPrior):
             raise PriorError(f"labels need a ClassConditionalPrior, and {type(prior).__name__} is none")
         super().__init__(prior.dimensions, hidden, reconstruction_loss)
-        self.prior, self.encoder_share, self.code_noise = prior, encoder_share, code_noise
+        self.prior, self.encoder_share = prior, encoder_share
+        self.code_noise, self.labeled_weight = code_noise, labeled_weight
         self.input_shift, self.input_noise, self.dropout = input_shift, input_noise, dropout
         # Drawn after the decoder, as the weights that ship were: one built first would begin elsewhere.
         encoder = multilayer_perceptron(PIXELS, prior.dimensions, hidden, dropout=dropout)
@@ -71,7 +74,9 @@ class LabelInformedAutoencoder(Autoencoder):
         code = self.encoder(images)  # the encoder has just moved
         real, fake = (torch.cat([self.blurred(codes), switch], dim=1) for codes in (torch.cat(real), code))
         yield "discriminator", real_fake_loss(self.discriminator, real=real, fake=fake.detach())
-        yield "generator", fool_loss(self.discriminator, fake)
+        weights = torch.ones(len(images), device=images.device)
+        weights[len(unlabeled) :] = self.labeled_weight
+        yield "generator", fool_loss(self.discriminator, fake, weights)
 
     def blurred(self, codes: Tensor) -> Tensor:
         """Codes or samples of the prior with instance noise, as the discriminator sees them: ``[n, d] -> [n, d]``."""
