@@ -187,13 +187,13 @@ class JointDiscriminator(nn.Module):
         super().__init__()
         self.dimensions = dimensions
         self.image = convolutional_encoder(256, channels, shape)
-        self.code = nn.Sequential(nn.Linear(dimensions, 256), nn.LeakyReLU(LEAK), nn.Dropout(dropout))
+        self.code = nn.Sequential(nn.Linear(dimensions, 256), nn.LeakyReLU(LEAK), Dropout(dropout))
         self.pair = nn.Sequential(
             nn.LeakyReLU(LEAK),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(512, 512),
             nn.LeakyReLU(LEAK),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(512, 1),
         )
 

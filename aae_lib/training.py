@@ -38,6 +38,7 @@ STATE_EVERY_SECONDS = 30.0
 CHECK_EVERY_STEPS = 100
 COLLAPSE_VARIANCE = 1e-3  # of the prior's variance
 COLLAPSE_STEPS = 600
+SEEDS = 4294  # beyond, the numbers that order the data would need more than 32 bits
 
 
 class TrainingError(RuntimeError):
@@ -272,7 +273,8 @@ def train(
         images: the training images; each pass over them takes a new random order. Where the model's ``updates`` take
             several minibatches (say, unlabeled and labeled), as many sets of images, each with an order of its own.
         recipe: optimizers, schedule, batch size and number of steps.
-        seed: of the data order and of every random number that the updates draw. The initial weights are the caller's.
+        seed: of the data order and of every random number that the updates draw, from 0 to 4293. The initial weights
+            are the caller's.
         steps: stop after this many minibatches instead of ``recipe.steps``; the schedule stays where it is.
         report_every: minibatches between reports.
         measure: called with the model, in evaluation mode, for each report, which carries the numbers that it returns.
@@ -285,8 +287,8 @@ def train(
         progress: show a progress bar.
 
     Raises:
-        TrainingError: for a model whose updates and networks do not fit together, a state of another run, non-finite
-            losses, and collapsed codes. Each says what to do.
+        TrainingError: for a model whose updates and networks do not fit together, a seed out of range, a state of
+            another run, non-finite losses, and collapsed codes. Each says what to do.
     """
     run = _Run(model, images, recipe, seed, chosen_device(device), bfloat16, report_every)
     steps = recipe.steps if steps is None else steps
@@ -332,6 +334,8 @@ class _Run:
         bfloat16: bool | None,
         report_every: int,
     ):
+        if not 0 <= seed < SEEDS:
+            raise TrainingError(f"no data order for the seed {seed}: choose one from 0 to {SEEDS - 1}")
         torch.set_flush_denormal(True)  # denormal numbers make a dying run ten times slower
         _keep_freed_memory()
         self.model, self.recipe, self.seed, self.device = model.to(device), recipe, seed, device

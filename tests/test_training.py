@@ -1,6 +1,7 @@
 """The loop: what it refuses, whose random numbers it uses, when it stops, and that resumed runs end the same."""
 
 import copy
+import itertools
 import math
 import random
 import time
@@ -591,6 +592,22 @@ def test_a_shorter_run_keeps_the_schedules_positions(images, make_model, make_re
     assert end.learning_rates == dict.fromkeys(short.moves, 0.005 * recipe.schedule(15))
     assert recipe.schedule(15) < 1
     assert same(weights(short), middle[1])
+
+
+@pytest.mark.parametrize("seed", [-1, 4294])
+def test_a_seed_that_gives_no_order_of_its_own_is_refused(seed: int, images, make_model, make_recipe) -> None:
+    model = make_model()
+    with pytest.raises(TrainingError, match=f"no data order for the seed {seed}: choose one from 0 to 4293"):
+        run(model, images, make_recipe(model), seed=seed)
+
+
+def test_the_largest_seed_has_an_order_of_its_own(images, make_model, make_recipe) -> None:
+    ends = []
+    for seed in (4293, 4292, 0):
+        model = make_model(Autoencoder)
+        run(model, images, make_recipe(model, 2), seed=seed)
+        ends.append(weights(model))
+    assert not any(same(*pair) for pair in itertools.combinations(ends, 2))
 
 
 def test_each_update_has_its_own_rate(images, make_model) -> None:

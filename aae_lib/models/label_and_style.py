@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from aae_lib.data import Images
 from aae_lib.losses import fool_loss, real_fake_loss
 from aae_lib.models.model import Model
-from aae_lib.networks import PIXELS, GaussianNoise, multilayer_perceptron
+from aae_lib.networks import PIXELS, Dropout, GaussianNoise, multilayer_perceptron
 from aae_lib.priors import AroundHeads, LabelAndStyle
 
 
@@ -52,7 +52,7 @@ class LabelAndStyleAutoencoder(Model):
         self.label_weight = label_weight
         classes, style_dimensions = prior.classes, prior.style.dimensions
         encoder = multilayer_perceptron(PIXELS, classes + style_dimensions, hidden, batch_norm=batch_norm)
-        dropout = [nn.Dropout(input_dropout)] if input_dropout else []
+        dropout = [Dropout(input_dropout)] if input_dropout else []
         self.encoder = nn.Sequential(GaussianNoise(input_noise), *dropout, *encoder)
         self.decoder = multilayer_perceptron(prior.dimensions, PIXELS, hidden)
         self.label_discriminator = multilayer_perceptron(classes, 1, hidden)
