@@ -43,7 +43,7 @@ from aae_lib.models import (
     SupervisedAutoencoder,
     VariationalAutoencoder,
 )
-from aae_lib.networks import GaussianNoise, OntoSphere, convolutional_decoder, convolutional_encoder
+from aae_lib.networks import GaussianNoise, OntoSphere, RandomShift, convolutional_decoder, convolutional_encoder
 from aae_lib.priors import Gaussian, GaussianMixture, UniformSphere
 from aae_lib.storage import StorageError
 from aae_lib.training import Adam, Cosine, Drops
@@ -210,6 +210,26 @@ def test_the_model_for_likelihood_is_that_of_the_appendix_with_noise_on_both_end
     images = torch.rand(4, 784)
     assert not torch.equal(model.train().encode(images), model.encode(images))
     assert torch.equal(model.eval().encode(images), model.encode(images))
+
+
+def noises_of(encoder: torch.nn.Sequential) -> tuple[list[float], list[float], list[float]]:
+    """Shifts, deviations and dropouts of an encoder."""
+    kinds = {RandomShift: "pixels", GaussianNoise: "standard_deviation", torch.nn.Dropout: "p"}
+    return tuple([getattr(layer, what) for layer in encoder if isinstance(layer, kind)] for kind, what in kinds.items())
+
+
+def test_the_noise_of_the_mixture_and_of_the_roll_fades_before_their_rates_have_fallen() -> None:
+    for name, noises, noise in (
+        ("aae-mixture", ([1.0], [0.3], [0.1, 0.1]), Cosine(14_000, 21_000, final=0.0)),
+        ("aae-swissroll-labels", ([2.0], [0.3], [0.1, 0.1]), Cosine(9_000, 16_000, final=0.0)),
+        ("aae-mixture-labels", ([2.0], [0.3], [0.1, 0.1]), None),
+    ):
+        experiment, model = find(name), build(find(name), 0)
+        assert noises_of(model.encoder) == noises and experiment.recipe.noise == noise
+        for update in experiment.recipe.optimizers if noise else ():
+            assert experiment.recipe.learning_rate(update, noise.end) > 1e-3, "there is time to learn without it"
+        if noise:
+            assert all(f"{step:,}" in experiment.source for step in (noise.start, noise.end, experiment.recipe.steps))
 
 
 GENERATING = ["age", "age-no-reconstruction", "age-generator-reconstruction", "dcgan", "ali", "vae-conv", "aae-conv"]
