@@ -19,6 +19,7 @@ from aae_lib.experiments import (
     EXPERIMENTS,
     PRETRAINED,
     UnknownNameError,
+    by_paper,
     evidence_path,
     examine,
     examined_topic,
@@ -107,6 +108,7 @@ def train(
     resume: bool = False,
     validation: bool = False,
     data: str | None = None,
+    paper: bool = False,
 ) -> None:
     """Train an experiment from scratch and write its weights and evidence.
 
@@ -115,16 +117,18 @@ def train(
         seed: of the initial weights, the data order and all noise.
         steps: stop after this many minibatches; the schedule stays where it is.
         device: cpu or cuda; default: the GPU if there is one.
-        out: folder for state, weights and evidence; default: runs/NAME-seed-SEED, with --data runs/NAME-DATA-seed-SEED.
+        out: folder for state, weights and evidence; default: runs/NAME-seed-SEED, with --data runs/NAME-DATA-seed-SEED,
+            with --paper runs/NAME-paper-seed-SEED.
         resume: continue from the state in that folder.
         validation: hold the last sixth of the training images out and measure on those instead of the test set.
         data: another set of images in ten classes, by its name in torchvision.datasets, such as FashionMNIST; default:
             the experiment's own, which is MNIST for all but those that name another.
+        paper: by the paper's own recipe, where it is known and ours is shorter: days on a CPU.
     """
-    experiment = find(name)
+    experiment = by_paper(find(name)) if paper else find(name)
     chosen_device(device)  # one that is missing is better found out before a download than after it
     data = data or experiment.data
-    run = name if data == experiment.data else f"{name}-{data}"
+    run = (name if data == experiment.data else f"{name}-{data}") + "-paper" * paper
     out = out or Path("runs") / f"{run}-seed-{seed}{'-validation' if validation else ''}"
     if (out / "state.safetensors").exists() and not resume:
         raise TrainingError(f"{out} holds an earlier run: continue it with --resume, or choose another --out")

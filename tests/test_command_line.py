@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import write_cifar10, write_idx_set
+from support import with_tiny_networks, write_cifar10, write_idx_set
 
 from aae_lib import __main__ as command_line
 from aae_lib import figures
 from aae_lib.__main__ import evaluate, experiments, reproduce, train
 from aae_lib.data import load_mnist, load_sample
-from aae_lib.experiments import EXPERIMENTS, GENERATORS, JUDGE, build, find, shipped_seeds
+from aae_lib.experiments import EXPERIMENTS, GENERATORS, JUDGE, build, by_paper, find, shipped_seeds
 from aae_lib.models import AdversarialGeneratorEncoder
 from aae_lib.networks import OntoSphere, convolutional_decoder, convolutional_encoder
 from aae_lib.priors import UniformSphere
@@ -183,6 +183,15 @@ def test_train_prints_the_error_of_a_classifier_as_it_goes_and_at_the_end(tmp_pa
     assert header["trained_on"] == 100 and header["history"][0].keys() == {"step", "classification", "error_percent"}
     assert f"  error_percent {header['history'][0]['error_percent']:.3f}" in line
     assert "labels-100: test_error_percent " in output and "held-out digits, validation" in output
+
+
+def test_train_by_the_paper_s_recipe_has_a_folder_of_its_own_and_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with_tiny_networks(monkeypatch)
+    train("semi-100", steps=2, device="cpu", paper=True)
+    assert str(Path("runs", "semi-100-paper-seed-0", "semi-100.safetensors")) in capsys.readouterr().out
+    _, header = read_file(tmp_path / "runs" / "semi-100-paper-seed-0" / "semi-100-seed-0.safetensors")
+    assert header["recipe"] == repr(by_paper(find("semi-100")).recipe) and header["source"] != find("semi-100").source
 
 
 @pytest.fixture

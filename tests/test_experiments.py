@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from aae_lib.experiments import (
     Reported,
     UnknownNameError,
     build,
+    by_paper,
     find,
     load_trained,
     shipped_seeds,
@@ -210,6 +212,25 @@ def test_the_model_for_likelihood_is_that_of_the_appendix_with_noise_on_both_end
     images = torch.rand(4, 784)
     assert not torch.equal(model.train().encode(images), model.encode(images))
     assert torch.equal(model.eval().encode(images), model.encode(images))
+
+
+@pytest.mark.parametrize("name", ["semi-100", "semi-1000", "semi-all"])
+def test_by_the_paper_s_recipe_only_the_schedule_is_another(name: str) -> None:
+    """AAE, appendix A.2.1: 5,000 epochs; all rates fall to a tenth after 50 and again after 1,000."""
+    ours, theirs = find(name), by_paper(find(name))
+    assert replace(theirs, recipe=ours.recipe, source=ours.source) == ours and theirs.source != ours.source
+    assert theirs.recipe.optimizers == ours.recipe.optimizers and theirs.recipe.batch_size == 100
+    assert theirs.recipe.steps == 5_000 * 600 > 10 * ours.recipe.steps
+    for epoch, rates in ((0, (0.01, 0.1)), (49.9, (0.01, 0.1)), (50, (1e-3, 0.01)), (1_000, (1e-4, 1e-3))):
+        found = {update: theirs.recipe.learning_rate(update, 600 * epoch) for update in theirs.recipe.optimizers}
+        assert found.pop("reconstruction") == pytest.approx(rates[0])
+        assert list(found.values()) == pytest.approx(3 * [rates[1]])
+
+
+def test_without_a_recipe_of_the_paper_it_says_which_have_one() -> None:
+    having = "semi-100, semi-1000, semi-all"
+    with pytest.raises(UnknownNameError, match=f".autoencoder. has no recipe of the paper .*: {having}"):
+        by_paper(find("autoencoder"))
 
 
 def noises_of(encoder: torch.nn.Sequential) -> tuple[list[float], list[float], list[float]]:

@@ -58,6 +58,7 @@ from aae_lib.experiments.registry import (
     Reported,
     UnknownNameError,
     build,
+    by_paper,
     find,
     look_up,
 )
@@ -91,6 +92,7 @@ __all__ = [
     "Trained",
     "UnknownNameError",
     "build",
+    "by_paper",
     "continuous_prior",
     "decoded_samples",
     "evidence_path",

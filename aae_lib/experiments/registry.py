@@ -109,6 +109,7 @@ class Experiment:
         source: where the model's and the recipe's constants come from.
         select: from all training images and the seed, the sets of images that the model's updates take.
         paper: the paper's values by metric; empty where it shows a picture only.
+        paper_recipe: the paper's own recipe, where it is known and ours is a shorter one.
         data: the images that it is made for, by their name for :func:`~aae_lib.data.load_images`.
         shape: channels, height and width of the images that its model takes.
     """
@@ -122,6 +123,7 @@ class Experiment:
     source: str
     select: Callable[[Images, int], tuple[Images, ...]] = lambda images, seed: (images,)
     paper: Mapping[str, Reported] = field(default_factory=dict)
+    paper_recipe: Recipe | None = None
     data: str = "MNIST"
     shape: tuple[int, int, int] = (1, IMAGE_SIZE, IMAGE_SIZE)
 
@@ -216,6 +218,13 @@ SEMI_SUPERVISED_OPTIMIZERS = {
 }
 
 
+SEMI_SUPERVISED_PAPER = Recipe(
+    SEMI_SUPERVISED_OPTIMIZERS,
+    steps=5_000 * UPDATES_PER_EPOCH,
+    schedule=Drops(at=(50 * UPDATES_PER_EPOCH, 1_000 * UPDATES_PER_EPOCH)),
+)
+
+
 def _labeled(images: Images, count: int | None, seed: int) -> Images:
     """A balanced choice of ``count`` images with their labels, another one for each seed; None: all images."""
     return images if count is None else images[balanced_subset(images.labels, count, seed)]
@@ -235,6 +244,7 @@ def _semi_supervised(name: str, count: int | None, epochs: int, paper: Reported)
         "images)",
         select=lambda images, seed: (images.without_labels(), _labeled(images, count, seed)),
         paper={"test_error_percent": paper},
+        paper_recipe=SEMI_SUPERVISED_PAPER,
     )
 
 
@@ -665,6 +675,18 @@ def look_up(name: str, registry: Mapping[str, Entry], kind: str) -> Entry:
 def find(name: str) -> Experiment:
     """The experiment of that name; raises as :func:`look_up`."""
     return look_up(name, EXPERIMENTS, "experiment")
+
+
+def by_paper(experiment: Experiment) -> Experiment:
+    """The same experiment with the paper's own recipe.
+
+    Raises:
+        UnknownNameError: it has none beside its own.
+    """
+    if experiment.paper_recipe is None:
+        having = ", ".join(name for name, other in EXPERIMENTS.items() if other.paper_recipe)
+        raise UnknownNameError(f"'{experiment.name}' has no recipe of the paper beside its own; there are: {having}")
+    return replace(experiment, recipe=experiment.paper_recipe, source="the paper's recipe to the letter")
 
 
 def build(experiment: Experiment, seed: int) -> Model:
