@@ -242,7 +242,7 @@ def noises_of(encoder: torch.nn.Sequential) -> tuple[list[float], list[float], l
 def test_the_noise_of_the_mixture_and_of_the_roll_fades_before_their_rates_have_fallen() -> None:
     for name, noises, noise in (
         ("aae-mixture", ([1.0], [0.3], [0.1, 0.1]), Cosine(14_000, 21_000, final=0.0)),
-        ("aae-swissroll-labels", ([2.0], [0.3], [0.1, 0.1]), Cosine(9_000, 16_000, final=0.0)),
+        ("aae-swissroll-labels", ([2.0], [0.3], [0.1, 0.1]), Cosine(15_000, 21_000, final=0.0)),
         ("aae-mixture-labels", ([2.0], [0.3], [0.1, 0.1]), None),
     ):
         experiment, model = find(name), build(find(name), 0)
