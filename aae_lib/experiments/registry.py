@@ -138,17 +138,17 @@ SIZES = "2 x 1000 ReLU units per network, weights N(0, 0.01^2), batch 100 (AAE, 
 # reconstruction's gradient for the encoder, and a discriminator that sees the petals from the start, move them out. In
 # held-out images' codes that is so only if the encoder has seen each image in many forms; once it has, the noise fades,
 # and the decoder, which it blurs, sharpens.
-MIXTURE_STEPS = 28_000
-MIXTURE_ADVERSARIES = WarmUp(1_000, Cosine(start=5_000, end=MIXTURE_STEPS))
+MIXTURE_STEPS = 20_000
+MIXTURE_ADVERSARIES = WarmUp(1_500, Cosine(start=4_000, end=MIXTURE_STEPS))
 MIXTURE_RECIPE = Recipe(
     {"reconstruction": RECONSTRUCTION, "discriminator": SGD(0.04, 0.1), "generator": ADVERSARIAL},
     steps=MIXTURE_STEPS,
     schedule={
-        "reconstruction": Cosine(start=10_000, end=MIXTURE_STEPS),
+        "reconstruction": Cosine(start=8_000, end=MIXTURE_STEPS),
         "discriminator": MIXTURE_ADVERSARIES,
         "generator": MIXTURE_ADVERSARIES,
     },
-    noise=Cosine(start=14_000, end=21_000, final=0.0),
+    noise=WarmUp(3_000, Cosine(start=9_000, end=14_000, final=0.0)),
 )
 
 
@@ -441,9 +441,10 @@ EXPERIMENTS: dict[str, Experiment] = {
             recipe=MIXTURE_RECIPE,
             source=f"{SIZES}, but the discriminator's weights are PyTorch's default; {PETALS}; learning rates and "
             "momenta of appendix A.2.1, but 0.04 for the discriminator; a twentieth of the reconstruction's gradient "
-            "into the encoder; its inputs moved by up to one pixel, input noise 0.3 and dropout 0.1, which fade from "
-            "step 14,000 to 21,000 of 28,000; adversarial rates that rise over the first 1,000 steps, a cosine from "
-            "step 5,000 for them and from 10,000 for the reconstruction (ours, chosen on validation images)",
+            "into the encoder; its inputs moved by up to one pixel, input noise 0.3 and dropout 0.1, which come "
+            "over the first 3,000 of 20,000 steps and fade from step 9,000 to 14,000; adversarial rates that rise over "
+            "the first 1,500 steps, a cosine from step 4,000 for them and from 8,000 for the reconstruction (ours, "
+            "chosen on validation images)",
         ),
         *(_vae(name, GaussianMixture, weight) for name, weight in VAE_MIXTURE_CURVE.items()),
         Experiment(
