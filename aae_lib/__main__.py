@@ -114,7 +114,7 @@ def train(
 
     Args:
         name: the experiment; `python -m aae_lib experiments` lists them.
-        seed: of the initial weights, the data order and all noise.
+        seed: of the initial weights, the data order and all noise; from 0 to 4293.
         steps: stop after this many minibatches; the schedule stays where it is.
         device: cpu or cuda; default: the GPU if there is one.
         out: folder for state, weights and evidence; default: runs/NAME-seed-SEED, with --data runs/NAME-DATA-seed-SEED,
@@ -123,7 +123,7 @@ def train(
         validation: hold the last sixth of the training images out and measure on those instead of the test set.
         data: another set of images in ten classes, by its name in torchvision.datasets, such as FashionMNIST; default:
             the experiment's own, which is MNIST for all but those that name another.
-        paper: by the paper's own recipe, where it is known and ours is shorter: days on a CPU.
+        paper: by the paper's own recipe, where it is known and ours is shorter: a day or two on a CPU.
     """
     experiment = by_paper(find(name)) if paper else find(name)
     chosen_device(device)  # one that is missing is better found out before a download than after it

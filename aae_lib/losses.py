@@ -48,10 +48,11 @@ def real_fake_loss(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tens
 def fool_loss(discriminator: nn.Module, fake: Tensor, weights: Tensor | None = None) -> Tensor:
     """-E log D(fake): what the generator minimizes, in the non-saturating form of Goodfellow et al. 2014, section 3.
 
-    Its value at equilibrium is log 2 = 0.693. Optional ``weights`` ``[batch]`` are factors on what each fake adds.
+    Without weights its value at equilibrium is log 2 = 0.693. ``weights`` ``[batch]`` are factors on what each fake
+    adds; the sum is still divided by the size of the batch.
     """
     of_each = F.softplus(-discriminator(fake).float())
-    return (of_each if weights is None else weights[:, None] * of_each).mean()
+    return (of_each if weights is None else weights.view_as(of_each) * of_each).mean()
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor, standard_deviation: float = 1.0, reduce: bool = True) -> Tensor:

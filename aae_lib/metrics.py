@@ -260,8 +260,8 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
 # most, which for 784 pixels costs a tenth of a nat.
 BANDWIDTHS = torch.linspace(math.log(0.08), math.log(0.3), 59).exp()
 PARZEN_BLOCK = 1000  # samples whose distances to all images are in memory at once
-# Against the nearest sample's. What is less changes no digit of the sum, and processors take ten times as long for an
-# exponential that underflows.
+# The least logarithm of a sample's weight, against that of the nearest in its block. A smaller one changes no digit of
+# the sum, and processors take ten times as long for an exponential that underflows.
 LEAST_LOG_WEIGHT = -80.0
 
 
@@ -283,7 +283,7 @@ def parzen_log_likelihood(samples: Tensor | Iterable[Tensor], images: Tensor, ba
     total = torch.full((len(bandwidths), len(images)), -math.inf, device=images.device)
     squared_length = images.square().sum(1)
     parts = [samples] if isinstance(samples, Tensor) else samples
-    for block in (block for part in parts for block in part.split(PARZEN_BLOCK)):
+    for block in (block for part in parts if len(part) for block in part.split(PARZEN_BLOCK)):
         count += len(block)
         distances = (squared_length[:, None] - 2 * images @ block.T + block.square().sum(1)).clamp_min_(0)
         nearest = distances.amin(1)

@@ -205,7 +205,8 @@ class JointDiscriminator(nn.Module):
 class TrainingNoise(nn.Module):
     """A layer that disturbs what passes while training, and does nothing in evaluation.
 
-    A recipe can weaken it as training goes on (``noise`` of :class:`~aae_lib.training.Recipe`).
+    A recipe can weaken it as training goes on (``noise`` of :class:`~aae_lib.training.Recipe`). PyTorch's own
+    ``nn.Dropout`` is none of these and keeps its probability.
     """
 
     _strength = 1.0
@@ -221,8 +222,10 @@ def set_noise_strength(network: nn.Module, strength: float) -> None:
 class Dropout(TrainingNoise, nn.Dropout):
     """``nn.Dropout`` as a :class:`TrainingNoise`: its strength is a factor on the probability."""
 
+    # Named as PyTorch's: the states of runs describe layers by the names of their classes.
+
     def forward(self, units: Tensor) -> Tensor:
-        return F.dropout(units, self._strength * self.p, self.training)
+        return F.dropout(units, self._strength * self.p, self.training, self.inplace)
 
 
 class GaussianNoise(TrainingNoise):

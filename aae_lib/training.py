@@ -29,7 +29,7 @@ from tqdm.auto import tqdm
 
 from aae_lib.data import Images
 from aae_lib.models.model import Model
-from aae_lib.networks import BatchNorm, has_batch_norm, set_noise_strength
+from aae_lib.networks import BatchNorm, TrainingNoise, has_batch_norm, set_noise_strength
 from aae_lib.priors import Prior, check_prior, seeded
 from aae_lib.storage import StorageError, read_file, write_file
 
@@ -38,7 +38,8 @@ STATE_EVERY_SECONDS = 30.0
 CHECK_EVERY_STEPS = 100
 COLLAPSE_VARIANCE = 1e-3  # of the prior's variance
 COLLAPSE_STEPS = 600
-SEEDS = 4294  # beyond, the numbers that order the data would need more than 32 bits
+SEEDS = 4294  # beyond, the numbers that order the data would need more than 32 bits, and torch looks at no more
+ORDERS = 500_000  # of a set of images; then they come again
 
 
 class TrainingError(RuntimeError):
@@ -89,7 +90,7 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Drops:
-    """Learning rates are multiplied by ``factor`` at each of the times ``at`` (in updates of 100 images)."""
+    """A factor that starts as 1 and is multiplied by ``factor`` at each of the times ``at`` (updates of 100 images)."""
 
     at: tuple[float, ...] = ()
     factor: float = 0.1
@@ -100,9 +101,9 @@ class Drops:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """Learning rates rise evenly from zero until ``until`` (> 0, updates of 100 images) and then follow ``schedule``.
+    """The factor of ``schedule`` times one that rises evenly from 0 to 1 at ``until`` (> 0, updates of 100 images).
 
-    Large rates would otherwise throw a game that has just begun out of its bounds.
+    Large learning rates would otherwise throw a game that has just begun out of its bounds.
     """
 
     until: float
@@ -125,8 +126,8 @@ class Recipe:
         schedule: factor on the learning rates as a function of the clock (updates of 100 images, whatever the batch
             size or the data), one for all or one per update; a run of fewer steps keeps its absolute positions.
         batch_size: images per minibatch.
-        noise: the share of its training noise (:class:`~aae_lib.networks.TrainingNoise`) that a network has at a time
-            of the clock; None: all of it, always.
+        noise: the share, in [0, 1], of its training noise (:class:`~aae_lib.networks.TrainingNoise`) that a network
+            has at a time of the clock; None: all of it, always.
     """
 
     optimizers: Mapping[str, SGD | Adam]
@@ -423,6 +424,7 @@ class _Run:
                     self._check_codes()
                 self.random_state = self._random_state()
         finally:
+            set_noise_strength(self.model, 1.0)  # outside of steps, layers do what they are built for
             for name, parameter in self.model.named_parameters():
                 parameter.data = self.masters[name]
         self.seconds += time.perf_counter() - started
@@ -433,8 +435,7 @@ class _Run:
         for index, images in enumerate(self.sets):
             epoch, position = divmod(self.step, len(images) // size)
             if self.orders[index][0] != epoch:  # a function of seed, set and epoch: it needs no place in the state
-                # (manual_seed looks at 32 bits only, so the parts must fit into them)
-                generator = torch.Generator().manual_seed(self.seed * 1_000_003 + index * 500_000 + epoch)
+                generator = torch.Generator().manual_seed(_order_seed(self.seed, index, epoch))
                 self.orders[index] = (epoch, torch.randperm(len(images), generator=generator).to(self.device))
             yield images[self.orders[index][1][position * size : (position + 1) * size]]
 
@@ -585,6 +586,11 @@ def _keep_freed_memory() -> None:
         c_library.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
 
 
+def _order_seed(seed: int, index: int, epoch: int) -> int:
+    """What draws the order of a set of images in one pass over it: another number for each seed, set and epoch."""
+    return seed * 1_000_003 + index * ORDERS + epoch % ORDERS
+
+
 def _describe(model: Model) -> str:
     """Class, plain settings and sizes of ``model``: what tells its run from that of another model of the class."""
 
@@ -623,6 +629,11 @@ def _check_moves(model: Model, recipe: Recipe, sets: int) -> None:
     still = [name for name, parameter in model.named_parameters() if id(parameter) not in moved]
     if still:
         raise TrainingError(f"no update of {kind} moves {', '.join(still)}: name its network in {kind}.moves")
+    if recipe.noise is not None and not any(isinstance(layer, TrainingNoise) for layer in model.modules()):
+        raise TrainingError(
+            f"the recipe has a schedule for noise, but {kind} has none: build it with GaussianNoise, RandomShift or "
+            "Dropout of aae_lib.networks"
+        )
     minibatches = inspect.signature(model.updates).parameters
     if len(minibatches) != sets:
         raise TrainingError(

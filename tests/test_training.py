@@ -37,6 +37,7 @@ from aae_lib.training import (
     Report,
     TrainingError,
     WarmUp,
+    _order_seed,
     recompute_batch_norm,
     train,
 )
@@ -560,8 +561,15 @@ def test_noise_follows_the_recipe_by_the_clock(images, make_model, make_recipe) 
     run(model, images, fading)
     assert found == pytest.approx([1.0] * 4 + [0.5] * 4 + [0.25] * 4, rel=0.02)
     found.clear()
+    model.train().encode(images.images)
     run(model, images, make_recipe(model, 3))
-    assert found == pytest.approx([1.0] * 3, rel=0.02), "no schedule: all of it, whatever was before"
+    assert found == pytest.approx([1.0] * 4, rel=0.02), "all of it outside of training, and without a schedule"
+
+
+def test_a_schedule_for_noise_that_a_model_does_not_have_is_refused(images, make_model, make_recipe) -> None:
+    model = make_model()
+    with pytest.raises(TrainingError, match="schedule for noise, but AdversarialAutoencoder has none: build it with"):
+        run(model, images, replace(make_recipe(model), noise=Cosine(2, 10)))
 
 
 def test_a_run_with_fading_noise_goes_on_where_it_stopped(tmp_path: Path, images, make_model, make_recipe) -> None:
@@ -599,6 +607,13 @@ def test_a_seed_that_gives_no_order_of_its_own_is_refused(seed: int, images, mak
     model = make_model()
     with pytest.raises(TrainingError, match=f"no data order for the seed {seed}: choose one from 0 to 4293"):
         run(model, images, make_recipe(model), seed=seed)
+
+
+def test_every_seed_set_and_epoch_has_a_number_of_its_own_that_fits_into_32_bits() -> None:
+    numbers = [_order_seed(seed, index, epoch) for seed in (0, 1, 4292, 4293) for index in (0, 1)
+               for epoch in (0, 1, 499_999)]  # fmt: skip
+    assert len(set(numbers)) == len(numbers) and max(numbers) < 2**32
+    assert _order_seed(0, 1, 3_000_000) < _order_seed(1, 0, 0), "a long run does not reach the next seed's"
 
 
 def test_the_largest_seed_has_an_order_of_its_own(images, make_model, make_recipe) -> None:
@@ -1262,10 +1277,11 @@ def test_states_are_written_as_often_as_asked(
 )
 def test_the_state_of_another_run_is_refused(change: str, tmp_path: Path, images, make_model, make_recipe) -> None:
     path = tmp_path / "state"
-    model = make_model()
+    model, other = (noisy(make_model) if change == "noise" else make_model() for _ in range(2))
     run(model, images, make_recipe(model), state=path)
     content = path.read_bytes()
-    other = make_model(VariationalAutoencoder if change == "kind" else AdversarialAutoencoder)
+    if change == "kind":
+        other = make_model(VariationalAutoencoder)
     before = weights(other)
     recipes = {
         "rate": lambda: make_recipe(other, 20, SGD(0.006, 0.5)),

@@ -39,7 +39,7 @@ from aae_lib.networks import (
     multilayer_perceptron,
 )
 from aae_lib.priors import Gaussian, GaussianMixture, Prior, SwissRoll, UniformSphere, seeded
-from aae_lib.training import SGD, UPDATES_PER_EPOCH, Adam, Cosine, Drops, Recipe, WarmUp
+from aae_lib.training import SGD, UPDATES_PER_EPOCH, Adam, Cosine, Drops, Recipe, Schedule, WarmUp
 
 JUDGE = "digit-classifier"
 
@@ -137,7 +137,8 @@ SIZES = "2 x 1000 ReLU units per network, weights N(0, 0.01^2), batch 100 (AAE, 
 # After 6,000 steps of the Gaussian's recipe half of the codes lie in the gaps between the petals. A twentieth of the
 # reconstruction's gradient for the encoder, and a discriminator that sees the petals from the start, move them out. In
 # held-out images' codes that is so only if the encoder has seen each image in many forms; once it has, the noise fades,
-# and the decoder, which it blurs, sharpens.
+# and the decoder, which it blurs, sharpens. It comes slowly, too: all of it from the first step on can leave a petal
+# empty.
 MIXTURE_STEPS = 20_000
 MIXTURE_ADVERSARIES = WarmUp(1_500, Cosine(start=4_000, end=MIXTURE_STEPS))
 MIXTURE_RECIPE = Recipe(
@@ -167,7 +168,7 @@ def _labels_recipe(
     steps: int,
     discriminator: SGD = ADVERSARIAL,
     generator: SGD = ADVERSARIAL,
-    noise: Cosine | None = None,
+    noise: Schedule | None = None,
 ) -> Recipe:
     # The game begins slowly: before the decoder has learned anything, an adversary at full rate collapses the codes.
     falling = Cosine(start, steps)
@@ -218,6 +219,7 @@ SEMI_SUPERVISED_OPTIMIZERS = {
 }
 
 
+# The same appendix: 5,000 epochs; all rates fall to a tenth after 50 of them and again after 1,000.
 SEMI_SUPERVISED_PAPER = Recipe(
     SEMI_SUPERVISED_OPTIMIZERS,
     steps=5_000 * UPDATES_PER_EPOCH,
@@ -659,7 +661,7 @@ Entry = TypeVar("Entry")
 
 
 class UnknownNameError(LookupError):
-    """A name that no experiment or figure has; the message lists those that there are."""
+    """A name that stands for nothing, or not for what is asked of it; the message lists those that do."""
 
 
 def look_up(name: str, registry: Mapping[str, Entry], kind: str) -> Entry:
@@ -687,7 +689,9 @@ def by_paper(experiment: Experiment) -> Experiment:
     if experiment.paper_recipe is None:
         having = ", ".join(name for name, other in EXPERIMENTS.items() if other.paper_recipe)
         raise UnknownNameError(f"'{experiment.name}' has no recipe of the paper beside its own; there are: {having}")
-    return replace(experiment, recipe=experiment.paper_recipe, source="the paper's recipe to the letter")
+    epochs = experiment.paper_recipe.steps // UPDATES_PER_EPOCH
+    source = f"the model of {experiment.name}, by the paper's recipe to the letter: {epochs:,} epochs"
+    return replace(experiment, recipe=experiment.paper_recipe, source=source)
 
 
 def build(experiment: Experiment, seed: int) -> Model:

@@ -30,7 +30,8 @@ class LabelInformedAutoencoder(Autoencoder):
         code_noise: standard deviation of instance noise (Sønderby et al. 2017) on all that the discriminator judges,
             codes and samples of the prior alike. A prior with sharp borders is easy to tell from codes that are not
             quite on their side; with the same noise on both the game stays even, and it still ends where they agree.
-        labeled_weight: of a labeled code in the generator's loss, against 1 of an unlabeled one.
+        labeled_weight: of a labeled code in the generator's loss, against 1 of an unlabeled one. The loss as a whole
+            grows with it, as with a larger rate of the generator.
         encoder_share: as for the adversarial autoencoder. At full weight, codes stay where the reconstruction has put
             them, whatever the labels say.
 
@@ -74,8 +75,7 @@ class LabelInformedAutoencoder(Autoencoder):
         code = self.encoder(images)  # the encoder has just moved
         real, fake = (torch.cat([self.blurred(codes), switch], dim=1) for codes in (torch.cat(real), code))
         yield "discriminator", real_fake_loss(self.discriminator, real=real, fake=fake.detach())
-        weights = torch.ones(len(images), device=images.device)
-        weights[len(unlabeled) :] = self.labeled_weight
+        weights = torch.where(switch[:, -1] == 1, 1.0, self.labeled_weight)
         yield "generator", fool_loss(self.discriminator, fake, weights)
 
     def blurred(self, codes: Tensor) -> Tensor:
