@@ -253,13 +253,14 @@ def noises_of(encoder: torch.nn.Sequential) -> tuple[list[float], list[float], l
 
 
 def test_the_noise_of_the_roll_fades_before_its_rates_have_fallen() -> None:
-    for name, fading in (("aae-mixture-labels", None), ("aae-swissroll-labels", Cosine(9_000, 16_000, final=0.0))):
-        experiment, model = find(name), build(find(name), 0)
-        assert noises_of(model.encoder) == ([2.0], [0.3], [0.1, 0.1]) and experiment.recipe.noise == fading
-    for update, optimizer in experiment.recipe.optimizers.items():
-        rate = experiment.recipe.learning_rate(update, fading.end)
+    roll, mixture, fading = find("aae-swissroll-labels"), find("aae-mixture-labels"), Cosine(9_000, 16_000, final=0.0)
+    assert roll.recipe.noise == fading and mixture.recipe.noise is None
+    for experiment in (roll, mixture):
+        assert noises_of(build(experiment, 0).encoder) == ([2.0], [0.3], [0.1, 0.1])
+    for update, optimizer in roll.recipe.optimizers.items():
+        rate = roll.recipe.learning_rate(update, fading.end)
         assert rate > 0.05 * optimizer.learning_rate, "there is time to learn without noise"
-    assert all(f"{step:,}" in experiment.source for step in (fading.start, fading.end, experiment.recipe.steps))
+    assert all(f"{step:,}" in roll.source for step in (fading.start, fading.end, roll.recipe.steps))
 
 
 GENERATING = ["age", "age-no-reconstruction", "age-generator-reconstruction", "dcgan", "ali", "vae-conv", "aae-conv"]
