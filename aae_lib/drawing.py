@@ -31,7 +31,7 @@ MASSES = (0.5, 0.9, 0.99)  # shares of the prior inside its contours
 
 STYLE = {
     "figure.dpi": 110,
-    "savefig.dpi": 150,
+    "savefig.dpi": 130,
     "savefig.bbox": "tight",
     "font.size": 9,
     "axes.titlesize": 10,

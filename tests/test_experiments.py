@@ -55,7 +55,7 @@ from aae_lib.networks import (
 )
 from aae_lib.priors import Gaussian, GaussianMixture, UniformSphere
 from aae_lib.storage import StorageError
-from aae_lib.training import Adam, Cosine, Drops
+from aae_lib.training import Adam, Cosine, Drops, WarmUp
 
 
 @pytest.fixture
@@ -252,15 +252,32 @@ def noises_of(encoder: torch.nn.Sequential) -> tuple[list[float], list[float], l
     return tuple([getattr(layer, what) for layer in encoder if isinstance(layer, kind)] for kind, what in kinds.items())
 
 
-def test_the_noise_of_the_roll_fades_before_its_rates_have_fallen() -> None:
-    roll, mixture, fading = find("aae-swissroll-labels"), find("aae-mixture-labels"), Cosine(9_000, 16_000, final=0.0)
-    assert roll.recipe.noise == fading and mixture.recipe.noise is None
-    for experiment in (roll, mixture):
-        assert noises_of(build(experiment, 0).encoder) == ([2.0], [0.3], [0.1, 0.1])
-    for update, optimizer in roll.recipe.optimizers.items():
-        rate = roll.recipe.learning_rate(update, fading.end)
-        assert rate > 0.05 * optimizer.learning_rate, "there is time to learn without noise"
-    assert all(f"{step:,}" in roll.source for step in (fading.start, fading.end, roll.recipe.steps))
+@pytest.mark.parametrize(
+    "name, noises, fading",
+    [
+        ("aae-mixture", ([1.0], [0.3], [0.1, 0.1]), Cosine(14_000, 21_000, final=0.0)),
+        ("aae-swissroll-labels", ([2.0], [0.3], [0.1, 0.1]), Cosine(9_000, 16_000, final=0.0)),
+        ("aae-mixture-labels", ([2.0], [0.3], [0.1, 0.1]), None),
+    ],
+)
+def test_noise_fades_before_the_rates_have_fallen(name: str, noises: tuple, fading: Cosine | None) -> None:
+    experiment = find(name)
+    recipe, noise = experiment.recipe, experiment.recipe.noise
+    assert noises_of(build(experiment, 0).encoder) == noises
+    assert (noise.schedule if isinstance(noise, WarmUp) else noise) == fading
+    if fading is None:
+        return
+    for update, optimizer in recipe.optimizers.items():
+        assert recipe.learning_rate(update, fading.end) > 0.05 * optimizer.learning_rate, "it learns without noise, too"
+    assert all(f"{step:,}" in experiment.source for step in (fading.start, fading.end, recipe.steps))
+
+
+def test_on_the_mixture_noise_and_adversaries_come_slowly() -> None:
+    """With all noise from the first step on the discriminator can win before the petals are filled."""
+    recipe = find("aae-mixture").recipe
+    assert (recipe.noise.until, recipe.noise(0), recipe.noise(1_500), recipe.noise(3_000)) == (3_000, 0, 0.5, 1)
+    for update in ("discriminator", "generator"):
+        assert recipe.schedule[update].until == 1_500
 
 
 GENERATING = ["age", "age-no-reconstruction", "age-generator-reconstruction", "dcgan", "ali", "vae-conv", "aae-conv"]

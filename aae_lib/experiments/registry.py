@@ -70,7 +70,7 @@ VAE_CURVE = {
     "vae-gaussian-0.125": 0.125,
     "vae-gaussian-0.0625": 0.0625,
 }
-VAE_MIXTURE_CURVE = {"vae-mixture": 1.0, "vae-mixture-0.25": 0.25}
+VAE_MIXTURE_CURVE = {"vae-mixture": 1.0, "vae-mixture-0.25": 0.25, "vae-mixture-0.125": 0.125}
 
 
 @dataclass(frozen=True)
