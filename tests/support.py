@@ -34,19 +34,26 @@ from aae_lib.models import (
     UniversalPosteriorAutoencoder,
     VariationalAutoencoder,
 )
-from aae_lib.networks import ClusterHeads
+from aae_lib.networks import PIXELS, ClusterHeads, GaussianNoise, multilayer_perceptron
 from aae_lib.priors import Gaussian, GaussianMixture, SwissRoll
 from aae_lib.storage import load_weights, save_weights
 from aae_lib.training import SGD, Adam, Recipe, Report, train
 
 STEPS = 20
+
+
+def _noisy_perceptrons() -> tuple[nn.Sequential, nn.Sequential]:
+    encoder = nn.Sequential(GaussianNoise(0.3), *multilayer_perceptron(PIXELS, 2, (32,)))
+    return encoder, multilayer_perceptron(2, PIXELS, (32,))
+
+
 # Networks of 32 units for experiments, by their names.
 TINY = {
     "autoencoder": lambda: Autoencoder(2, (32,)),
     "aae-gaussian": lambda: AdversarialAutoencoder(Gaussian(2), (32,)),
     "vae-gaussian": lambda: VariationalAutoencoder(Gaussian(2), 1.0, (32,)),
     "vae-gaussian-0.5": lambda: VariationalAutoencoder(Gaussian(2), 0.5, (32,)),
-    "aae-mixture": lambda: AdversarialAutoencoder(GaussianMixture(), (32,)),
+    "aae-mixture": lambda: AdversarialAutoencoder(GaussianMixture(), (32,), networks=_noisy_perceptrons()),
     "vae-mixture": lambda: VariationalAutoencoder(GaussianMixture(), 1.0, (32,)),
     "aae-mixture-labels": lambda: LabelInformedAutoencoder(GaussianMixture(), (32,)),
     "aae-swissroll-labels": lambda: LabelInformedAutoencoder(SwissRoll(), (32,)),
