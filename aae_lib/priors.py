@@ -1,4 +1,4 @@
-"""Priors p(z): the distributions that the codes of an adversarial autoencoder are pushed towards.
+"""Priors p(z): the distributions that the codes of an adversarial autoencoder are pushed toward.
 
 An adversarial autoencoder only ever *samples* its prior (AAE, sections 2 and 2.1), so a prior is any object with
 

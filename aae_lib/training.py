@@ -103,7 +103,7 @@ class Drops:
 class WarmUp:
     """The factor of ``schedule`` times one that rises evenly from 0 to 1 at ``until`` (> 0, updates of 100 images).
 
-    Large learning rates would otherwise throw a game that has just begun out of its bounds.
+    Large learning rates, or noise at full strength, would otherwise throw a game that has just begun out of its bounds.
     """
 
     until: float

@@ -43,6 +43,7 @@ STEPS = 20
 
 
 def _noisy_perceptrons() -> tuple[nn.Sequential, nn.Sequential]:
+    """The recipe of aae-mixture has a schedule for noise, which ``train`` refuses for networks without any."""
     encoder = nn.Sequential(GaussianNoise(0.3), *multilayer_perceptron(PIXELS, 2, (32,)))
     return encoder, multilayer_perceptron(2, PIXELS, (32,))
 

@@ -496,7 +496,7 @@ def test_a_damaged_sample_is_an_error(
         load_sample()
 
 
-# The labelled subset
+# The labeled subset
 
 
 def test_a_balanced_subset_holds_as_many_of_each_digit() -> None:

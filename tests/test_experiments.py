@@ -55,7 +55,7 @@ from aae_lib.networks import (
 )
 from aae_lib.priors import Gaussian, GaussianMixture, UniformSphere
 from aae_lib.storage import StorageError
-from aae_lib.training import Adam, Cosine, Drops, WarmUp
+from aae_lib.training import Adam, Cosine, Drops, Schedule, WarmUp
 
 
 @pytest.fixture
@@ -253,31 +253,37 @@ def noises_of(encoder: torch.nn.Sequential) -> tuple[list[float], list[float], l
 
 
 @pytest.mark.parametrize(
-    "name, noises, fading",
+    "name, noises, noise",
     [
-        ("aae-mixture", ([1.0], [0.3], [0.1, 0.1]), Cosine(14_000, 21_000, final=0.0)),
+        ("aae-mixture", ([1.0], [0.3], [0.1, 0.1]), WarmUp(3_000, Cosine(14_000, 21_000, final=0.0))),
         ("aae-swissroll-labels", ([2.0], [0.3], [0.1, 0.1]), Cosine(9_000, 16_000, final=0.0)),
-        ("aae-mixture-labels", ([2.0], [0.3], [0.1, 0.1]), None),
     ],
 )
-def test_noise_fades_before_the_rates_have_fallen(name: str, noises: tuple, fading: Cosine | None) -> None:
+def test_noise_fades_before_the_rates_have_fallen(name: str, noises: tuple, noise: Schedule) -> None:
     experiment = find(name)
-    recipe, noise = experiment.recipe, experiment.recipe.noise
-    assert noises_of(build(experiment, 0).encoder) == noises
-    assert (noise.schedule if isinstance(noise, WarmUp) else noise) == fading
-    if fading is None:
-        return
+    recipe, fading = experiment.recipe, noise.schedule if isinstance(noise, WarmUp) else noise
+    assert noises_of(build(experiment, 0).encoder) == noises and recipe.noise == noise
     for update, optimizer in recipe.optimizers.items():
         assert recipe.learning_rate(update, fading.end) > 0.05 * optimizer.learning_rate, "it learns without noise, too"
     assert all(f"{step:,}" in experiment.source for step in (fading.start, fading.end, recipe.steps))
+    discriminator, generator = (recipe.optimizers[name].learning_rate for name in ("discriminator", "generator"))
+    assert discriminator < generator
+
+
+def test_the_mixture_with_labels_keeps_its_noise_to_the_end() -> None:
+    experiment = find("aae-mixture-labels")
+    assert noises_of(build(experiment, 0).encoder) == ([2.0], [0.3], [0.1, 0.1]) and experiment.recipe.noise is None
 
 
 def test_on_the_mixture_noise_and_adversaries_come_slowly() -> None:
     """With all noise from the first step on the discriminator can win before the petals are filled."""
-    recipe = find("aae-mixture").recipe
-    assert (recipe.noise.until, recipe.noise(0), recipe.noise(1_500), recipe.noise(3_000)) == (3_000, 0, 0.5, 1)
+    experiment = find("aae-mixture")
+    recipe = experiment.recipe
+    assert [recipe.noise(step) for step in (0, 1_500, 3_000)] == [0, 0.5, 1]
     for update in ("discriminator", "generator"):
-        assert recipe.schedule[update].until == 1_500
+        assert recipe.schedule[update] == WarmUp(1_500, Cosine(start=5_000, end=28_000))
+    assert recipe.schedule["reconstruction"] == Cosine(start=10_000, end=28_000)
+    assert all(f"{step:,}" in experiment.source for step in (1_500, 3_000, 5_000, 10_000))
 
 
 GENERATING = ["age", "age-no-reconstruction", "age-generator-reconstruction", "dcgan", "ali", "vae-conv", "aae-conv"]

@@ -71,7 +71,7 @@ def test_reconstruction_is_summed_over_pixels_and_averaged_over_images(loss) -> 
 
 @pytest.mark.parametrize("loss", [half_squared_error, binary_cross_entropy])
 def test_reconstruction_pulls_pixels_to_the_image(loss) -> None:
-    logits = torch.zeros(1, 2, requires_grad=True)  # grey
+    logits = torch.zeros(1, 2, requires_grad=True)  # gray
     loss(logits, torch.tensor([[1.0, 0.0]])).backward()
     assert logits.grad[0, 0] < 0 < logits.grad[0, 1]  # what descent raises, and lowers
 

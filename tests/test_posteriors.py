@@ -219,7 +219,7 @@ def test_the_loss_is_that_of_the_prior(prior: Prior, images: Images) -> None:
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=0)
 
 
-def test_a_variational_autoencoder_trains_towards_the_mixture(images: Images, make_recipe) -> None:
+def test_a_variational_autoencoder_trains_toward_the_mixture(images: Images, make_recipe) -> None:
     torch.manual_seed(0)
     model = VariationalAutoencoder(GaussianMixture(), hidden=(32,))
     for parameter in model.parameters():

@@ -12,7 +12,7 @@ from aae_lib.priors import Prior
 
 
 class AdversarialAutoencoder(Autoencoder):
-    """An autoencoder whose codes an adversary pushes towards a prior, with the deterministic encoder z = f(x).
+    """An autoencoder whose codes an adversary pushes toward a prior, with the deterministic encoder z = f(x).
 
     The encoder is at once the autoencoder's and the generator of a generative adversarial network that lives in the
     space of codes: there, samples of the prior are *real* and codes of images are *fake*. Per minibatch the paper's
