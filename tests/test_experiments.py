@@ -256,7 +256,7 @@ def noises_of(encoder: torch.nn.Sequential) -> tuple[list[float], list[float], l
     "name, noises, noise",
     [
         ("aae-mixture", ([1.0], [0.3], [0.1, 0.1]), WarmUp(3_000, Cosine(14_000, 21_000, final=0.0))),
-        ("aae-swissroll-labels", ([2.0], [0.3], [0.1, 0.1]), Cosine(9_000, 16_000, final=0.0)),
+        ("aae-swissroll-labels", ([2.0], [0.3], [0.1, 0.1]), Cosine(8_000, 13_500, final=0.0)),
     ],
 )
 def test_noise_fades_before_the_rates_have_fallen(name: str, noises: tuple, noise: Schedule) -> None:
