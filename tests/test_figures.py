@@ -512,12 +512,13 @@ def test_the_adversarial_autoencoder_meets_its_bounds():
 
 
 def test_the_adversarial_autoencoder_meets_its_bounds_on_the_mixture():
-    inside, smallest, largest, errors = (
+    inside, smallest, largest, errors, distances = (
         values_of("aae-mixture", metric)
-        for metric in ("inside_prior", "smallest_class", "largest_class", "reconstruction_error")
+        for metric in ("inside_prior", "smallest_class", "largest_class", "reconstruction_error", "sliced_wasserstein")
     )
-    assert len(inside) == len(smallest) == len(largest) == len(errors) >= 3
+    assert len(inside) == len(smallest) == len(largest) == len(errors) == len(distances) >= 3
     assert (inside >= 0.95).all()
+    assert (distances <= 4 * band(GaussianMixture())["sliced_wasserstein"][1]).all()
     assert (smallest >= 0.05).all() and (largest <= 0.15).all()
     assert (errors <= 1.15 * values_of("autoencoder", "reconstruction_error").mean()).all()
 
