@@ -34,7 +34,7 @@ from aae_lib.experiments import (
 )
 from aae_lib.priors import PriorError
 from aae_lib.storage import StorageError
-from aae_lib.training import UPDATES_PER_EPOCH, TrainingError, chosen_device, multiplies_bfloat16
+from aae_lib.training import UPDATES_PER_EPOCH, TrainingError, check_seed, chosen_device, multiplies_bfloat16
 
 app = SubcommandApp()
 ROOT = Path(__file__).parent.parent
@@ -126,7 +126,9 @@ def train(
         paper: by the paper's own recipe, where it is known and ours is shorter: a day or two on a CPU.
     """
     experiment = by_paper(find(name)) if paper else find(name)
-    chosen_device(device)  # one that is missing is better found out before a download than after it
+    # What cannot work is better found out before a download than after it.
+    chosen_device(device)
+    check_seed(seed)
     data = data or experiment.data
     run = (name if data == experiment.data else f"{name}-{data}") + "-paper" * paper
     out = out or Path("runs") / f"{run}-seed-{seed}{'-validation' if validation else ''}"

@@ -194,6 +194,12 @@ def chosen_device(device: torch.device | str | None = None) -> torch.device:
     return chosen
 
 
+def check_seed(seed: int) -> None:
+    """Raises :class:`TrainingError` for a seed that has no data order."""
+    if not 0 <= seed < SEEDS:
+        raise TrainingError(f"no data order for the seed {seed}: choose one from 0 to {SEEDS - 1}")
+
+
 def multiplies_bfloat16(device: torch.device) -> bool:
     """Whether ``device`` multiplies bfloat16 matrices natively, that is, faster than float32 ones."""
     if device.type == "cuda":
@@ -335,8 +341,7 @@ class _Run:
         bfloat16: bool | None,
         report_every: int,
     ):
-        if not 0 <= seed < SEEDS:
-            raise TrainingError(f"no data order for the seed {seed}: choose one from 0 to {SEEDS - 1}")
+        check_seed(seed)
         torch.set_flush_denormal(True)  # denormal numbers make a dying run ten times slower
         _keep_freed_memory()
         self.model, self.recipe, self.seed, self.device = model.to(device), recipe, seed, device

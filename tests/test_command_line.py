@@ -194,6 +194,15 @@ def test_train_by_the_paper_s_recipe_has_a_folder_of_its_own_and_says_so(tmp_pat
     assert header["recipe"] == repr(by_paper(find("semi-100")).recipe) and header["source"] != find("semi-100").source
 
 
+@pytest.mark.parametrize("wrong, message", [({"seed": 4294}, "no data order"), ({"device": "cuda:99"}, "no GPU")])
+def test_what_cannot_be_trained_is_refused_before_any_image_is_loaded(wrong, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command_line, "load_images", None)
+    with pytest.raises(TrainingError, match=message):
+        train("autoencoder", steps=2, **wrong)
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.fixture
 def small_cifar10(tmp_path, monkeypatch):
     """A CIFAR-10 of 100 + 20 random images in the data folder, and age-cifar10 with networks of four base channels."""

@@ -498,6 +498,37 @@ def test_results_are_those_of_the_stored_file_and_of_the_readme():
     assert table().strip() in (ROOT / "README.md").read_text(encoding="utf-8"), "copy it there"
 
 
+def test_the_readme_says_in_words_what_the_results_say():
+    def mean(name, metric):
+        return values_of(name, metric).mean()
+
+    def error(name, rule=""):
+        return mean(name, f"test_error_percent{rule}")
+
+    def spread(name):
+        errors = values_of(name, "test_error_percent")
+        return f"from {errors.min():.1f} to {errors.max():.1f} %"
+
+    by_rule = [error(name, "_most_confident") for name in ("cluster-30", "cluster-16", "reduce-2d-unsupervised")]
+    fid = {name: mean(name, "fid") for name in ("ali", JUDGE, "age", "dcgan", "aae-conv", "vae-conv")}
+    said = [
+        f"gets {error('semi-100'):.2f} % of the test digits wrong",
+        f"A classifier with a hundred labels alone gets {error('labels-100'):.0f} % wrong",
+        f"{100 * mean('aae-mixture-labels', 'own_class'):.0f} % of the test digits have their code in their own one",
+        f"{100 * mean('aae-swissroll-labels', 'own_class'):.1f} % in their own tenth of a swiss roll",
+        f"into thirty clusters, {error('cluster-30'):.1f} % of the test digits",
+        f"into sixteen {error('cluster-16'):.1f} % (three seeds, {spread('cluster-30')} and {spread('cluster-16')}, 90",
+        f"By the paper's rule for names these are {by_rule[0]:.1f} and {by_rule[1]:.1f} %",
+        f"by the second, ours has {by_rule[2]:.2f} %",
+        f"digit classifier ({fid['ali']:.1f}; training digits {fid[JUDGE]:.1f}), "
+        f"then AGE ({fid['age']:.1f}, three seeds), GAN ({fid['dcgan']:.1f}), "
+        f"AAE ({fid['aae-conv']:.1f}) and VAE ({fid['vae-conv']:.0f})",
+        f"gives the test digits {mean('likelihood', 'parzen_log_likelihood_10k'):.1f} nats",
+    ]
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert not [sentence for sentence in said if sentence not in readme]
+
+
 def test_every_metric_has_words_and_every_column_its_numbers():
     assert set(METRICS) == {row.metric for name in EXPERIMENTS for row in results_of(name)}
     for topic, columns in COLUMNS.items():
