@@ -195,7 +195,11 @@ def chosen_device(device: torch.device | str | None = None) -> torch.device:
 
 
 def check_seed(seed: int) -> None:
-    """Raises :class:`TrainingError` for a seed that has no data order."""
+    """Refuse a seed that has no data order.
+
+    Raises:
+        TrainingError: if it is not from 0 to 4293.
+    """
     if not 0 <= seed < SEEDS:
         raise TrainingError(f"no data order for the seed {seed}: choose one from 0 to {SEEDS - 1}")
 
