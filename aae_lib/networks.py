@@ -1,6 +1,7 @@
 """Networks: plain ``torch.nn`` modules with the papers' sizes and initial weights."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 import torch
@@ -212,11 +213,15 @@ class TrainingNoise(nn.Module):
     _strength = 1.0
 
 
-def set_noise_strength(network: nn.Module, strength: float) -> None:
-    """Let every :class:`TrainingNoise` in ``network`` disturb by this share, in [0, 1], of what it is built for."""
+def set_noise_strength(network: nn.Module, strength: Callable[[str], float]) -> None:
+    """Let every :class:`TrainingNoise` in ``network`` disturb by a share, in [0, 1], of what it is built for.
+
+    Args:
+        strength: the share, by the name of a layer's class.
+    """
     for layer in network.modules():
         if isinstance(layer, TrainingNoise):
-            layer._strength = strength
+            layer._strength = strength(type(layer).__name__)
 
 
 class Dropout(TrainingNoise, nn.Dropout):
@@ -243,34 +248,68 @@ class GaussianNoise(TrainingNoise):
         return images + deviation * torch.randn_like(images) if self.training else images
 
 
-class RandomShift(TrainingNoise):
-    """Moves each image by its own random shift while training, ``[n, pixels] -> [n, pixels]``; nothing in evaluation.
+class RandomAffine(TrainingNoise):
+    """Moves each image by its own random affine map while training, ``[n, pixels] -> [n, pixels]``.
 
-    A shifted digit is the same digit, so an encoder that sees digits shifted has as good as more labeled images. (The
-    papers shift nothing. torchvision's ``RandomAffine`` moves all images of a batch alike.)
+    A digit that is shifted, turned, zoomed or slanted a little is the same digit, so an encoder that sees digits moved
+    has as good as more labeled images. In evaluation it does nothing. (The papers move nothing. torchvision's layer of
+    this name moves all images of a batch alike.)
 
     Args:
-        pixels: the largest shift along each axis; shifts are uniform up to there, zeros come in at the border, and
-            between pixels values are interpolated.
+        shift: the largest shift along each axis, in pixels. All four are uniform between plus and minus their largest;
+            zeros come in at the border, and between pixels values are interpolated.
+        turn: the largest angle, in degrees.
+        zoom: the largest change of size, as a share of it, below 1.
+        shear: the largest slant, in pixels across for each pixel down.
         shape: channels, height and width of an image.
     """
 
-    def __init__(self, pixels: float, shape: tuple[int, int, int] = (1, IMAGE_SIZE, IMAGE_SIZE)):
+    def __init__(
+        self,
+        shift: float,
+        turn: float = 0.0,
+        zoom: float = 0.0,
+        shear: float = 0.0,
+        shape: tuple[int, int, int] = (1, IMAGE_SIZE, IMAGE_SIZE),
+    ):
         super().__init__()
-        self.pixels, self.shape = pixels, shape
+        self.shift, self.turn, self.zoom, self.shear, self.shape = shift, turn, zoom, shear, shape
 
     def forward(self, images: Tensor) -> Tensor:
-        reach = self._strength * self.pixels
-        if not (self.training and reach):
+        deforms = any((self.turn, self.zoom, self.shear))
+        if not (self.training and self._strength and (self.shift or deforms)):
             return images
-        _, height, width = self.shape
+        count, (_, height, width) = len(images), self.shape
         of_a_pixel = torch.tensor([2 / width, 2 / height], device=images.device)  # grids reach from -1 to 1
-        shift = (2 * torch.rand(len(images), 2, device=images.device) - 1) * reach * of_a_pixel
-        stay = torch.eye(2, device=images.device).expand(len(images), 2, 2)
-        size = [len(images), *self.shape]
-        # Inside autocast the grid has the precision of bfloat16: a shift is right to some hundredths of a pixel.
-        grid = F.affine_grid(torch.cat([stay, shift[:, :, None]], dim=2), size, align_corners=False)
+        shift = (2 * torch.rand(count, 2, device=images.device) - 1) * self._strength * self.shift * of_a_pixel
+        # From places in the result to places in the image, in pixels and then in units of the grid.
+        linear = self._linear(count, images.device) if deforms else torch.eye(2, device=images.device)
+        linear = (linear * (of_a_pixel[:, None] / of_a_pixel)).expand(count, 2, 2)
+        size = [count, *self.shape]
+        # Inside autocast the grid has the precision of bfloat16: a place is right to some hundredths of a pixel.
+        grid = F.affine_grid(torch.cat([linear, shift[:, :, None]], dim=2), size, align_corners=False)
         return F.grid_sample(images.unflatten(1, self.shape), grid, align_corners=False).flatten(1)
+
+    def _linear(self, count: int, device: torch.device) -> Tensor:
+        """A random turn, zoom and shear of each image, ``[count, 2, 2]``, for places (across, down) in pixels."""
+        largest = torch.tensor([math.radians(self.turn), self.zoom, self.shear], device=device)
+        turn, zoom, shear = ((2 * torch.rand(count, 3, device=device) - 1) * self._strength * largest).T
+        cosine, sine = turn.cos(), turn.sin()
+        # Places are slanted, then turned: [[cos, -sin], [sin, cos]] @ [[1, shear], [0, 1]].
+        rows = [cosine, shear * cosine - sine, sine, shear * sine + cosine]
+        return torch.stack(rows, dim=1).view(count, 2, 2) / (1 + zoom)[:, None, None]
+
+
+def disturbed(network: nn.Sequential, noise: float, motion: tuple[float, ...] = ()) -> nn.Sequential:
+    """``network`` behind the layers that disturb its images while training.
+
+    Args:
+        network: ``[n, pixels] -> [n, outputs]``.
+        noise: standard deviation of the noise on the images.
+        motion: the arguments of :class:`RandomAffine`, which comes first; none: images stay where they are.
+    """
+    moving = [RandomAffine(*motion)] if motion else []
+    return nn.Sequential(*moving, GaussianNoise(noise), *network)
 
 
 def gaussian_sample(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -113,7 +113,20 @@ class WarmUp:
         return min(clock / self.until, 1.0) * self.schedule(clock)
 
 
-Schedule = Cosine | Drops | WarmUp
+@dataclass(frozen=True)
+class Rise:
+    """A factor that is ``initial`` until ``start`` and rises evenly to 1 at ``end`` (updates of 100 images)."""
+
+    initial: float
+    start: float
+    end: float
+
+    def __call__(self, clock: float) -> float:
+        progress = min(max((clock - self.start) / (self.end - self.start), 0.0), 1.0)
+        return self.initial + (1 - self.initial) * progress
+
+
+Schedule = Cosine | Drops | WarmUp | Rise
 
 
 @dataclass(frozen=True)
@@ -127,24 +140,33 @@ class Recipe:
             size or the data), one for all or one per update; a run of fewer steps keeps its absolute positions.
         batch_size: images per minibatch.
         noise: the share, in [0, 1], of its training noise (:class:`~aae_lib.networks.TrainingNoise`) that a network
-            has at a time of the clock; None: all of it, always.
+            has at a time of the clock, one schedule for all layers or one per class of them, by its name; where there
+            is none: all of it, always.
+        weights: factors on weights in the model's losses, by the name of its attribute.
     """
 
     optimizers: Mapping[str, SGD | Adam]
     steps: int
     schedule: Schedule | Mapping[str, Schedule] = field(default_factory=Drops)
     batch_size: int = 100
-    noise: Schedule | None = None
+    noise: Schedule | Mapping[str, Schedule] | None = None
+    weights: Mapping[str, Schedule] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        """As of any dataclass, but ``noise`` only where there is one: the files of finished runs have this text."""
-        shown = (entry.name for entry in dataclasses.fields(self) if entry.name != "noise" or self.noise is not None)
-        return f"Recipe({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+        """As of any dataclass, but without the last two where they are empty: files of finished runs have this text."""
+        values = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
+        shown = (f"{name}={value!r}" for name, value in values.items() if name not in ("noise", "weights") or value)
+        return f"Recipe({', '.join(shown)})"
 
     def learning_rate(self, update: str, clock: float) -> float:
         """The learning rate of an update at a time of the clock."""
         schedule = self.schedule[update] if isinstance(self.schedule, Mapping) else self.schedule
         return self.optimizers[update].learning_rate * schedule(clock)
+
+    def noise_strength(self, layer: str, clock: float) -> float:
+        """The share of its noise that a layer of the class of that name has at a time of the clock."""
+        schedule = self.noise.get(layer) if isinstance(self.noise, Mapping) else self.noise
+        return 1.0 if schedule is None else schedule(clock)
 
 
 @dataclass(frozen=True)
@@ -369,6 +391,7 @@ class _Run:
         self.prior_variance = check_prior(model.prior) if model.prior is not None else None
 
         _check_moves(model, recipe, len(self.sets))
+        self.weights = {weight: getattr(model, weight) for weight in recipe.weights}
         networks = dict(model.named_children())
         self.parameters = {
             update: [parameter for name in names for parameter in networks[name].parameters()]
@@ -433,7 +456,9 @@ class _Run:
                     self._check_codes()
                 self.random_state = self._random_state()
         finally:
-            set_noise_strength(self.model, 1.0)  # outside of steps, layers do what they are built for
+            # Outside of steps the model is what it was built as.
+            set_noise_strength(self.model, lambda layer: 1.0)
+            vars(self.model).update(self.weights)
             for name, parameter in self.model.named_parameters():
                 parameter.data = self.masters[name]
         self.seconds += time.perf_counter() - started
@@ -449,7 +474,9 @@ class _Run:
             yield images[self.orders[index][1][position * size : (position + 1) * size]]
 
     def _one_step(self) -> None:
-        set_noise_strength(self.model, 1.0 if self.recipe.noise is None else self.recipe.noise(self.clock))
+        set_noise_strength(self.model, lambda layer: self.recipe.noise_strength(layer, self.clock))
+        for weight, value in self.weights.items():
+            setattr(self.model, weight, value * self.recipe.weights[weight](self.clock))
         seen = set()
         # Closed, so that an error inside of it undoes what it has entered, at once.
         with contextlib.closing(self.model.updates(*self._minibatches())) as updates:
@@ -638,10 +665,20 @@ def _check_moves(model: Model, recipe: Recipe, sets: int) -> None:
     still = [name for name, parameter in model.named_parameters() if id(parameter) not in moved]
     if still:
         raise TrainingError(f"no update of {kind} moves {', '.join(still)}: name its network in {kind}.moves")
-    if recipe.noise is not None and not any(isinstance(layer, TrainingNoise) for layer in model.modules()):
+    noises = {type(layer).__name__ for layer in model.modules() if isinstance(layer, TrainingNoise)}
+    if recipe.noise is not None and not noises:
         raise TrainingError(
-            f"the recipe has a schedule for noise, but {kind} has none: build it with GaussianNoise, RandomShift or "
+            f"the recipe has a schedule for noise, but {kind} has none: build it with GaussianNoise, RandomAffine or "
             "Dropout of aae_lib.networks"
+        )
+    if isinstance(recipe.noise, Mapping) and (unknown := set(recipe.noise) - noises):
+        raise TrainingError(
+            f"the recipe has schedules for {sorted(unknown)}, but the noise of {kind} is {sorted(noises)}"
+        )
+    if unknown := {weight for weight in recipe.weights if not isinstance(vars(model).get(weight), float | int)}:
+        numbers = sorted(name for name, value in vars(model).items() if isinstance(value, float) and name[0] != "_")
+        raise TrainingError(
+            f"the recipe has schedules for the weights {sorted(unknown)}, but the numbers of {kind} are {numbers}"
         )
     minibatches = inspect.signature(model.updates).parameters
     if len(minibatches) != sets:

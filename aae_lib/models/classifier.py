@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 from aae_lib.data import CLASSES, Images
 from aae_lib.models.model import Model
-from aae_lib.networks import PIXELS, GaussianNoise, multilayer_perceptron
+from aae_lib.networks import PIXELS, disturbed, multilayer_perceptron
 
 
 class Classifier(Model):
     """The semi-supervised model's classification update and nothing else (AAE, Table 2: the NN baseline).
 
     Args:
-        classes, hidden, input_noise: as for
+        classes, hidden, input_noise, input_motion: as for
             :class:`~aae_lib.models.semi_supervised.SemiSupervisedAutoencoder`.
         network: ``[n, pixels] -> [n, classes]``, logits, in place of the perceptron.
     """
@@ -27,11 +27,12 @@ class Classifier(Model):
         hidden: tuple[int, ...] = (1000, 1000),
         input_noise: float = 0.3,
         network: nn.Sequential | None = None,
+        input_motion: tuple[float, ...] = (),
     ):
         super().__init__()
-        self.input_noise = input_noise
+        self.input_noise, self.input_motion = input_noise, input_motion
         layers = multilayer_perceptron(PIXELS, classes, hidden) if network is None else network
-        self.encoder = nn.Sequential(GaussianNoise(input_noise), *layers)
+        self.encoder = disturbed(layers, input_noise, input_motion)
 
     def updates(self, labeled: Images) -> Iterator[tuple[str, Tensor]]:
         yield "classification", F.cross_entropy(self.classify(labeled.images), labeled.labels)

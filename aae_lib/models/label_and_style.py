@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from aae_lib.data import Images
 from aae_lib.losses import fool_loss, real_fake_loss
 from aae_lib.models.model import Model
-from aae_lib.networks import PIXELS, Dropout, GaussianNoise, multilayer_perceptron
+from aae_lib.networks import PIXELS, Dropout, disturbed, multilayer_perceptron
 from aae_lib.priors import AroundHeads, LabelAndStyle
 
 
@@ -27,6 +27,8 @@ class LabelAndStyleAutoencoder(Model):
         input_dropout: the share of pixels that the encoder does not see while training.
         batch_norm: whether every layer of the encoder, that of the code too, normalizes over the minibatch.
         label_weight: of the label's adversary beside the style's, in both its updates.
+        input_motion: how the images that the encoder sees while training are moved, as the arguments of
+            :class:`~aae_lib.networks.RandomAffine`; the decoder reconstructs them where they are.
     """
 
     moves = {
@@ -45,15 +47,16 @@ class LabelAndStyleAutoencoder(Model):
         input_dropout: float = 0.0,
         batch_norm: bool = False,
         label_weight: float = 1.0,
+        input_motion: tuple[float, ...] = (),
     ):
         super().__init__()
         self.prior, self.reconstruction_loss = prior, reconstruction_loss
         self.input_noise, self.input_dropout, self.batch_norm = input_noise, input_dropout, batch_norm
-        self.label_weight = label_weight
+        self.label_weight, self.input_motion = label_weight, input_motion
         classes, style_dimensions = prior.classes, prior.style.dimensions
         encoder = multilayer_perceptron(PIXELS, classes + style_dimensions, hidden, batch_norm=batch_norm)
         dropout = [Dropout(input_dropout)] if input_dropout else []
-        self.encoder = nn.Sequential(GaussianNoise(input_noise), *dropout, *encoder)
+        self.encoder = disturbed(nn.Sequential(*dropout, *encoder), input_noise, input_motion)
         self.decoder = multilayer_perceptron(prior.dimensions, PIXELS, hidden)
         self.label_discriminator = multilayer_perceptron(classes, 1, hidden)
         self.style_discriminator = multilayer_perceptron(style_dimensions, 1, hidden)

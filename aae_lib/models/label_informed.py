@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from aae_lib.data import Images
 from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
 from aae_lib.models.autoencoder import Autoencoder
-from aae_lib.networks import PIXELS, Attenuated, GaussianNoise, RandomShift, multilayer_perceptron
+from aae_lib.networks import PIXELS, Attenuated, disturbed, multilayer_perceptron
 from aae_lib.priors import ClassConditionalPrior, PriorError
 
 
@@ -61,7 +61,7 @@ class LabelInformedAutoencoder(Autoencoder):
         self.input_shift, self.input_noise, self.dropout = input_shift, input_noise, dropout
         # Drawn after the decoder, as the weights that ship were: one built first would begin elsewhere.
         encoder = multilayer_perceptron(PIXELS, prior.dimensions, hidden, dropout=dropout)
-        self.encoder = nn.Sequential(RandomShift(input_shift), GaussianNoise(input_noise), *encoder)
+        self.encoder = disturbed(encoder, input_noise, motion=(input_shift,))
         self.decoder = Attenuated(self.decoder, encoder_share)
         self.discriminator = multilayer_perceptron(prior.dimensions + prior.classes + 1, 1, hidden)
 

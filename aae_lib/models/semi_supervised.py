@@ -20,6 +20,8 @@ class SemiSupervisedAutoencoder(LabelAndStyleAutoencoder):
         hidden, reconstruction_loss: as for :class:`~aae_lib.models.label_and_style.LabelAndStyleAutoencoder`.
         input_noise: standard deviation of the noise on the images that the encoder sees while training; the paper's
             only regularizer (A.2.1).
+        label_weight, input_motion: as for :class:`~aae_lib.models.label_and_style.LabelAndStyleAutoencoder` (the paper:
+            1, and no motion). What is moved is labeled and unlabeled images alike.
     """
 
     moves = LabelAndStyleAutoencoder.moves | {"classification": ("encoder",)}
@@ -31,9 +33,13 @@ class SemiSupervisedAutoencoder(LabelAndStyleAutoencoder):
         hidden: tuple[int, ...] = (1000, 1000),
         reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
         input_noise: float = 0.3,
+        label_weight: float = 1.0,
+        input_motion: tuple[float, ...] = (),
     ):
         prior = LabelAndStyle(Categorical(classes), Gaussian(style_dimensions))
-        super().__init__(prior, hidden, reconstruction_loss, input_noise)
+        super().__init__(
+            prior, hidden, reconstruction_loss, input_noise, label_weight=label_weight, input_motion=input_motion
+        )
 
     def updates(self, unlabeled: Images, labeled: Images) -> Iterator[tuple[str, Tensor]]:
         yield from super().updates(unlabeled)

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from aae_lib.data import CLASSES, Images
 from aae_lib.losses import binary_cross_entropy, gaussian_kl
 from aae_lib.models.model import Model
-from aae_lib.networks import PIXELS, GaussianNoise, gaussian_sample, multilayer_perceptron
+from aae_lib.networks import PIXELS, disturbed, gaussian_sample, multilayer_perceptron
 from aae_lib.priors import Categorical, Gaussian, LabelAndStyle
 
 
@@ -25,8 +25,9 @@ class SemiSupervisedVariationalAutoencoder(Model):
 
     Args:
         classification_weight: of the cross-entropy beside L and U, each an average over its minibatch.
-        classes, style_dimensions, hidden, input_noise: as for
-            :class:`~aae_lib.models.semi_supervised.SemiSupervisedAutoencoder`; only the classifier sees the noise.
+        classes, style_dimensions, hidden, input_noise, input_motion: as for
+            :class:`~aae_lib.models.semi_supervised.SemiSupervisedAutoencoder`; only the classifier sees noise and
+            motion.
     """
 
     moves = {"evidence_lower_bound": ("classifier", "encoder", "decoder")}
@@ -38,11 +39,14 @@ class SemiSupervisedVariationalAutoencoder(Model):
         style_dimensions: int = 10,
         hidden: tuple[int, ...] = (1000, 1000),
         input_noise: float = 0.3,
+        input_motion: tuple[float, ...] = (),
     ):
         super().__init__()
         self.classification_weight, self.input_noise = classification_weight, input_noise
+        self.input_motion = input_motion
         self.prior = LabelAndStyle(Categorical(classes), Gaussian(style_dimensions))
-        self.classifier = nn.Sequential(GaussianNoise(input_noise), *multilayer_perceptron(PIXELS, classes, hidden))
+        classifier = multilayer_perceptron(PIXELS, classes, hidden)
+        self.classifier = disturbed(classifier, input_noise, input_motion)
         self.encoder = multilayer_perceptron(PIXELS + classes, 2 * style_dimensions, hidden)
         self.decoder = multilayer_perceptron(classes + style_dimensions, PIXELS, hidden)
 
