@@ -6,6 +6,7 @@ The integers are what a picture shows, counted, so that a test can tell whether 
 from weights and evidence alone; three figures show digits beside, those that are at hand.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -35,6 +36,7 @@ from aae_lib.drawing import (
 )
 from aae_lib.experiments import (
     JUDGE,
+    UNMOVED,
     VAE_CURVE,
     Evidence,
     build,
@@ -285,24 +287,30 @@ def style_sizes() -> tuple[Figure, dict[str, int]]:
 
 
 def semi_supervised() -> tuple[Figure, dict[str, int]]:
-    """Error on the test set along training, every seed, with the paper's points for 100 labels."""
+    """Error on the test set along training, every seed, with the paper's points for 100 labels.
+
+    Dotted are the runs on images that stay where they are, as the paper's do.
+    """
     use_style()
     figure, axes = plt.subplots(figsize=(6.4, 4.4))
     integers = {}
-    for name, color in zip(("semi-100", "semi-1000", "semi-all"), (BLUE, DIGIT_COLORS[1], RED), strict=True):
+    colors = {"semi-100": BLUE, "semi-1000": DIGIT_COLORS[1], "semi-all": RED}
+    for (model, color), ending in itertools.product(colors.items(), ("", UNMOVED)):
+        name = model + ending
         seeds = shipped_seeds(name)
         for seed in seeds:
             history = load_evidence(name, seed).header["history"]
             epochs = [entry["step"] / UPDATES_PER_EPOCH for entry in history]
             label = f"{find(name).title}, {len(seeds)} seed{'s' * (len(seeds) != 1)}" if seed == seeds[0] else None
-            axes.plot(epochs, [entry["error_percent"] for entry in history], color=color, lw=0.9, label=label)
+            axes.plot(epochs, [entry["error_percent"] for entry in history], color=color, lw=0.9, label=label,
+                      ls=":" if ending else "-")
             wrong = load_evidence(name, seed).predictions != load_evidence(name, seed).labels
             integers[f"{name}, seed {seed}: test digits that are wrong, of 10,000"] = int(wrong.sum())
     axes.scatter(PAPER_ERRORS.keys(), PAPER_ERRORS.values(), marker="x", s=30, c="black", zorder=4,
                  label="the paper†, 100 labels")
     for name in ("labels-100", "m2-100"):
         error = values_of(name, "test_error_percent").mean()
-        axes.axhline(error, color="#999999", lw=0.8, ls=":")
+        axes.axhline(error, color="#999999", lw=0.8, ls="--")
         axes.text(5000, error, find(name).title, ha="right", va="bottom", color="#666666", size=8)
     axes.set(xscale="log", yscale="log", xlabel="epoch", ylabel="test error, %", ylim=(0.5, 40))
     axes.set_yticks([0.5, 1, 2, 5, 10, 20, 40], ["0.5", "1", "2", "5", "10", "20", "40"])

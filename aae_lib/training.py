@@ -458,7 +458,7 @@ class _Run:
         finally:
             # Outside of steps the model is what it was built as.
             set_noise_strength(self.model, lambda layer: 1.0)
-            vars(self.model).update(self.weights)
+            self._weigh(lambda weight: 1.0)
             for name, parameter in self.model.named_parameters():
                 parameter.data = self.masters[name]
         self.seconds += time.perf_counter() - started
@@ -473,10 +473,13 @@ class _Run:
                 self.orders[index] = (epoch, torch.randperm(len(images), generator=generator).to(self.device))
             yield images[self.orders[index][1][position * size : (position + 1) * size]]
 
+    def _weigh(self, factor: Callable[[str], float]) -> None:
+        for weight, value in self.weights.items():
+            setattr(self.model, weight, value * factor(weight))
+
     def _one_step(self) -> None:
         set_noise_strength(self.model, lambda layer: self.recipe.noise_strength(layer, self.clock))
-        for weight, value in self.weights.items():
-            setattr(self.model, weight, value * self.recipe.weights[weight](self.clock))
+        self._weigh(lambda weight: self.recipe.weights[weight](self.clock))
         seen = set()
         # Closed, so that an error inside of it undoes what it has entered, at once.
         with contextlib.closing(self.model.updates(*self._minibatches())) as updates:

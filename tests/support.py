@@ -16,7 +16,7 @@ import torchvision.datasets
 from torch import Tensor, nn
 
 from aae_lib.data import Digits, Images
-from aae_lib.experiments import EXPERIMENTS, Evidence, Experiment, train_experiment
+from aae_lib.experiments import EXPERIMENTS, UNMOVED, Evidence, Experiment, train_experiment
 from aae_lib.models import (
     AdversarialAutoencoder,
     Autoencoder,
@@ -64,7 +64,7 @@ TINY = {
 TINY_WITH_LABELS = {  # beside the codes
     "supervised": lambda: SupervisedAutoencoder(15, hidden=(32,)),
     "supervised-2d": lambda: SupervisedAutoencoder(2, hidden=(32,)),
-    "semi-100": lambda: SemiSupervisedAutoencoder(hidden=(32,)),
+    "semi-100": lambda: SemiSupervisedAutoencoder(hidden=(32,), input_motion=(1.0,)),
     "labels-100": lambda: Classifier(hidden=(32,)),
     "m2-100": lambda: SemiSupervisedVariationalAutoencoder(100.0, hidden=(32,)),
 }
@@ -78,7 +78,13 @@ TINY_MAPS = {
 }
 # Experiments that know labels or find them, with the number of labels where it is in the name.
 OF_LABELS = ["aae-mixture-labels", "aae-swissroll-labels"]
-LABELED = {"semi-100": 100, "semi-1000": 1000, "semi-all": None, "labels-100": 100, "labels-1000": 1000, "m2-100": 100}
+LABELED = {
+    name + ending: count
+    for name, count in {
+        "semi-100": 100, "semi-1000": 1000, "semi-all": None, "labels-100": 100, "labels-1000": 1000, "m2-100": 100
+    }.items()
+    for ending in ("", UNMOVED)
+}  # fmt: skip
 OF_MAPS = {"reduce-2d-1000": 1000, "reduce-2d-100": 100, "reduce-10d-100": 100, "reduce-3d-100": 100}
 OF_CLUSTERS = ["cluster-16", "cluster-30", "reduce-2d-unsupervised"]
 OF_FEW = [name for name, count in LABELED.items() if count]

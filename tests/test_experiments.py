@@ -22,6 +22,7 @@ from aae_lib.experiments import (
     MAPS,
     SEMI_SUPERVISED,
     STYLE,
+    UNMOVED,
     VAE_CURVE,
     VAE_MIXTURE_CURVE,
     Experiment,
@@ -49,7 +50,7 @@ from aae_lib.networks import (
     Dropout,
     GaussianNoise,
     OntoSphere,
-    RandomShift,
+    RandomAffine,
     convolutional_decoder,
     convolutional_encoder,
 )
@@ -57,6 +58,7 @@ from aae_lib.priors import Gaussian, GaussianMixture, UniformSphere
 from aae_lib.storage import StorageError
 from aae_lib.training import Adam, Cosine, Drops, Schedule, WarmUp
 
+SEMI_SUPERVISED_NAMES = [name + ending for ending in ("", UNMOVED) for name in ("semi-100", "semi-1000", "semi-all")]
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> dict[str, Experiment]:
@@ -120,7 +122,7 @@ def test_gaussian_experiments_are_the_papers() -> None:
 
 def test_semi_supervised_experiments_are_the_papers() -> None:
     """AAE, appendix A.2.1: rates 0.01, 0.1, 0.1, 0.1, momenta 0.9, 0.1, 0.1, 0.9, noise 0.3, 10-D style, batch 100."""
-    for name in ("semi-100", "semi-1000", "semi-all"):
+    for name in SEMI_SUPERVISED_NAMES:
         recipe, model = find(name).recipe, build(find(name), 0)
         rates = {update: (sgd.learning_rate, sgd.momentum) for update, sgd in recipe.optimizers.items()}
         adversarial = {"discriminator": (0.1, 0.1), "generator": (0.1, 0.1)}
@@ -129,14 +131,53 @@ def test_semi_supervised_experiments_are_the_papers() -> None:
         assert model.input_noise == 0.3 and model.prior.style.dimensions == 10
         shapes = [tuple(parameter.shape) for parameter in model.encoder.parameters() if parameter.ndim == 2]
         assert shapes == [(1000, 784), (1000, 1000), (20, 1000)]
+        assert model.label_weight == 1 and bool(model.input_motion) != name.endswith(UNMOVED)
 
 
-@pytest.mark.parametrize("name, like", [("labels-100", "semi-100"), ("labels-1000", "semi-1000")])
+@pytest.mark.parametrize("name", ["semi-100", "semi-1000", "semi-all"])
+def test_labels_harden_late_and_half_of_the_motion_stays(name: str) -> None:
+    experiment = find(name)
+    recipe, source = experiment.recipe, experiment.source
+    layer = build(experiment, 0).encoder[0]
+    assert isinstance(layer, RandomAffine)
+    assert (layer.shift, layer.turn, layer.zoom, layer.shear) == (1.5, 15, 0.1, 0.25)
+    assert "1.5 pixels, turned by up to 15 degrees, zoomed by up to 0.1, slanted by up to 0.25" in source
+    assert list(recipe.weights) == ["label_weight"] and list(recipe.noise) == ["RandomAffine"]
+    at = {epoch: (recipe.weights["label_weight"](600 * epoch), recipe.noise_strength("RandomAffine", 600 * epoch),
+                  recipe.learning_rate("generator", 600 * epoch)) for epoch in (0, 20, 24, 27, 28, 32, 45)}  # fmt: skip
+    assert at[0] == at[20] == pytest.approx((0.3, 1, 0.1)) and at[24] == at[27] == pytest.approx((0.3, 0.5, 0.1))
+    assert at[28][0] == 0.3 and at[32][0] == 1 and 0.06 < at[32][2] < at[28][2] < 0.1, "while the rates begin to fall"
+    assert at[45] == pytest.approx((1, 0.5, 0.001)) and recipe.steps == 45 * 600
+    assert recipe.noise_strength("GaussianNoise", 27_000) == 1, "noise stays"
+    for told in ("45 epochs", "cosine from epoch 27", "0.3 of its weight until epoch 28", "from epoch 32 on",
+                 "half of that from epoch 24 on"):  # fmt: skip
+        assert told in source
+
+
+def test_unmoved_experiments_are_those_of_the_same_name_without_motion() -> None:
+    twins = {name for name in EXPERIMENTS if name.endswith(UNMOVED)}
+    assert twins == {name + UNMOVED for name in (*SEMI_SUPERVISED_NAMES[:3], "labels-100", "labels-1000", "m2-100")}
+    for name in twins:
+        moved, unmoved = find(name.removesuffix(UNMOVED)), find(name)
+        one, other = build(moved, 0), build(unmoved, 0)
+        assert "inputs moved" in moved.source and "inputs moved" not in unmoved.source
+        assert moved.title == f"{unmoved.title}, images moved" and moved.paper == unmoved.paper
+        kinds = [{type(layer).__name__ for layer in model.modules()} for model in (one, other)]
+        assert kinds[0] - kinds[1] == {"RandomAffine"} and not kinds[1] - kinds[0]
+        for parameter, twin in zip(one.parameters(), other.parameters(), strict=True):
+            assert torch.equal(parameter, twin)
+        if not name.startswith("semi"):
+            assert moved.recipe == unmoved.recipe
+
+
+@pytest.mark.parametrize(
+    "name, like", [(f"labels-{count}{end}", f"semi-{count}{end}") for count in (100, 1000) for end in ("", "-unmoved")]
+)
 def test_the_classifier_alone_is_the_encoder_of_the_semi_supervised_model_and_its_classification(
     name: str, like: str
 ) -> None:
     alone, model = build(find(name), 0), build(find(like), 0)
-    assert alone.input_noise == model.input_noise
+    assert alone.input_noise == model.input_noise and alone.input_motion == model.input_motion
     for one, other in zip(alone.encoder.parameters(), model.encoder.parameters(), strict=True):
         assert one.shape == (10, *other.shape[1:]) if other.shape[0] == 20 else one.shape == other.shape
     classification = find(like).recipe.optimizers["classification"]
@@ -221,11 +262,15 @@ def test_the_model_for_likelihood_is_that_of_the_appendix_with_noise_on_both_end
     assert torch.equal(model.eval().encode(images), model.encode(images))
 
 
-@pytest.mark.parametrize("name", ["semi-100", "semi-1000", "semi-all"])
-def test_by_the_paper_s_recipe_only_the_schedule_is_another(name: str) -> None:
+@pytest.mark.parametrize("name", SEMI_SUPERVISED_NAMES)
+def test_by_the_paper_s_recipe_nothing_moves_and_the_schedule_is_another(name: str) -> None:
     """AAE, appendix A.2.1: 5,000 epochs; all rates fall to a tenth after 50 and again after 1,000."""
     ours, theirs = find(name), by_paper(find(name))
-    assert replace(theirs, recipe=ours.recipe, source=ours.source) == ours and "5,000 epochs" in theirs.source
+    assert replace(theirs, build=ours.build, recipe=ours.recipe, source=ours.source) == ours
+    assert "5,000 epochs" in theirs.source and "inputs moved" not in theirs.source
+    model = build(theirs, 0)
+    assert model.input_motion == () and model.label_weight == 1
+    assert not theirs.recipe.weights and theirs.recipe.noise is None
     assert theirs.recipe.optimizers == ours.recipe.optimizers and theirs.recipe.batch_size == 100
     assert theirs.recipe.steps == 5_000 * 600 > 10 * ours.recipe.steps
     for epoch, rates in ((0, (0.01, 0.1)), (49.9, (0.01, 0.1)), (50, (1e-3, 0.01)), (1_000, (1e-4, 1e-3))):
@@ -235,7 +280,7 @@ def test_by_the_paper_s_recipe_only_the_schedule_is_another(name: str) -> None:
 
 
 def test_without_a_recipe_of_the_paper_it_says_which_have_one() -> None:
-    having = "semi-100, semi-1000, semi-all"
+    having = ", ".join(name for model in SEMI_SUPERVISED_NAMES[:3] for name in (model, model + UNMOVED))
     with pytest.raises(UnknownNameError, match=f".autoencoder. has no recipe of the paper .*: {having}"):
         by_paper(find("autoencoder"))
 
@@ -248,7 +293,7 @@ def test_all_dropout_of_all_models_is_noise_of_training() -> None:
 
 def noises_of(encoder: torch.nn.Sequential) -> tuple[list[float], list[float], list[float]]:
     """Shifts, deviations and dropouts of an encoder."""
-    kinds = {RandomShift: "pixels", GaussianNoise: "standard_deviation", torch.nn.Dropout: "p"}
+    kinds = {RandomAffine: "shift", GaussianNoise: "standard_deviation", torch.nn.Dropout: "p"}
     return tuple([getattr(layer, what) for layer in encoder if isinstance(layer, kind)] for kind, what in kinds.items())
 
 
@@ -385,6 +430,7 @@ def test_the_papers_errors_stand_with_the_experiments_and_what_was_checked_has_n
         "reduce-2d-unsupervised": "13.61†",
         "reduce-10d-100": "3.90†",
     }
+    reported |= {name + UNMOVED: error for name, error in reported.items() if "reduce" not in name}
     by_the_surest_image = {"cluster-16": "9.55 ± 2.05", "cluster-30": "4.10 ± 1.13"}
     of_all = {name: {metric: str(value) for metric, value in e.paper.items()} for name, e in EXPERIMENTS.items()}
     of_the_window = of_all.pop("likelihood")

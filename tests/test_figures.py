@@ -23,6 +23,7 @@ from aae_lib.experiments import (
     PLANE,
     PRETRAINED,
     SEMI_SUPERVISED,
+    UNMOVED,
     VAE_CURVE,
     VAE_MIXTURE_CURVE,
     Reported,
@@ -265,8 +266,10 @@ def test_what_is_drawn_ships_weights_and_all_that_ships_has_a_name():
 
 
 # Images of all sets that a step takes from: an image that is in two of them counts twice
-TRAINED_ON = {"semi-100": 60_100, "semi-1000": 61_000, "semi-all": 120_000, "labels-100": 100, "labels-1000": 1000,
-              "m2-100": 60_100, "reduce-2d-1000": 61_000} | dict.fromkeys(
+OF_FEW = {"semi-100": 60_100, "semi-1000": 61_000, "semi-all": 120_000, "labels-100": 100, "labels-1000": 1000,
+          "m2-100": 60_100}  # fmt: skip
+OF_FEW |= {name + UNMOVED: count for name, count in OF_FEW.items()}
+TRAINED_ON = OF_FEW | {"reduce-2d-1000": 61_000} | dict.fromkeys(
     ("aae-mixture-labels", "aae-swissroll-labels", "cluster-16", "cluster-30", "reduce-2d-unsupervised", "likelihood"),
     50_000,
 ) | dict.fromkeys(("reduce-2d-100", "reduce-10d-100", "reduce-3d-100"), 60_100)  # fmt: skip
@@ -563,15 +566,23 @@ def test_labels_lead_the_digits_to_their_parts(name, bound):
 def test_more_labels_help_and_images_without_labels_help_as_well():
     names = [name for name, experiment in EXPERIMENTS.items() if experiment.topic == SEMI_SUPERVISED]
     means = {name: values_of(name, "test_error_percent").mean() for name in names}
-    assert means["semi-100"] > means["semi-1000"] > means["semi-all"] and means["labels-100"] > means["labels-1000"]
-    assert means["semi-100"] < 0.5 * means["labels-100"] and means["semi-1000"] < 0.5 * means["labels-1000"]
-    assert means["m2-100"] < means["labels-100"]
+    for end in ("", UNMOVED):
+        semi = [means[f"semi-{count}{end}"] for count in (100, 1000, "all")]
+        alone = [means[f"labels-{count}{end}"] for count in (100, 1000)]
+        assert semi[0] > semi[1] > semi[2] and alone[0] > alone[1] > semi[1] and alone[0] > means["m2-100" + end]
+        assert semi[0] < 0.5 * alone[0]
+    assert all(means[name] < means[name + UNMOVED] for name in means if name + UNMOVED in means), "motion helps all"
 
 
-@pytest.mark.parametrize("name, bound", [("semi-100", 1.90), ("semi-1000", 1.75), ("semi-all", 0.90)])
-def test_the_semi_supervised_error_is_that_of_the_paper_or_near_it(name, bound):
+@pytest.mark.parametrize(
+    "name, seeds, bound",
+    [("semi-100", 5, 1.90), ("semi-1000", 3, 1.60), ("semi-all", 1, 0.85),
+     ("semi-100-unmoved", 1, 2.15), ("semi-1000-unmoved", 1, 1.75), ("semi-all-unmoved", 1, 0.90)],
+)  # fmt: skip
+def test_the_semi_supervised_error_is_at_most_that_of_the_paper_and_without_motion_near_it(name, seeds, bound):
     """AAE, Table 2: 1.90, 1.60 and 0.85 %."""
-    assert values_of(name, "test_error_percent").mean() <= bound
+    errors = values_of(name, "test_error_percent")
+    assert len(errors) >= seeds and errors.mean() <= bound
 
 
 @pytest.mark.parametrize(
@@ -885,7 +896,8 @@ AAE, reported | 1.90 ± 0.10 | 1.60 ± 0.08† | 0.85 ± 0.02†
 
 
 def test_table_2_has_the_papers_numbers_with_daggers_and_ours_below_with_their_seeds(monkeypatch):
-    ours = {"labels-100": [20.0, 21.0, 23.0], "semi-100": [1.75, 2.25], "semi-1000": [1.625], "m2-100": []}
+    ours = {"labels-100-unmoved": [20.0, 21.0, 23.0], "semi-100-unmoved": [1.75, 2.25], "semi-1000-unmoved": [1.625],
+            "m2-100-unmoved": [], "semi-100": [1.5], "labels-1000": [4.0, 4.0]}  # fmt: skip
 
     def values(name, metric):
         assert metric == "test_error_percent"
@@ -903,7 +915,10 @@ def test_table_2_has_the_papers_numbers_with_daggers_and_ours_below_with_their_s
     assert found["**classifier alone, here**"] == [f"21.33 ± {narrow:.2f} (3 seeds)", "-", "-"]
     assert found["**VAE (M2), here**"] == ["-", "-", "-"]
     assert found["**AAE, here**"] == [f"2.00 ± {wide:.2f} (2 seeds)", "1.62 (1 seed)", "-"]
-    assert len(found) == len(lines) - count == 3
+    assert found["**AAE, here, images moved**"] == ["1.50 (1 seed)", "-", "-"]
+    assert found["**classifier alone, here, images moved**"] == ["-", "4.00 ± 0.00 (2 seeds)", "-"]
+    assert found["**VAE (M2), here, images moved**"] == ["-", "-", "-"]
+    assert len(found) == len(lines) - count == 6
 
 
 def test_daggers_mark_what_was_recalled_and_nothing_else():
@@ -921,7 +936,8 @@ def test_every_experiment_of_few_labels_stands_in_table_2_under_the_papers_numbe
     names = {"labels-100": "NN", "labels-1000": "NN", "m2-100": "VAE (M2)"} | {
         name: "AAE" for name in ("semi-100", "semi-1000", "semi-all")
     }
-    assert names.keys() == {name for name, experiment in EXPERIMENTS.items() if experiment.topic == SEMI_SUPERVISED}
+    of_topic = {name for name, experiment in EXPERIMENTS.items() if experiment.topic == SEMI_SUPERVISED}
+    assert of_topic == names.keys() | {name + UNMOVED for name in names}
     placed = {name: column for row in TABLE_2_OURS.values() for column, name in enumerate(row) if name}
     assert placed.keys() == names.keys()
     for name, column in placed.items():
