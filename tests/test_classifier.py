@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from aae_lib.data import Digits, Images, balanced_subset
 from aae_lib.models import Classifier, SemiSupervisedAutoencoder
+from aae_lib.networks import RandomAffine
 from aae_lib.training import SGD, Recipe, TrainingError, train
 
 
-def tiny(input_noise: float = 0.3, hidden: tuple[int, ...] = (16,)) -> Classifier:
+def tiny(input_noise: float = 0.3, hidden: tuple[int, ...] = (16,), **settings: Any) -> Classifier:
     """With weights larger than the paper's, so that every update shows within a few steps."""
     torch.manual_seed(0)
-    model = Classifier(hidden=hidden, input_noise=input_noise)
+    model = Classifier(hidden=hidden, input_noise=input_noise, **settings)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.1)
     return model
@@ -96,6 +97,26 @@ def test_noise_is_on_the_images_while_training_alone(images: Images) -> None:
     noisy, clean = seen
     assert torch.equal(clean, images.images)
     assert (noisy - clean).std().item() == pytest.approx(0.5, rel=0.01)
+
+
+def test_images_are_moved_while_training_alone_and_keep_their_labels(images: Images) -> None:
+    motion = (2.0, 15.0, 0.1, 0.2)
+    model = tiny(0.5, input_motion=motion)
+    seen: list[Tensor] = []
+    model.encoder[2].register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    torch.manual_seed(3)
+    ((_, loss),) = model.train().updates(images)
+    list(model.eval().updates(images))
+    moved, still = seen
+    torch.manual_seed(3)
+    expected = RandomAffine(*motion).train()(images.images) + 0.5 * torch.randn(600, 784)
+    assert torch.equal(moved, expected) and torch.equal(still, images.images)
+    hidden = (moved @ model.encoder[2].weight.T + model.encoder[2].bias).clamp_min(0)
+    logits = (hidden @ model.encoder[4].weight.T + model.encoder[4].bias).double()
+    of_truth = logits.softmax(1)[torch.arange(600), images.labels]
+    assert loss.item() == pytest.approx(-of_truth.log().mean().item(), rel=1e-5)
+    without = tiny(0.5)
+    assert without.input_motion == () and without.encoder[1].weight.shape == (16, 784)
 
 
 @pytest.mark.parametrize("bfloat16", [False, True])

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from aae_lib.data import Digits, Images, balanced_subset
 from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
 from aae_lib.models import LabelInformedAutoencoder
-from aae_lib.networks import RandomShift
+from aae_lib.networks import RandomAffine
 from aae_lib.priors import Categorical, ClassConditionalPrior, Gaussian, GaussianMixture, PriorError, SwissRoll
 from aae_lib.training import SGD, Adam, Recipe, TrainingError
 
@@ -231,7 +231,7 @@ def test_the_encoder_sees_shifted_images_in_training_and_reconstructs_them_where
     _, loss = next(model.updates(*sets))
     (moved,) = seen
     torch.manual_seed(3)
-    assert torch.equal(moved, RandomShift(2.0).train()(everything)) and not torch.equal(moved, everything)
+    assert torch.equal(moved, RandomAffine(2.0).train()(everything)) and not torch.equal(moved, everything)
     expected = half_squared_error(model.decoder(model.encoder[2:](moved)), everything)
     torch.testing.assert_close(loss, expected, rtol=1e-6, atol=0)
     assert torch.equal(model.eval().encode(everything), model.encoder[2:](everything))

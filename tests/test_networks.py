@@ -1,9 +1,12 @@
 """Networks: the papers' sizes and initial weights, and pictures of flat images."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+import scipy.ndimage
+import scipy.stats
 import torch
 import torch.nn.functional as F
 from support import heads_at
@@ -18,12 +21,13 @@ from aae_lib.networks import (
     GaussianNoise,
     JointDiscriminator,
     OntoSphere,
-    RandomShift,
+    RandomAffine,
     ToPictures,
     as_pictures,
     attenuated,
     convolutional_decoder,
     convolutional_encoder,
+    disturbed,
     has_batch_norm,
     mosaic,
     multilayer_perceptron,
@@ -116,6 +120,12 @@ def test_noise_keeps_to_what_comes_in() -> None:
     assert not list(layer.state_dict())  # files of weights are those of the network without it
 
 
+# Motion
+
+MOTION = (2.0, 20.0, 0.2, 0.3)
+ALONE = [(2.0, 0.0, 0.0, 0.0), (0.0, 20.0, 0.0, 0.0), (0.0, 0.0, 0.2, 0.0), (0.0, 0.0, 0.0, 0.3)]
+
+
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 24)])
 def test_each_image_is_shifted_by_itself_and_all_its_channels_alike(shape: tuple[int, int, int]) -> None:
     """A ramp of brightness along each axis says how far it was moved; its middle is far from the border."""
@@ -126,7 +136,8 @@ def test_each_image_is_shifted_by_itself_and_all_its_channels_alike(shape: tuple
     for ramp in (rows, columns):
         torch.manual_seed(4)
         images = ramp.float().expand(2000, *shape).flatten(1)
-        change = (RandomShift(1.5, shape).train()(images) - images).view(2000, *shape)[..., 3:-3, 3:-3].flatten(1)
+        moved = RandomAffine(1.5, shape=shape).train()(images)
+        change = (moved - images).view(2000, *shape)[..., 3:-3, 3:-3].flatten(1)
         assert torch.allclose(change, change[:, :1].expand_as(change), atol=1e-3)
         shifts.append(change[:, 0])
     down, right = shifts
@@ -136,20 +147,210 @@ def test_each_image_is_shifted_by_itself_and_all_its_channels_alike(shape: tuple
     assert abs(torch.corrcoef(torch.stack([down, right]))[0, 1].item()) < 0.08
 
 
+def moved_in_float64(
+    pictures: np.ndarray, shift: np.ndarray, turn: np.ndarray, zoom: np.ndarray, shear: np.ndarray
+) -> np.ndarray:
+    """Pictures ``[n, channels, height, width]``, each moved by its own numbers; a shift has two, (across, down).
+
+    What is seen at a place, counted from the middle, stands at the place in the picture that is slanted, turned,
+    diminished and shifted from there.
+    """
+    middle = (np.array(pictures.shape[2:]) - 1) / 2
+    moved = np.empty_like(pictures)
+    for index, picture in enumerate(pictures):
+        slant = np.array([[1, 0], [shear[index], 1]])  # of places (down, across), as scipy counts them
+        cosine, sine = math.cos(turn[index]), math.sin(turn[index])
+        matrix = np.array([[cosine, sine], [-sine, cosine]]) @ slant / (1 + zoom[index])
+        offset = middle + shift[index][::-1] - matrix @ middle
+        for channel, values in enumerate(picture):
+            moved[index, channel] = scipy.ndimage.affine_transform(
+                values, matrix, offset, order=1, mode="grid-constant"
+            )
+    return moved
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 24)])
+@pytest.mark.parametrize("limits", [*ALONE, MOTION, (0.0, *MOTION[1:])])
+def test_images_are_moved_as_scipy_moves_them(limits: tuple[float, ...], shape: tuple[int, int, int]) -> None:
+    torch.manual_seed(0)
+    images = torch.rand(20, math.prod(shape))
+    torch.manual_seed(1)
+    moved = RandomAffine(*limits, shape=shape).train()(images)
+    after = torch.get_rng_state()
+    torch.manual_seed(1)
+    shares = [2 * torch.rand(20, 2) - 1]  # of the limits: two numbers for each image, and three more if it is not rigid
+    shares.append(2 * torch.rand(20, 3) - 1 if any(limits[1:]) else torch.zeros(20, 3))
+    assert torch.equal(torch.get_rng_state(), after)
+    shift, others = (share.double().numpy() for share in shares)
+    expected = moved_in_float64(
+        images.double().numpy().reshape(20, *shape),
+        limits[0] * shift,
+        *(others * [math.radians(limits[1]), limits[2], limits[3]]).T,
+    )
+    assert moved.shape == images.shape and moved.dtype == torch.float32
+    np.testing.assert_allclose(moved.view(20, *shape), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 24)])
+def test_a_shift_alone_has_the_bits_of_a_plain_translation(shape: tuple[int, int, int]) -> None:
+    """Weights that ship were trained on these."""
+    torch.manual_seed(0)
+    images = torch.rand(20, math.prod(shape))
+    torch.manual_seed(1)
+    moved = RandomAffine(1.7, shape=shape).train()(images)
+    torch.manual_seed(1)
+    shift = (2 * torch.rand(20, 2) - 1) * 1.7 * torch.tensor([2 / shape[2], 2 / shape[1]])
+    maps = torch.cat([torch.eye(2).expand(20, 2, 2), shift[:, :, None]], dim=2)
+    grid = F.affine_grid(maps, [20, *shape], align_corners=False)
+    assert torch.equal(moved, F.grid_sample(images.view(20, *shape), grid, align_corners=False).flatten(1))
+
+
+def largest(monkeypatch: pytest.MonkeyPatch, sign: int = 1) -> None:
+    """Let all random numbers be such that images are moved as far as they may be."""
+    value = float(sign > 0)
+    monkeypatch.setattr(torch, "rand", lambda *size, device: torch.full(size, value, device=device))
+
+
+def spots(places: list[tuple[float, float]], shape: tuple[int, int, int]) -> Tensor:
+    """Images with a soft spot each at a place (across, down) from the middle, ``[n, pixels]``."""
+    _, height, width = shape
+    down, across = torch.meshgrid(
+        torch.arange(height) - (height - 1) / 2, torch.arange(width) - (width - 1) / 2, indexing="ij"
+    )
+    pictures = [torch.exp(-((across - x) ** 2 + (down - y) ** 2) / 2) for x, y in places]
+    return torch.stack([picture.expand(shape).flatten() for picture in pictures])
+
+
+def places_of(images: Tensor, shape: tuple[int, int, int]) -> np.ndarray:
+    """Centers of mass (across, down) from the middle, ``[n, channels, 2]``."""
+    _, height, width = shape
+    pictures = images.view(-1, *shape).double().numpy()
+    mass = pictures.sum((2, 3))
+    across = (pictures.sum(2) * (np.arange(width) - (width - 1) / 2)).sum(2) / mass
+    down = (pictures.sum(3) * (np.arange(height) - (height - 1) / 2)).sum(2) / mass
+    return np.stack([across, down], axis=2)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 24)])
+def test_a_known_turn_zoom_or_slant_moves_a_spot_where_it_belongs(
+    shape: tuple[int, int, int], sign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As rulers and protractors say it, and for all channels alike; pixels down count downwards."""
+    largest(monkeypatch, sign)
+    start = [(5.0, 0.0), (0.0, -4.0), (-3.0, 2.0), (2.0, 3.0)]
+    images, before = spots(start, shape), np.array(start)
+
+    def at(*limits: float) -> np.ndarray:
+        places = places_of(RandomAffine(*limits, shape=shape).train()(images), shape)
+        np.testing.assert_allclose(places, places[:, :1].repeat(shape[0], axis=1), rtol=0, atol=1e-6)
+        return places[:, 0]
+
+    turned = at(0.0, 30.0)
+    np.testing.assert_allclose(np.hypot(*turned.T), np.hypot(*before.T), atol=0.02)
+    angles = np.degrees(np.arctan2(turned[:, 1], turned[:, 0]) - np.arctan2(before[:, 1], before[:, 0]))
+    np.testing.assert_allclose((angles + 180) % 360 - 180, -sign * 30, atol=0.5)
+
+    np.testing.assert_allclose(at(0.0, 0.0, 0.25), (1 + sign * 0.25) * before, atol=0.05)
+
+    slanted = at(0.0, 0.0, 0.0, 0.4)
+    np.testing.assert_allclose(slanted[:, 1], before[:, 1], atol=0.02)
+    np.testing.assert_allclose(slanted[:, 0] - before[:, 0], -sign * 0.4 * before[:, 1], atol=0.02)
+
+    np.testing.assert_allclose(at(1.5), before - sign * 1.5, atol=0.02)
+
+
+def test_a_quarter_turn_of_a_square_picture_is_that_of_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.rand(3, 2 * 15 * 15)
+    largest(monkeypatch)
+    moved = RandomAffine(0.0, 90.0, shape=(2, 15, 15)).train()(images).view(3, 2, 15, 15)
+    np.testing.assert_allclose(moved, np.rot90(images.view(3, 2, 15, 15).numpy(), axes=(2, 3)), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 24)])
+@pytest.mark.parametrize("strength", [1.0, 0.3])
+def test_each_image_has_its_own_motion_evenly_up_to_the_limits(strength: float, shape: tuple[int, int, int]) -> None:
+    """Four pixels around the middle of two ramps say which affine map they have seen."""
+    count, (_, height, width) = 2000, shape
+    layer = RandomAffine(*MOTION, shape=shape).train()
+    set_noise_strength(layer, lambda kind: strength)
+    down, across = torch.meshgrid(
+        torch.arange(height) - (height - 1) / 2, torch.arange(width) - (width - 1) / 2, indexing="ij"
+    )
+    seen = []
+    for ramp in (across, down):
+        torch.manual_seed(4)
+        pictures = layer(ramp.expand(count, *shape).flatten(1)).view(count, *shape)
+        middle = pictures[:, :, height // 2 - 1 : height // 2 + 1, width // 2 - 1 : width // 2 + 1].double()
+        assert torch.equal(middle, middle[:, :1].expand_as(middle))
+        seen.append(middle[:, 0])
+    places = torch.stack(seen, dim=1).numpy()  # image, across or down, row, column
+    by_column = (places[..., 1] - places[..., 0]).mean(2)
+    by_row = (places[:, :, 1] - places[:, :, 0]).mean(2)
+    size = np.linalg.norm(by_column, axis=1)
+    found = {
+        "across": places[:, 0].mean((1, 2)) / MOTION[0],
+        "down": places[:, 1].mean((1, 2)) / MOTION[0],
+        "turn": np.degrees(np.arctan2(by_column[:, 1], by_column[:, 0])) / MOTION[1],
+        "zoom": (1 / size - 1) / MOTION[2],
+        "shear": (by_column * by_row).sum(1) / size**2 / MOTION[3],
+    }
+    for name, values in found.items():
+        assert 0.99 * strength < np.abs(values).max() <= strength + 1e-3, name
+        assert values.std() == pytest.approx(strength / 3**0.5, rel=0.05), name
+        assert scipy.stats.kstest(values, "uniform", (-strength, 2 * strength)).pvalue > 0.01, name
+    correlations = np.corrcoef(list(found.values()))
+    assert np.abs(np.triu(correlations, 1)).max() < 0.08
+
+
 def test_what_a_shift_uncovers_is_black_and_whole_pixels_move_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     images = torch.rand(6, 784)
-    monkeypatch.setattr(torch, "rand", lambda *size, device: torch.ones(*size, device=device))  # the largest shift
-    moved = as_pictures(RandomShift(2.0).train()(images))
+    largest(monkeypatch)
+    moved = as_pictures(RandomAffine(2.0).train()(images))
     assert torch.allclose(moved[:, :26, :26], as_pictures(images)[:, 2:, 2:], atol=1e-5)
     assert not moved[:, 26:].abs().max() > 1e-5 and not moved[:, :, 26:].abs().max() > 1e-5
 
 
-def test_no_shift_and_evaluation_leave_images_as_they_are_and_draw_nothing() -> None:
+def test_no_motion_and_evaluation_leave_images_as_they_are_and_draw_nothing() -> None:
     images, state = torch.rand(5, 784), torch.get_rng_state()
-    for layer in (RandomShift(0.0).train(), RandomShift(2.0).eval()):
+    weakened = RandomAffine(*MOTION).train()
+    set_noise_strength(weakened, lambda kind: 0.0)
+    for layer in (RandomAffine(0.0).train(), RandomAffine(2.0).eval(), RandomAffine(*MOTION).eval(), weakened):
         assert torch.equal(layer(images), images) and torch.equal(torch.get_rng_state(), state)
         assert not list(layer.state_dict())
+    for limits in ALONE:
+        assert (RandomAffine(*limits).train()(images) != images).any(1).all()
+
+
+def test_images_move_before_noise_comes_and_the_network_sees_both() -> None:
+    torch.manual_seed(0)
+    network, images = multilayer_perceptron(784, 3, (8,), deviation=0.1), torch.rand(5, 784)
+    layers = [nn.Linear, nn.ReLU, nn.Linear]
+    moving = disturbed(network, 0.3, MOTION)
+    assert [type(layer) for layer in moving] == [RandomAffine, GaussianNoise, *layers]
+    assert [moving[0].shift, moving[0].turn, moving[0].zoom, moving[0].shear] == [*MOTION]
+    torch.manual_seed(1)
+    output = moving.train()(images)
+    torch.manual_seed(1)
+    moved = RandomAffine(*MOTION).train()(images)
+    assert torch.equal(output, network(moved + 0.3 * torch.randn(5, 784)))
+    assert torch.equal(moving.eval()(images), network(images))
+    wide = disturbed(nn.Sequential(nn.Identity()), 0.0, (*MOTION, (3, 20, 24))).train()
+    assert wide(torch.rand(5, 3 * 20 * 24)).shape == (5, 3 * 20 * 24)
+
+
+def test_without_motion_there_is_noise_alone_in_front() -> None:
+    torch.manual_seed(0)
+    network, images = multilayer_perceptron(784, 3, (8,), deviation=0.1), torch.rand(5, 784)
+    noisy = disturbed(network, 0.3)
+    assert [type(layer) for layer in noisy] == [GaussianNoise, nn.Linear, nn.ReLU, nn.Linear]
+    assert [*noisy.state_dict()] == ["1.weight", "1.bias", "3.weight", "3.bias"]
+    assert noisy[1] is network[0] and noisy[0].standard_deviation == 0.3
+    torch.manual_seed(1)
+    output = noisy.train()(images)
+    torch.manual_seed(1)
+    assert torch.equal(output, network(images + 0.3 * torch.randn(5, 784)))
 
 
 def test_noise_is_off_in_evaluation_and_draws_nothing() -> None:
@@ -164,16 +365,41 @@ def test_strength_is_a_factor_on_what_each_layer_of_noise_is_built_for() -> None
 
     def at(strength: float, layer: nn.Module) -> Tensor:
         network = nn.Sequential(nn.Identity(), nn.Sequential(layer)).train()
-        set_noise_strength(network, strength)
+        set_noise_strength(network, lambda kind: strength)
         torch.manual_seed(0)
         return network(images)
 
-    for half, whole in ((GaussianNoise(0.15), GaussianNoise(0.3)), (RandomShift(1.0), RandomShift(2.0)),
-                        (Dropout(0.2), Dropout(0.4))):  # fmt: skip
+    motions = [(RandomAffine(*(limit / 2 for limit in limits)), RandomAffine(*limits)) for limits in (*ALONE, MOTION)]
+    for half, whole in ((GaussianNoise(0.15), GaussianNoise(0.3)), (Dropout(0.2), Dropout(0.4)), *motions):
         assert torch.equal(at(1.0, half), at(0.5, whole)) and not torch.equal(at(1.0, whole), at(0.5, whole))
         assert torch.equal(at(0.0, whole), images)
     assert (at(0.5, Dropout(0.4)) == 0).float().mean().item() == pytest.approx(0.2, abs=0.01)
     assert torch.equal(at(1.0, Dropout(0.4)), at(0.0, nn.Dropout(0.4)))  # of PyTorch's own layers it knows nothing
+
+
+def test_each_class_of_noise_has_a_strength_of_its_own() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(5, 784)
+    inner = nn.Sequential(nn.Dropout(0.0), Dropout(0.5), nn.Linear(784, 784))
+    network = disturbed(nn.Sequential(inner, Dropout(0.2)), 0.3, (2.0,)).train()
+    asked = []
+
+    def strength(kind: str) -> float:
+        asked.append(kind)
+        return {"RandomAffine": 0.5, "GaussianNoise": 0.25, "Dropout": 0.0}[kind]
+
+    set_noise_strength(network, strength)
+    assert asked == ["RandomAffine", "GaussianNoise", "Dropout", "Dropout"]
+    torch.manual_seed(1)
+    output = network(images)
+    torch.manual_seed(1)
+    assert torch.equal(output, inner[2](RandomAffine(1.0).train()(images) + 0.075 * torch.randn(5, 784)))
+    set_noise_strength(network, lambda kind: float(kind == "Dropout"))
+    torch.manual_seed(1)
+    output = network(images)
+    torch.manual_seed(1)
+    torch.randn(5, 784)  # noise of no size
+    assert torch.equal(output, F.dropout(inner[2](F.dropout(images, 0.5)), 0.2))
 
 
 def test_gradients_pass_the_noise_unchanged() -> None:

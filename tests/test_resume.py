@@ -19,7 +19,7 @@ from aae_lib.data import Images
 from aae_lib.models import LabelInformedAutoencoder
 from aae_lib.priors import GaussianMixture
 from aae_lib.storage import read_file
-from aae_lib.training import SGD, Cosine, Recipe, train
+from aae_lib.training import SGD, Cosine, Recipe, Rise, train
 
 STEPS = 160
 REPORT_EVERY, CHECK_EVERY = 16, 10  # so that there are states between reports as well as at them
@@ -28,11 +28,13 @@ RECIPE = Recipe(
     {"reconstruction": SGD(0.002, 0.9), "discriminator": SGD(0.05, 0.1), "generator": SGD(0.05, 0.1)},
     STEPS,
     Cosine(start=50, end=STEPS),
+    noise={"GaussianNoise": Cosine(20, STEPS, final=0.0), "RandomAffine": Cosine(40, 120, final=0.5)},
+    weights={"labeled_weight": Rise(0.1, 10, STEPS)},
 )
 
 
 def model_and_sets() -> tuple[LabelInformedAutoencoder, tuple[Images, Images]]:
-    """A model that draws noise and samples, and two sets whose passes take five minibatches and three."""
+    """A model that draws noise, motion and samples, and two sets whose passes take five minibatches and three."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = LabelInformedAutoencoder(GaussianMixture(), hidden=(8,))

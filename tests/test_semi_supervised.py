@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from torch import Tensor, nn
 from aae_lib.data import Digits, Images, balanced_subset
 from aae_lib.losses import binary_cross_entropy, half_squared_error
 from aae_lib.models import SemiSupervisedAutoencoder
-from aae_lib.training import SGD, Adam, Recipe, TrainingError
+from aae_lib.networks import RandomAffine
+from aae_lib.training import SGD, Adam, Cosine, Recipe, Rise, TrainingError, train
 
 Sets = tuple[Images, Images]
 STYLE = 3
@@ -76,6 +78,7 @@ def test_sizes_are_those_asked_for() -> None:
         assert [(one.in_features, one.out_features) for one in network if isinstance(one, nn.Linear)] == sizes
     default = SemiSupervisedAutoencoder()
     assert default.prior.dimensions == 20 and default.input_noise == 0.3
+    assert default.label_weight == 1 and default.input_motion == ()
     assert default.style_discriminator[0].weight.shape == (1000, 10)
 
 
@@ -93,9 +96,11 @@ def test_images_are_made_of_label_and_style() -> None:
 # Losses
 
 
-def test_the_losses_are_the_formulas(sets: Sets) -> None:
+@pytest.mark.parametrize("label_weight", [1.0, 0.3, 0.0])
+def test_the_losses_are_the_formulas(label_weight: float, sets: Sets) -> None:
+    """The weight of the label's adversary is a factor in both its updates, and in nothing else."""
     unlabeled, labeled = sets
-    model = tiny().eval()  # no noise on the images
+    model = tiny(label_weight=label_weight).eval()  # no noise on the images
     torch.manual_seed(7)
     losses = dict(model.updates(unlabeled, labeled))
     torch.manual_seed(7)
@@ -109,10 +114,11 @@ def test_the_losses_are_the_formulas(sets: Sets) -> None:
     says_real = [sigmoid(perceptron(of_label, one_hot)), sigmoid(perceptron(of_style, gaussian))]
     says_fake = [sigmoid(perceptron(of_label, y)), sigmoid(perceptron(of_style, z))]
     known = probabilities(perceptron(model.encoder, labeled.images.double().numpy())[:, :10])
+    told = [-np.log(real).mean() - np.log(1 - fake).mean() for real, fake in zip(says_real, says_fake, strict=True)]
     expected = {
         "reconstruction": (0.5 * (decoded - x) ** 2).sum(1).mean(),
-        "discriminator": -sum(np.log(real).mean() for real in says_real) - sum(np.log(1 - f).mean() for f in says_fake),
-        "generator": -sum(np.log(fake).mean() for fake in says_fake),
+        "discriminator": label_weight * told[0] + told[1],
+        "generator": -label_weight * np.log(says_fake[0]).mean() - np.log(says_fake[1]).mean(),
         "classification": -np.log(known[np.arange(200), labeled.labels]).mean(),
     }
     assert list(losses) == list(expected) == list(SemiSupervisedAutoencoder.moves)
@@ -309,6 +315,47 @@ def test_there_is_no_noise_in_evaluation(images: Images) -> None:
     assert (first != second).any(1).all()
 
 
+def test_labeled_and_unlabeled_images_are_moved_for_the_encoder_and_reconstructed_where_they_are(sets: Sets) -> None:
+    unlabeled, labeled = sets
+    motion = (2.0, 15.0, 0.1, 0.2)
+    model, seen = tiny(0.25, input_motion=motion).train(), []
+    model.encoder[2].register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    torch.manual_seed(3)
+    losses = dict(model.updates(unlabeled, labeled))
+    torch.manual_seed(3)
+
+    def moved(images: Tensor) -> Tensor:
+        return RandomAffine(*motion).train()(images) + 0.25 * torch.randn(images.shape)
+
+    first, second = moved(unlabeled.images), moved(unlabeled.images)  # the adversaries' pass moves them anew
+    torch.randint(10, (300,)), torch.randn(300, STYLE)
+    for found, expected in zip(seen, (first, second, moved(labeled.images)), strict=True):
+        assert torch.equal(found, expected)
+
+    of_codes, of_adversaries, of_labels = (perceptron(model.encoder, images.double().numpy()) for images in seen)
+    codes = np.concatenate([probabilities(of_codes[:, :10]), of_codes[:, 10:]], 1)
+    decoded = sigmoid(perceptron(model.decoder, codes))
+    label, style = probabilities(of_adversaries[:, :10]), of_adversaries[:, 10:]
+    expected = {
+        "reconstruction": (0.5 * (decoded - unlabeled.images.double().numpy()) ** 2).sum(1).mean(),
+        "generator": -np.log(sigmoid(perceptron(model.label_discriminator, label))).mean()
+        - np.log(sigmoid(perceptron(model.style_discriminator, style))).mean(),
+        "classification": -np.log(probabilities(of_labels[:, :10])[np.arange(200), labeled.labels]).mean(),
+    }
+    for name, value in expected.items():
+        assert losses[name].item() == pytest.approx(value, rel=1e-5), name
+
+
+def test_there_is_no_motion_in_evaluation(images: Images) -> None:
+    moving, still = tiny(0.0, input_motion=(2.0, 15.0)).eval(), tiny(0.0).eval()
+    state = torch.get_rng_state()
+    assert torch.equal(moving.encode(images.images), still.encode(images.images))
+    assert torch.equal(moving.classify(images.images), still.classify(images.images))
+    assert torch.equal(torch.get_rng_state(), state)
+    first, second = (moving.train().encode(images.images) for _ in range(2))
+    assert (first != second).any(1).all()
+
+
 # Labels that nobody knows
 
 
@@ -354,6 +401,40 @@ def test_a_run_that_stops_and_goes_on_ends_with_the_same_bits(sets: Sets, make_r
     assert equal(found, expected) and len(losses) == 3
     assert found_losses[-1] == losses[-1]
     assert not equal(trained(seed=1)[0], expected)
+
+
+def test_the_label_s_adversary_gets_its_weight_by_the_clock(sets: Sets) -> None:
+    """From none on: the discriminator of labels rests until the weight rises, and that of styles never does."""
+    model = tiny(label_weight=0.5)
+    weight = watched(model, lambda: model.label_weight)
+    networks = {"label": model.label_discriminator, "style": model.style_discriminator}
+    before, moved = {name: weights(network) for name, network in networks.items()}, []
+    recipe = replace(alone("discriminator", SGD(0.1), 6), weights={"label_weight": Rise(0.0, 2, 4)})
+    for _ in train(model, sets, recipe, report_every=1, device="cpu", bfloat16=False):
+        after = {name: weights(network) for name, network in networks.items()}
+        moved.append([name for name in networks if not equal(before[name], after[name])])
+        before = after
+    assert [value for _, value in weight] == [factor for factor in (0, 0, 0, 0.25, 0.5, 0.5) for _ in range(5)]
+    assert moved == [["style"]] * 3 + [["label", "style"]] * 3
+    assert model.label_weight == 0.5
+
+
+def test_a_run_with_fading_motion_and_a_rising_weight_goes_on_where_it_stopped(
+    sets: Sets, make_recipe, tmp_path: Path
+) -> None:
+    def trained(is_by_clock: bool = True, **arguments: Any) -> list[Tensor]:
+        model = tiny(input_motion=(2.0, 15.0, 0.1, 0.2))
+        recipe = make_recipe(model, 12, SGD(0.002, 0.9))
+        if is_by_clock:
+            noise, rising = {"RandomAffine": Cosine(2, 10, 0.5)}, {"label_weight": Rise(0.3, 3, 11)}
+            recipe = replace(recipe, noise=noise, weights=rising)
+        run(model, sets, recipe, report_every=5, **arguments)
+        return weights(model)
+
+    expected = trained()
+    for steps in (4, 7, 12):
+        found = trained(state=tmp_path / "state", steps=steps)
+    assert equal(found, expected) and not equal(trained(is_by_clock=False), expected)
 
 
 def test_weights_go_through_a_file_with_or_without_discriminators(tmp_path: Path, sets: Sets, make_recipe) -> None:

@@ -19,7 +19,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from aae_lib.data import Digits, Images, balanced_subset
 from aae_lib.models import SemiSupervisedVariationalAutoencoder
-from aae_lib.networks import multilayer_perceptron
+from aae_lib.networks import RandomAffine, multilayer_perceptron
 from aae_lib.training import SGD, Adam, Recipe, TrainingError
 
 Sets = tuple[Images, Images]
@@ -232,6 +232,39 @@ def test_only_the_classifier_sees_noise_and_only_while_training(sets: Sets) -> N
         assert torch.equal(known, torch.cat([labeled.images, torch.eye(10)[labeled.labels]], 1))
         assert torch.equal(every[:, :784], unlabeled.images.repeat(10, 1))
         assert torch.equal(every[:, 784:].argmax(1), torch.arange(10).repeat_interleave(100))
+
+
+@torch.no_grad()
+def test_only_the_classifier_sees_images_moved_and_only_while_training(sets: Sets) -> None:
+    """All else in the loss, written out, is as of images that stay where they are."""
+    unlabeled, labeled = (part[:100] for part in sets)
+    motion = (2.0, 15.0, 0.1, 0.2)
+    model, seen, given = tiny(input_noise=0.0, input_motion=motion).train(), [], []
+    model.classifier[2].register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    model.encoder.register_forward_pre_hook(lambda _, arguments: given.append(arguments[0][:, :784]))
+    torch.manual_seed(5)
+    ((_, loss),) = model.updates(unlabeled, labeled)
+    torch.manual_seed(5)
+    of_labeled, of_unlabeled = torch.randn(100, STYLE), torch.randn(1000, STYLE)
+    moved = []
+    for part in (unlabeled, labeled):
+        moved.append(RandomAffine(*motion).train()(part.images))
+        torch.randn(100, 784)  # noise of no size
+    for found, expected, part in zip(seen, moved, (unlabeled, labeled), strict=True):
+        assert torch.equal(found, expected) and (found != part.images).any(1).all()
+    assert torch.equal(given[0], labeled.images) and torch.equal(given[1], unlabeled.images.repeat(10, 1))
+
+    every_label = torch.arange(10).repeat_interleave(100)
+    known = written_out(model, labeled.images, labeled.labels, of_labeled).mean()
+    bound = written_out(model, unlabeled.images.repeat(10, 1), every_label, of_unlabeled).view(10, 100)
+    q, of_truth = (perceptron(model.classifier, images.double()).softmax(1) for images in moved)
+    unknown = (q.T * (bound + q.T.log())).sum(0).mean()
+    expected = known + unknown - 5.0 * of_truth[torch.arange(100), labeled.labels].log().mean()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+
+    list(model.eval().updates(unlabeled, labeled))
+    assert torch.equal(seen[2], unlabeled.images) and torch.equal(seen[3], labeled.images)
+    assert tiny().input_motion == () and tiny().classifier[1].weight.shape == (16, 784)
 
 
 @pytest.mark.parametrize("bfloat16", [False, True])

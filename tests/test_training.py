@@ -25,7 +25,7 @@ from aae_lib.models import (
     Model,
     VariationalAutoencoder,
 )
-from aae_lib.networks import GaussianNoise
+from aae_lib.networks import Dropout, GaussianNoise, RandomAffine, disturbed
 from aae_lib.priors import Gaussian, GaussianMixture
 from aae_lib.storage import read_file, write_file
 from aae_lib.training import (
@@ -35,6 +35,7 @@ from aae_lib.training import (
     Drops,
     Recipe,
     Report,
+    Rise,
     TrainingError,
     WarmUp,
     _order_seed,
@@ -510,6 +511,23 @@ def test_a_warm_up_rises_evenly_and_then_follows_its_schedule(after: Cosine | Dr
         assert some == other and hash(some) == hash(other)
 
 
+def test_a_rise_holds_and_goes_evenly_up_to_one() -> None:
+    schedule = Rise(0.2, start=100, end=300)
+    assert [schedule(clock) for clock in (0, 50, 100)] == [0.2] * 3
+    assert [schedule(clock) for clock in (101, 150, 200, 299)] == pytest.approx([0.204, 0.4, 0.6, 0.996])
+    assert schedule(300) == schedule(300.5) == schedule(1e6) == 1
+    assert [Rise(0.0, 0, 4)(clock) for clock in range(6)] == [0, 0.25, 0.5, 0.75, 1, 1]
+    assert schedule == Rise(0.2, 100, 300) and hash(schedule) == hash(Rise(0.2, 100, 300))
+
+
+def test_rates_rise_as_well(images, make_model, make_recipe) -> None:
+    model = make_model()
+    reports = run(model, images, make_recipe(model, 6, SGD(0.01), Rise(0.5, 2, 4)), report_every=1)
+    assert [report.learning_rates["generator"] for report in reports] == pytest.approx(
+        [0.005, 0.005, 0.0075, 0.01, 0.01, 0.01]
+    )
+
+
 def test_the_first_step_of_a_warm_up_moves_nothing(images, make_model, make_recipe) -> None:
     model = make_model(Autoencoder)
     states = [weights(model)]
@@ -566,15 +584,94 @@ def test_noise_follows_the_recipe_by_the_clock(images, make_model, make_recipe) 
     assert found == pytest.approx([1.0] * 4, rel=0.02), "all of it outside of training, and without a schedule"
 
 
+class Disturbed(Autoencoder):
+    """With three classes of noise in front of its encoder, which write down how strong they are in each pass."""
+
+    def __init__(self, dimensions: int = 2, hidden: tuple[int, ...] = (8,)):
+        super().__init__(dimensions, hidden)
+        self.encoder = disturbed(nn.Sequential(Dropout(0.4), *self.encoder), 0.3, (2.0, 10.0))
+        self.strengths: dict[str, list[float]] = {}
+        for layer, measure in zip(self.encoder, (self._motion, self._deviation, self._share), strict=False):
+            diary = self.strengths.setdefault(type(layer).__name__, [])
+            layer.register_forward_hook(
+                lambda layer, inputs, output, diary=diary, measure=measure: (
+                    diary.append(measure(inputs[0], output)) if layer.training else None
+                )
+            )
+            layer.register_forward_pre_hook(lambda layer, inputs: setattr(layer, "before", torch.get_rng_state()))
+
+    def _motion(self, images: Tensor, moved: Tensor) -> float:
+        """By trying which share of the limits moves the images so, from the same random numbers on."""
+        with torch.random.fork_rng():
+            for share in (1.0, 0.5, 0.25):
+                torch.set_rng_state(self.encoder[0].before)
+                if torch.equal(RandomAffine(2.0 * share, 10.0 * share).train()(images), moved):
+                    return share
+        return 0.0 if torch.equal(images, moved) else math.nan
+
+    def _deviation(self, images: Tensor, noisy: Tensor) -> float:
+        return (noisy - images).std().item() / 0.3
+
+    def _share(self, units: Tensor, left: Tensor) -> float:
+        return (left[units != 0] == 0).float().mean().item() / 0.4
+
+
+HALVED = Drops(at=(2, 4), factor=0.5)
+CONSTANT, FALLING = [1.0] * 12, [1.0] * 4 + [0.5] * 4 + [0.25] * 4  # of steps that are half an update of 100 images
+
+
+@pytest.mark.parametrize("names", [(), ("RandomAffine",), ("GaussianNoise",), ("Dropout", "RandomAffine")])
+def test_only_the_classes_of_noise_that_a_recipe_names_follow_it(
+    names: tuple[str, ...], images, make_model, make_recipe
+) -> None:
+    model = make_model(Disturbed)
+    run(model, images, replace(make_recipe(model, 12, batch_size=50), noise=dict.fromkeys(names, HALVED)))
+    assert [*model.strengths] == ["RandomAffine", "GaussianNoise", "Dropout"]
+    for name, found in model.strengths.items():
+        assert found == pytest.approx(FALLING if name in names else CONSTANT, rel=0.05), name
+        found.clear()
+    model.train().encode(images.images)
+    assert all(found == pytest.approx([1.0], rel=0.02) for found in model.strengths.values())
+
+
+def test_each_class_of_noise_follows_its_own_schedule_and_one_schedule_is_for_all(
+    images, make_model, make_recipe
+) -> None:
+    noise = {"RandomAffine": HALVED, "GaussianNoise": Drops(at=(3,), factor=0.0), "Dropout": Rise(0.2, 1, 5)}
+    own, common = make_model(Disturbed), make_model(Disturbed)
+    run(own, images, replace(make_recipe(own, 12, batch_size=50), noise=noise))
+    assert own.strengths["RandomAffine"] == FALLING
+    assert own.strengths["GaussianNoise"] == pytest.approx([1.0] * 6 + [0.0] * 6, rel=0.02, abs=1e-6)
+    assert own.strengths["Dropout"] == pytest.approx([0.2] * 3 + [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1], rel=0.05)
+    run(common, images, replace(make_recipe(common, 12, batch_size=50), noise=HALVED))
+    assert all(found == pytest.approx(FALLING, rel=0.05) for found in common.strengths.values())
+
+
 def test_a_schedule_for_noise_that_a_model_does_not_have_is_refused(images, make_model, make_recipe) -> None:
     model = make_model()
-    with pytest.raises(TrainingError, match="schedule for noise, but AdversarialAutoencoder has none: build it with"):
-        run(model, images, replace(make_recipe(model), noise=Cosine(2, 10)))
+    for noise in (Cosine(2, 10), {"GaussianNoise": Cosine(2, 10)}):
+        with pytest.raises(
+            TrainingError, match="schedule for noise, but AdversarialAutoencoder has none: build it with"
+        ):
+            run(model, images, replace(make_recipe(model), noise=noise))
 
 
-def test_a_run_with_fading_noise_goes_on_where_it_stopped(tmp_path: Path, images, make_model, make_recipe) -> None:
+@pytest.mark.parametrize("name", ["RandomShift", "Dropout", "Linear", "gaussianNoise", "encoder"])
+def test_a_schedule_for_noise_of_an_unknown_class_is_refused(name: str, images, make_model, make_recipe) -> None:
+    model = noisy(make_model)
+    before = weights(model)
+    message = rf"schedules for \['{name}'\], but the noise of Autoencoder is \['GaussianNoise'\]"
+    with pytest.raises(TrainingError, match=message):
+        run(model, images, replace(make_recipe(model), noise={"GaussianNoise": HALVED, name: HALVED}))
+    assert same(weights(model), before)
+
+
+@pytest.mark.parametrize("noise", [Cosine(start=2, end=10, final=0.0), {"GaussianNoise": Cosine(2, 10, final=0.0)}])
+def test_a_run_with_fading_noise_goes_on_where_it_stopped(
+    noise: Cosine | dict[str, Cosine], tmp_path: Path, images, make_model, make_recipe
+) -> None:
     whole, first, second, constant = (noisy(make_model) for _ in range(4))
-    fading = replace(make_recipe(whole, 12), noise=Cosine(start=2, end=10, final=0.0))
+    fading = replace(make_recipe(whole, 12), noise=noise)
     run(whole, images, fading)
     run(first, images, fading, steps=6, state=tmp_path / "state")
     run(second, images, fading, state=tmp_path / "state")
@@ -583,12 +680,105 @@ def test_a_run_with_fading_noise_goes_on_where_it_stopped(tmp_path: Path, images
     assert not same(weights(constant), weights(whole))
 
 
-def test_the_text_of_a_recipe_makes_it_again_and_has_noise_only_where_there_is_one(make_model, make_recipe) -> None:
-    plain = make_recipe(make_model())
-    fading = replace(plain, noise=Cosine(2, 10, 0.0))
-    for recipe in (plain, fading):
+class Weighted(Autoencoder):
+    """Its loss has two weights; it writes down which they are in each step."""
+
+    def __init__(self, dimensions: int = 2, hidden: tuple[int, ...] = (8,), share: float = 0.8, count: int = 3):
+        super().__init__(dimensions, hidden)
+        self.share, self.count, self.kind = share, count, "text"
+        self.seen: list[tuple[float, float]] = []
+
+    def updates(self, batch: Images) -> Updates:
+        self.seen.append((self.share, self.count))
+        for name, loss in super().updates(batch):
+            yield name, self.share * self.count * loss
+
+
+def test_weights_of_a_model_follow_the_recipe_by_the_clock_and_are_its_own_outside(
+    images, make_model, make_recipe
+) -> None:
+    model = make_model(Weighted)
+    rising = {"share": Rise(0.5, 1, 3), "count": Drops(at=(2,), factor=0.5)}
+    recipe = replace(make_recipe(model, 8, batch_size=50), weights=rising)
+    asked = []
+
+    def measure(model: Weighted) -> dict[str, float]:
+        asked.append((model.share, model.count))
+        return {}
+
+    for _ in train(model, images, recipe, report_every=3, measure=measure, device="cpu", bfloat16=False):
+        assert (model.share, model.count) == (0.8, 3)
+    shares, counts = zip(*model.seen, strict=True)
+    assert shares == pytest.approx([0.4, 0.4, 0.4, 0.5, 0.6, 0.7, 0.8, 0.8])  # at 0, 1/2, 1, ... updates of 100 images
+    assert counts == (3, 3, 3, 3, 1.5, 1.5, 1.5, 1.5)
+    assert asked == [(0.8, 3)] * 3
+    model.seen.clear()
+    run(model, images, make_recipe(model, 2))
+    assert model.seen == [(0.8, 3)] * 2
+
+
+def test_a_weight_by_the_clock_is_a_factor_on_the_loss(images, make_model, make_recipe) -> None:
+    """As a rate by the clock is, for gradient descent without momentum."""
+    weighted, plain = make_model(Weighted), make_model(Weighted)
+    rising = Rise(0.25, 1, 5)
+    recipe = make_recipe(plain, 8, SGD(0.002))
+    found = run(weighted, images, replace(recipe, weights={"share": rising}), report_every=1)
+    expected = run(plain, images, replace(recipe, schedule=rising), report_every=1)
+    for one, other in zip(weighted.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    for report, other in zip(found, expected, strict=True):
+        at = rising(other.clock - 1)
+        assert report.losses["reconstruction"] == pytest.approx(at * other.losses["reconstruction"], rel=1e-4)
+
+
+class Failing(Weighted):
+    """Breaks in the middle of its fourth step."""
+
+    def updates(self, batch: Images) -> Updates:
+        yield from super().updates(batch)
+        if len(self.seen) == 4:
+            raise KeyboardInterrupt
+
+
+def test_an_error_inside_a_step_leaves_the_weights_of_the_model_as_they_were_built(
+    images, make_model, make_recipe
+) -> None:
+    model = make_model(Failing)
+    with pytest.raises(KeyboardInterrupt):
+        run(model, images, replace(make_recipe(model), weights={"share": Rise(0.5, 1, 5)}))
+    assert [share for share, _ in model.seen] == pytest.approx([0.4, 0.4, 0.5, 0.6])
+    assert (model.share, model.count) == (0.8, 3)
+
+
+@pytest.mark.parametrize("name", ["shares", "kind", "encoder", "seen", "reconstruction_loss", "updates", "prior"])
+def test_a_schedule_for_a_weight_that_is_no_number_of_the_model_is_refused(
+    name: str, images, make_model, make_recipe
+) -> None:
+    model = make_model(Weighted)
+    before = weights(model)
+    message = rf"schedules for the weights \['{name}'\], but the numbers of Weighted are \[.*'share'.*\]"
+    with pytest.raises(TrainingError, match=message):
+        run(model, images, replace(make_recipe(model), weights={"share": Rise(0.5, 1, 3), name: Rise(0.5, 1, 3)}))
+    assert same(weights(model), before) and model.share == 0.8
+
+
+def test_the_text_of_a_recipe_makes_it_again_and_has_noise_and_weights_only_where_there_are_some(
+    make_model, make_recipe
+) -> None:
+    plain = make_recipe(make_model(Autoencoder))
+    fading, rising = replace(plain, noise=Cosine(2, 10, 0.0)), replace(plain, weights={"share": Rise(0.3, 1, 3)})
+    both = replace(rising, noise={"RandomAffine": Cosine(2, 10, 0.5)})
+    for recipe in (plain, fading, rising, both):
         assert eval(repr(recipe)) == recipe
-    assert "noise" not in repr(plain) and repr(plain)[:-1] == repr(fading).removesuffix(f", noise={fading.noise})")
+    text = (
+        "Recipe(optimizers={'reconstruction': SGD(learning_rate=0.005, momentum=0.5)}, steps=20, "
+        "schedule=Drops(at=(), factor=0.1), batch_size=100"
+    )
+    assert repr(plain) == f"{text})"  # the files of runs that are finished have it
+    assert repr(fading) == f"{text}, noise=Cosine(start=2, end=10, final=0.0))"
+    of_weights = "weights={'share': Rise(initial=0.3, start=1, end=3)}"
+    assert repr(rising) == f"{text}, {of_weights})"
+    assert repr(both) == f"{text}, noise={{'RandomAffine': Cosine(start=2, end=10, final=0.5)}}, {of_weights})"
 
 
 def test_a_shorter_run_keeps_the_schedules_positions(images, make_model, make_recipe) -> None:
@@ -1133,15 +1323,20 @@ def with_labels(seed: int = 0, input_noise: float = 0.3) -> LabelInformedAutoenc
     return model
 
 
+RISING = {"labeled_weight": Rise(0.1, 3, 17)}
+FADING = {"GaussianNoise": Cosine(2, 15, 0.0), "RandomAffine": Cosine(4, 18, 0.5)}
+
+
 @pytest.mark.parametrize("bfloat16", [False, True])
+@pytest.mark.parametrize("by_clock", [{}, {"noise": FADING, "weights": RISING}], ids=["constant", "by the clock"])
 def test_a_resumed_run_on_two_sets_ends_with_the_same_bits(
-    bfloat16: bool, tmp_path: Path, images, make_recipe, monkeypatch: pytest.MonkeyPatch
+    by_clock: dict[str, Any], bfloat16: bool, tmp_path: Path, images, make_recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Broken off inside of passes over both sets, over one, and between them."""
+    """Broken off inside of passes over both sets, over one, and between them, while noise falls and a weight rises."""
     monkeypatch.setattr(training, "STATE_EVERY_SECONDS", 0.0)
     sets = images[:350], images[350:]  # passes of three and of two minibatches
     unbroken = with_labels()
-    recipe = make_recipe(unbroken, 20, schedule=WarmUp(8, Cosine(10, 20)))
+    recipe = replace(make_recipe(unbroken, 20, schedule=WarmUp(8, Cosine(10, 20))), **by_clock)
 
     def go(model: Model, path: Path, steps: int) -> list[Report]:
         return run(model, sets, recipe, steps=steps, state=path, report_every=1, bfloat16=bfloat16, seed=2)
@@ -1155,6 +1350,14 @@ def test_a_resumed_run_on_two_sets_ends_with_the_same_bits(
     tensors, position = all_of_state(tmp_path / "resumed")
     expected_tensors, expected_position = all_of_state(tmp_path / "unbroken")
     assert same(tensors, expected_tensors) and position == expected_position
+
+
+@pytest.mark.parametrize("name", ["noise", "weights"])
+def test_noise_and_weights_by_the_clock_change_the_run(name: str, images, make_recipe) -> None:
+    plain, other = with_labels(), with_labels()
+    for model, by_clock in ((plain, {}), (other, {name: {"noise": FADING, "weights": RISING}[name]})):
+        run(model, (images[:350], images[350:]), replace(make_recipe(model, 6), **by_clock))
+    assert not same(weights(plain), weights(other))
 
 
 @pytest.mark.parametrize("change", ["first", "second", "swapped", "others", "noise"])
@@ -1273,7 +1476,7 @@ def test_states_are_written_as_often_as_asked(
 
 
 @pytest.mark.parametrize(
-    "change", ["seed", "rate", "schedule", "steps", "batch", "noise", "kind", "images", "report_every"]
+    "change", ["seed", "rate", "schedule", "steps", "batch", "noise", "weights", "kind", "images", "report_every"]
 )
 def test_the_state_of_another_run_is_refused(change: str, tmp_path: Path, images, make_model, make_recipe) -> None:
     path = tmp_path / "state"
@@ -1289,6 +1492,7 @@ def test_the_state_of_another_run_is_refused(change: str, tmp_path: Path, images
         "steps": lambda: make_recipe(other, 21),
         "batch": lambda: make_recipe(other, 20, batch_size=50),
         "noise": lambda: replace(make_recipe(other), noise=Cosine(2, 10)),
+        "weights": lambda: replace(make_recipe(other), weights={"encoder_share": Rise(0.5, 2, 10)}),
     }
     recipe = recipes.get(change, lambda: make_recipe(other))()
     arguments = {"seed": 1 if change == "seed" else 0, "state": path}
