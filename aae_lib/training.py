@@ -458,7 +458,7 @@ class _Run:
         finally:
             # Outside of steps the model is what it was built as.
             set_noise_strength(self.model, lambda layer: 1.0)
-            self._weigh(lambda weight: 1.0)
+            vars(self.model).update(self.weights)
             for name, parameter in self.model.named_parameters():
                 parameter.data = self.masters[name]
         self.seconds += time.perf_counter() - started
@@ -473,13 +473,10 @@ class _Run:
                 self.orders[index] = (epoch, torch.randperm(len(images), generator=generator).to(self.device))
             yield images[self.orders[index][1][position * size : (position + 1) * size]]
 
-    def _weigh(self, factor: Callable[[str], float]) -> None:
-        for weight, value in self.weights.items():
-            setattr(self.model, weight, value * factor(weight))
-
     def _one_step(self) -> None:
         set_noise_strength(self.model, lambda layer: self.recipe.noise_strength(layer, self.clock))
-        self._weigh(lambda weight: self.recipe.weights[weight](self.clock))
+        for weight, value in self.weights.items():
+            setattr(self.model, weight, value * self.recipe.weights[weight](self.clock))
         seen = set()
         # Closed, so that an error inside of it undoes what it has entered, at once.
         with contextlib.closing(self.model.updates(*self._minibatches())) as updates:
@@ -678,10 +675,11 @@ def _check_moves(model: Model, recipe: Recipe, sets: int) -> None:
         raise TrainingError(
             f"the recipe has schedules for {sorted(unknown)}, but the noise of {kind} is {sorted(noises)}"
         )
-    if unknown := {weight for weight in recipe.weights if not isinstance(vars(model).get(weight), float | int)}:
-        numbers = sorted(name for name, value in vars(model).items() if isinstance(value, float) and name[0] != "_")
+    numbers = {name for name, value in vars(model).items() if type(value) in (int, float) and name[0] != "_"}
+    if unknown := set(recipe.weights) - numbers:
         raise TrainingError(
-            f"the recipe has schedules for the weights {sorted(unknown)}, but the numbers of {kind} are {numbers}"
+            f"the recipe has schedules for the weights {sorted(unknown)}, but the numbers of {kind} are "
+            f"{sorted(numbers)}"
         )
     minibatches = inspect.signature(model.updates).parameters
     if len(minibatches) != sets:
