@@ -220,7 +220,7 @@ def test_clustering_experiments_are_the_papers_but_for_width_and_rates(name: str
     ],
 )
 def test_maps_with_labels_are_semi_supervised_with_heads(name: str, dimensions: int, count: int, panel: str) -> None:
-    experiment, model, like = find(name), build(find(name), 0), find(f"semi-{count}")
+    experiment, model, like = find(name), build(find(name), 0), find(f"semi-{count}{UNMOVED}")
     assert isinstance(model, SemiSupervisedReducingAutoencoder) and experiment.topic == MAPS
     assert experiment.figure == panel and f"{dimensions}-D, {count} labels" in experiment.title
     assert model.heads.positions.shape == (10, dimensions) and model.distance == 6
