@@ -406,8 +406,8 @@ def _map(dimensions: int, count: int, paper: Reported | None) -> Experiment:
             CLASSES, dimensions, hidden=SMALL, input_noise=0.3, input_dropout=0.0, batch_norm=False
         ),
         recipe=MAP_RECIPE,
-        source=f"as semi-{count}{UNMOVED}, on 2 x 400 units and for 60 epochs; heads keep a distance of 6 from each other, and "
-        "a tenth of the reconstruction's gradient reaches the label (ours, chosen on validation images)",
+        source=f"as semi-{count}{UNMOVED}, on 2 x 400 units and for 60 epochs; heads keep a distance of 6 from each "
+        "other, and a tenth of the reconstruction's gradient reaches the label (ours, chosen on validation images)",
         select=_unlabeled_and_labeled(count),
         paper={} if paper is None else {"test_error_percent": paper},
     )
