@@ -292,7 +292,7 @@ def semi_supervised() -> tuple[Figure, dict[str, int]]:
     Dotted are the runs on images that stay where they are, as the paper's do.
     """
     use_style()
-    figure, axes = plt.subplots(figsize=(6.4, 4.4))
+    figure, axes = plt.subplots(figsize=(9.4, 4.4), layout="constrained")
     integers = {}
     colors = {"semi-100": BLUE, "semi-1000": DIGIT_COLORS[1], "semi-all": RED}
     for (model, color), ending in itertools.product(colors.items(), ("", UNMOVED)):
@@ -316,7 +316,7 @@ def semi_supervised() -> tuple[Figure, dict[str, int]]:
     axes.set_yticks([0.5, 1, 2, 5, 10, 20, 40], ["0.5", "1", "2", "5", "10", "20", "40"])
     axes.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
     axes.minorticks_off()
-    axes.legend(loc="lower right")
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     _title(axes, "Test error along training († recalled, not checked against the paper)")
     return figure, integers
 
