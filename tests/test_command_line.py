@@ -188,10 +188,12 @@ def test_train_prints_the_error_of_a_classifier_as_it_goes_and_at_the_end(tmp_pa
 def test_train_by_the_paper_s_recipe_has_a_folder_of_its_own_and_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with_tiny_networks(monkeypatch)
-    train("semi-100", steps=2, device="cpu", paper=True)
-    assert str(Path("runs", "semi-100-paper-seed-0", "semi-100.safetensors")) in capsys.readouterr().out
-    _, header = read_file(tmp_path / "runs" / "semi-100-paper-seed-0" / "semi-100-seed-0.safetensors")
-    assert header["recipe"] == repr(by_paper(find("semi-100")).recipe) and header["source"] != find("semi-100").source
+    name = "semi-100-unmoved"
+    train(name, steps=2, device="cpu", paper=True)
+    folder = Path("runs", f"{name}-paper-seed-0")
+    assert str(folder / f"{name}.safetensors") in capsys.readouterr().out
+    _, header = read_file(tmp_path / folder / f"{name}-seed-0.safetensors")
+    assert header["recipe"] == repr(by_paper(find(name)).recipe) and header["source"] != find(name).source
 
 
 @pytest.mark.parametrize("wrong, message", [({"seed": 4294}, "no data order"), ({"device": "cuda:99"}, "no GPU")])

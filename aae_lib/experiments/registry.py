@@ -110,7 +110,6 @@ class Experiment:
         select: from all training images and the seed, the sets of images that the model's updates take.
         paper: the paper's values by metric; empty where it shows a picture only.
         paper_recipe: the paper's own recipe, where it is known and ours is a shorter one.
-        paper_build: makes the paper's own model where ours adds something to it.
         data: the images that it is made for, by their name for :func:`~aae_lib.data.load_images`.
         shape: channels, height and width of the images that its model takes.
     """
@@ -125,7 +124,6 @@ class Experiment:
     select: Callable[[Images, int], tuple[Images, ...]] = lambda images, seed: (images,)
     paper: Mapping[str, Reported] = field(default_factory=dict)
     paper_recipe: Recipe | None = None
-    paper_build: Callable[[], Model] | None = None
     data: str = "MNIST"
     shape: tuple[int, int, int] = (1, IMAGE_SIZE, IMAGE_SIZE)
 
@@ -276,8 +274,6 @@ def _semi_supervised(name: str, count: int | None, paper: Reported) -> tuple[Exp
         "without it had been measured on test images)",
         select=_unlabeled_and_labeled(count),
         paper={"test_error_percent": paper},
-        paper_recipe=SEMI_SUPERVISED_PAPER,
-        paper_build=SemiSupervisedAutoencoder,
     )
     unmoved = replace(
         moved,
@@ -288,6 +284,7 @@ def _semi_supervised(name: str, count: int | None, paper: Reported) -> tuple[Exp
         recipe=Recipe(SEMI_SUPERVISED_OPTIMIZERS, steps, Cosine(steps // 2, steps)),
         source=f"{of_paper}; {unmoved_epochs} epochs with a cosine from epoch {unmoved_epochs // 2} instead of 5,000 "
         "with two drops (ours, of a trial that was watched on test images)",
+        paper_recipe=SEMI_SUPERVISED_PAPER,
     )
     return moved, unmoved
 
@@ -745,7 +742,7 @@ def find(name: str) -> Experiment:
 
 
 def by_paper(experiment: Experiment) -> Experiment:
-    """The same experiment with the paper's own recipe, and its own model.
+    """The same experiment with the paper's own recipe.
 
     Raises:
         UnknownNameError: it has none beside its own.
@@ -754,9 +751,8 @@ def by_paper(experiment: Experiment) -> Experiment:
         having = ", ".join(name for name, other in EXPERIMENTS.items() if other.paper_recipe)
         raise UnknownNameError(f"'{experiment.name}' has no recipe of the paper beside its own; there are: {having}")
     epochs = experiment.paper_recipe.steps // UPDATES_PER_EPOCH
-    source = f"the paper's model for {experiment.name}, by its recipe to the letter: {epochs:,} epochs"
-    build_model = experiment.paper_build or experiment.build
-    return replace(experiment, build=build_model, recipe=experiment.paper_recipe, source=source)
+    source = f"the model of {experiment.name}, by the paper's recipe to the letter: {epochs:,} epochs"
+    return replace(experiment, recipe=experiment.paper_recipe, source=source)
 
 
 def build(experiment: Experiment, seed: int) -> Model:
