@@ -308,10 +308,9 @@ def semi_supervised() -> tuple[Figure, dict[str, int]]:
             integers[f"{name}, seed {seed}: test digits that are wrong, of 10,000"] = int(wrong.sum())
     axes.scatter(PAPER_ERRORS.keys(), PAPER_ERRORS.values(), marker="x", s=30, c="black", zorder=4,
                  label="the paper†, 100 labels")
-    for name in ("labels-100", "m2-100"):
+    for name, style in {"labels-100": "--", "m2-100": "-."}.items():
         error = values_of(name, "test_error_percent").mean()
-        axes.axhline(error, color="#999999", lw=0.8, ls="--")
-        axes.text(5000, error, find(name).title, ha="right", va="bottom", color="#666666", size=8)
+        axes.axhline(error, color="#777777", lw=0.9, ls=style, label=find(name).title)
     axes.set(xscale="log", yscale="log", xlabel="epoch", ylabel="test error, %", ylim=(0.5, 40))
     axes.set_yticks([0.5, 1, 2, 5, 10, 20, 40], ["0.5", "1", "2", "5", "10", "20", "40"])
     axes.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
