@@ -289,7 +289,8 @@ def style_sizes() -> tuple[Figure, dict[str, int]]:
 def semi_supervised() -> tuple[Figure, dict[str, int]]:
     """Error on the test set along training, every seed, with the paper's points for 100 labels.
 
-    Dotted are the runs on images that stay where they are, as the paper's do.
+    Dotted are the runs on images that stay where they are, as the paper's do; gray lines are two other models on images
+    that move.
     """
     use_style()
     figure, axes = plt.subplots(figsize=(9.4, 4.4), layout="constrained")

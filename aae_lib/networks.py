@@ -251,53 +251,59 @@ class GaussianNoise(TrainingNoise):
 class RandomAffine(TrainingNoise):
     """Moves each image by its own random affine map while training, ``[n, pixels] -> [n, pixels]``.
 
-    A digit that is shifted, turned, zoomed or slanted a little is the same digit, so an encoder that sees digits moved
-    has as good as more labeled images. In evaluation it does nothing. (The papers move nothing. torchvision's layer of
-    this name moves all images of a batch alike.)
+    Data augmentation: a digit that is shifted, rotated, scaled or sheared a little is the same digit, so an encoder
+    that sees digits moved has as good as more labeled images. All four are drawn anew in each pass, uniform between
+    plus and minus their largest; zeros come in at the border, and between pixels values are interpolated. In evaluation
+    it does nothing. (The papers move nothing. torchvision's layer of this name moves all images of a batch alike.)
 
     Args:
-        shift: the largest shift along each axis, in pixels. All four are uniform between plus and minus their largest;
-            zeros come in at the border, and between pixels values are interpolated.
-        turn: the largest angle, in degrees.
-        zoom: the largest change of size, as a share of it, below 1.
+        shift: the largest shift along each axis, in pixels.
+        rotation: the largest angle, in degrees.
+        scale: the largest change of size, as a share of it.
         shear: the largest slant, in pixels across for each pixel down.
         shape: channels, height and width of an image.
+
+    Raises:
+        ValueError: if ``scale`` is not below 1.
     """
 
     def __init__(
         self,
         shift: float,
-        turn: float = 0.0,
-        zoom: float = 0.0,
+        rotation: float = 0.0,
+        scale: float = 0.0,
         shear: float = 0.0,
         shape: tuple[int, int, int] = (1, IMAGE_SIZE, IMAGE_SIZE),
     ):
         super().__init__()
-        self.shift, self.turn, self.zoom, self.shear, self.shape = shift, turn, zoom, shear, shape
+        if not 0 <= scale < 1:
+            raise ValueError(f"a change of size is a share below 1, not {scale}: at 1 nothing is left of an image")
+        self.shift, self.rotation, self.scale, self.shear, self.shape = shift, rotation, scale, shear, shape
 
     def forward(self, images: Tensor) -> Tensor:
-        deforms = any((self.turn, self.zoom, self.shear))
+        deforms = any((self.rotation, self.scale, self.shear))
         if not (self.training and self._strength and (self.shift or deforms)):
             return images
         count, (_, height, width) = len(images), self.shape
         of_a_pixel = torch.tensor([2 / width, 2 / height], device=images.device)  # grids reach from -1 to 1
         shift = (2 * torch.rand(count, 2, device=images.device) - 1) * self._strength * self.shift * of_a_pixel
-        # From places in the result to places in the image, in pixels and then in units of the grid.
+        # From places in the result to places in the image, in pixels and then in units of the grid. A shift alone draws
+        # no more than two numbers for an image, as the weights that ship were trained.
         linear = self._linear(count, images.device) if deforms else torch.eye(2, device=images.device)
         linear = (linear * (of_a_pixel[:, None] / of_a_pixel)).expand(count, 2, 2)
         size = [count, *self.shape]
-        # Inside autocast the grid has the precision of bfloat16: a place is right to some hundredths of a pixel.
+        # Inside autocast the grid has the precision of bfloat16: a place is right to a tenth of a pixel.
         grid = F.affine_grid(torch.cat([linear, shift[:, :, None]], dim=2), size, align_corners=False)
         return F.grid_sample(images.unflatten(1, self.shape), grid, align_corners=False).flatten(1)
 
     def _linear(self, count: int, device: torch.device) -> Tensor:
-        """A random turn, zoom and shear of each image, ``[count, 2, 2]``, for places (across, down) in pixels."""
-        largest = torch.tensor([math.radians(self.turn), self.zoom, self.shear], device=device)
-        turn, zoom, shear = ((2 * torch.rand(count, 3, device=device) - 1) * self._strength * largest).T
-        cosine, sine = turn.cos(), turn.sin()
-        # Places are slanted, then turned: [[cos, -sin], [sin, cos]] @ [[1, shear], [0, 1]].
+        """A random rotation, scale and shear of each image, ``[count, 2, 2]``, for places (across, down) in pixels."""
+        largest = torch.tensor([math.radians(self.rotation), self.scale, self.shear], device=device)
+        angle, scale, shear = ((2 * torch.rand(count, 3, device=device) - 1) * self._strength * largest).T
+        cosine, sine = angle.cos(), angle.sin()
+        # Places are sheared, then rotated: [[cos, -sin], [sin, cos]] @ [[1, shear], [0, 1]].
         rows = [cosine, shear * cosine - sine, sine, shear * sine + cosine]
-        return torch.stack(rows, dim=1).view(count, 2, 2) / (1 + zoom)[:, None, None]
+        return torch.stack(rows, dim=1).view(count, 2, 2) / (1 + scale)[:, None, None]
 
 
 def disturbed(network: nn.Sequential, noise: float, motion: tuple[float, ...] = ()) -> nn.Sequential:
@@ -306,7 +312,8 @@ def disturbed(network: nn.Sequential, noise: float, motion: tuple[float, ...] = 
     Args:
         network: ``[n, pixels] -> [n, outputs]``.
         noise: standard deviation of the noise on the images.
-        motion: the arguments of :class:`RandomAffine`, which comes first; none: images stay where they are.
+        motion: up to four numbers, the largest shift, rotation, scale and shear of :class:`RandomAffine`, which comes
+            first; none: images stay where they are.
     """
     moving = [RandomAffine(*motion)] if motion else []
     return nn.Sequential(*moving, GaussianNoise(noise), *network)

@@ -242,7 +242,7 @@ TABLE_2_OURS = {
 def table_2() -> str:
     """Table 2 of the AAE paper as Markdown, with the same quantities measured here below the reported ones.
 
-    First those of images that stay where they are, as those of the reported ones do, then those of images that move.
+    First on images that stay where they are, as for the reported rows, then on images that move.
     """
     lines = ["**AAE Table 2: test error in percent with 100, 1000 and all labels**", "",
              "| model | 100 labels | 1000 labels | all labels |", "|---|---|---|---|"]  # fmt: skip

@@ -140,9 +140,10 @@ class Recipe:
             size or the data), one for all or one per update; a run of fewer steps keeps its absolute positions.
         batch_size: images per minibatch.
         noise: the share, in [0, 1], of its training noise (:class:`~aae_lib.networks.TrainingNoise`) that a network
-            has at a time of the clock, one schedule for all layers or one per class of them, by its name; where there
-            is none: all of it, always.
-        weights: factors on weights in the model's losses, by the name of its attribute.
+            has at a time of the clock, one schedule for all layers or one per class of them, by its name, such as
+            ``"RandomAffine"``; where there is none: all of it, always.
+        weights: factors on weights in the model's losses, by the name of its attribute, such as ``"label_weight"``;
+            they multiply the value that the model is built with.
     """
 
     optimizers: Mapping[str, SGD | Adam]
@@ -391,7 +392,7 @@ class _Run:
         self.prior_variance = check_prior(model.prior) if model.prior is not None else None
 
         _check_moves(model, recipe, len(self.sets))
-        self.weights = {weight: getattr(model, weight) for weight in recipe.weights}
+        self.weights = {name: getattr(model, name) for name in recipe.weights}
         networks = dict(model.named_children())
         self.parameters = {
             update: [parameter for name in names for parameter in networks[name].parameters()]
@@ -475,8 +476,9 @@ class _Run:
 
     def _one_step(self) -> None:
         set_noise_strength(self.model, lambda layer: self.recipe.noise_strength(layer, self.clock))
-        for weight, value in self.weights.items():
-            setattr(self.model, weight, value * self.recipe.weights[weight](self.clock))
+        vars(self.model).update(
+            {name: value * self.recipe.weights[name](self.clock) for name, value in self.weights.items()}
+        )
         seen = set()
         # Closed, so that an error inside of it undoes what it has entered, at once.
         with contextlib.closing(self.model.updates(*self._minibatches())) as updates:
@@ -666,7 +668,7 @@ def _check_moves(model: Model, recipe: Recipe, sets: int) -> None:
     if still:
         raise TrainingError(f"no update of {kind} moves {', '.join(still)}: name its network in {kind}.moves")
     noises = {type(layer).__name__ for layer in model.modules() if isinstance(layer, TrainingNoise)}
-    if recipe.noise is not None and not noises:
+    if recipe.noise and not noises:
         raise TrainingError(
             f"the recipe has a schedule for noise, but {kind} has none: build it with GaussianNoise, RandomAffine or "
             "Dropout of aae_lib.networks"
@@ -675,11 +677,11 @@ def _check_moves(model: Model, recipe: Recipe, sets: int) -> None:
         raise TrainingError(
             f"the recipe has schedules for {sorted(unknown)}, but the noise of {kind} is {sorted(noises)}"
         )
-    numbers = {name for name, value in vars(model).items() if type(value) in (int, float) and name[0] != "_"}
-    if unknown := set(recipe.weights) - numbers:
+    # Other numbers may be copies of what layers were built with: to change them would change nothing.
+    weights = {name for name, value in vars(model).items() if name.endswith("_weight") and type(value) in (int, float)}
+    if unknown := set(recipe.weights) - weights:
         raise TrainingError(
-            f"the recipe has schedules for the weights {sorted(unknown)}, but the numbers of {kind} are "
-            f"{sorted(numbers)}"
+            f"the recipe has schedules for the weights {sorted(unknown)}, but those of {kind} are {sorted(weights)}"
         )
     minibatches = inspect.signature(model.updates).parameters
     if len(minibatches) != sets:

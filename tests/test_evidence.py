@@ -62,6 +62,7 @@ from aae_lib.metrics import (
     own_class,
     prior_samples,
     sharpness,
+    squared_errors,
     steepest_tenth,
 )
 from aae_lib.models import (
@@ -250,6 +251,15 @@ def test_a_semi_supervised_model_gives_labels_styles_and_errors(name: str, digit
     assert torch.equal(highest, evidence.codes[:, :10].float().amax(1)) and len(evidence.predictions.unique()) > 2
     other = examine(model, replace(some, labels=9 - some.labels), {})
     assert agree(other, evidence), "it is told no labels"
+
+
+@torch.no_grad()
+def test_squared_errors_are_in_steps_of_a_256th(digits: Digits) -> None:
+    model, some = enlarge(TINY_WITH_LABELS["semi-100"]()), digits.test[::4]
+    found = examine(model, some, {}).squared_errors
+    exact = squared_errors(some.images, model.eval().decode(model.encode(some.images)))
+    assert torch.equal(256 * found, (256 * found).round()) and not torch.equal(found, found.round())
+    assert 0 < (found - exact).abs().max() < 0.51 / 256
 
 
 def test_a_supervised_model_gives_true_labels_and_styles_and_what_these_tell_after_training(digits: Digits) -> None:

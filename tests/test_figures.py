@@ -266,10 +266,10 @@ def test_what_is_drawn_ships_weights_and_all_that_ships_has_a_name():
 
 
 # Images of all sets that a step takes from: an image that is in two of them counts twice
-OF_FEW = {"semi-100": 60_100, "semi-1000": 61_000, "semi-all": 120_000, "labels-100": 100, "labels-1000": 1000,
+OF_TABLE_2 = {"semi-100": 60_100, "semi-1000": 61_000, "semi-all": 120_000, "labels-100": 100, "labels-1000": 1000,
           "m2-100": 60_100}  # fmt: skip
-OF_FEW |= {name + UNMOVED: count for name, count in OF_FEW.items()}
-TRAINED_ON = OF_FEW | {"reduce-2d-1000": 61_000} | dict.fromkeys(
+OF_TABLE_2 |= {name + UNMOVED: count for name, count in OF_TABLE_2.items()}
+TRAINED_ON = OF_TABLE_2 | {"reduce-2d-1000": 61_000} | dict.fromkeys(
     ("aae-mixture-labels", "aae-swissroll-labels", "cluster-16", "cluster-30", "reduce-2d-unsupervised", "likelihood"),
     50_000,
 ) | dict.fromkeys(("reduce-2d-100", "reduce-10d-100", "reduce-3d-100"), 60_100)  # fmt: skip
@@ -573,13 +573,13 @@ def test_more_labels_help_and_images_without_labels_help_as_well():
         alone = [means[f"labels-{count}{end}"] for count in (100, 1000)]
         assert semi[0] > semi[1] > semi[2] and alone[0] > alone[1] > semi[1] and alone[0] > means["m2-100" + end]
         assert semi[0] < 0.5 * alone[0]
-    assert all(means[name] < means[name + UNMOVED] for name in means if name + UNMOVED in means), "motion helps all"
+    assert all(means[name] < means[name + UNMOVED] for name in means if name + UNMOVED in means), "motion is better"
 
 
 @pytest.mark.parametrize(
     "name, seeds, bound",
     [("semi-100", 5, 1.90), ("semi-1000", 3, 1.60), ("semi-all", 1, 0.85),
-     ("semi-100-unmoved", 1, 2.15), ("semi-1000-unmoved", 1, 1.75), ("semi-all-unmoved", 1, 0.90)],
+     ("semi-100-unmoved", 2, 2.15), ("semi-1000-unmoved", 1, 1.75), ("semi-all-unmoved", 1, 0.90)],
 )  # fmt: skip
 def test_the_semi_supervised_error_is_at_most_that_of_the_paper_and_without_motion_near_it(name, seeds, bound):
     """AAE, Table 2: 1.90, 1.60 and 0.85 %."""

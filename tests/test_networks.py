@@ -303,6 +303,28 @@ def test_each_image_has_its_own_motion_evenly_up_to_the_limits(strength: float, 
     assert np.abs(np.triu(correlations, 1)).max() < 0.08
 
 
+def test_in_bfloat16_places_are_right_to_a_tenth_of_a_pixel() -> None:
+    """Ramps say where a pixel has come from, and a white image which of them have come from inside."""
+    layer = RandomAffine(1.5, 15.0, 0.1, 0.25).train()
+    down, across = torch.meshgrid(torch.arange(28.0), torch.arange(28.0), indexing="ij")
+
+    def seen(picture: Tensor, bfloat16: bool) -> Tensor:
+        torch.manual_seed(5)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            return layer(picture.expand(500, 28, 28).flatten(1))
+
+    inside = (seen(torch.ones(28, 28), True) > 0.9999) & (seen(torch.ones(28, 28), False) > 0.9999)
+    assert inside.float().mean() > 0.5
+    for ramp in (across, down):
+        assert 0.01 < (seen(ramp, True) - seen(ramp, False))[inside].abs().max() < 0.11
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.5, -0.1])
+def test_a_change_of_size_that_leaves_nothing_is_refused(scale: float) -> None:
+    with pytest.raises(ValueError, match=f"a share below 1, not {scale}"):
+        RandomAffine(1.0, 0.0, scale)
+
+
 def test_what_a_shift_uncovers_is_black_and_whole_pixels_move_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     images = torch.rand(6, 784)
@@ -329,7 +351,7 @@ def test_images_move_before_noise_comes_and_the_network_sees_both() -> None:
     layers = [nn.Linear, nn.ReLU, nn.Linear]
     moving = disturbed(network, 0.3, MOTION)
     assert [type(layer) for layer in moving] == [RandomAffine, GaussianNoise, *layers]
-    assert [moving[0].shift, moving[0].turn, moving[0].zoom, moving[0].shear] == [*MOTION]
+    assert [moving[0].shift, moving[0].rotation, moving[0].scale, moving[0].shear] == [*MOTION]
     torch.manual_seed(1)
     output = moving.train()(images)
     torch.manual_seed(1)

@@ -683,31 +683,31 @@ def test_a_run_with_fading_noise_goes_on_where_it_stopped(
 class Weighted(Autoencoder):
     """Its loss has two weights; it writes down which they are in each step."""
 
-    def __init__(self, dimensions: int = 2, hidden: tuple[int, ...] = (8,), share: float = 0.8, count: int = 3):
+    def __init__(self, dimensions: int = 2, hidden: tuple[int, ...] = (8,)):
         super().__init__(dimensions, hidden)
-        self.share, self.count, self.kind = share, count, "text"
+        self.share_weight, self.count_weight, self.share, self.kind_weight = 0.8, 3, 0.5, "text"
         self.seen: list[tuple[float, float]] = []
 
     def updates(self, batch: Images) -> Updates:
-        self.seen.append((self.share, self.count))
+        self.seen.append((self.share_weight, self.count_weight))
         for name, loss in super().updates(batch):
-            yield name, self.share * self.count * loss
+            yield name, self.share_weight * self.count_weight * loss
 
 
 def test_weights_of_a_model_follow_the_recipe_by_the_clock_and_are_its_own_outside(
     images, make_model, make_recipe
 ) -> None:
     model = make_model(Weighted)
-    rising = {"share": Rise(0.5, 1, 3), "count": Drops(at=(2,), factor=0.5)}
+    rising = {"share_weight": Rise(0.5, 1, 3), "count_weight": Drops(at=(2,), factor=0.5)}
     recipe = replace(make_recipe(model, 8, batch_size=50), weights=rising)
     asked = []
 
     def measure(model: Weighted) -> dict[str, float]:
-        asked.append((model.share, model.count))
+        asked.append((model.share_weight, model.count_weight))
         return {}
 
     for _ in train(model, images, recipe, report_every=3, measure=measure, device="cpu", bfloat16=False):
-        assert (model.share, model.count) == (0.8, 3) and isinstance(model.count, int)
+        assert (model.share_weight, model.count_weight) == (0.8, 3) and isinstance(model.count_weight, int)
     shares, counts = zip(*model.seen, strict=True)
     assert shares == pytest.approx([0.4, 0.4, 0.4, 0.5, 0.6, 0.7, 0.8, 0.8])  # at 0, 1/2, 1, ... updates of 100 images
     assert counts == (3, 3, 3, 3, 1.5, 1.5, 1.5, 1.5)
@@ -722,7 +722,7 @@ def test_a_weight_by_the_clock_is_a_factor_on_the_loss(images, make_model, make_
     weighted, plain = make_model(Weighted), make_model(Weighted)
     rising = Rise(0.25, 1, 5)
     recipe = make_recipe(plain, 8, SGD(0.002))
-    found = run(weighted, images, replace(recipe, weights={"share": rising}), report_every=1)
+    found = run(weighted, images, replace(recipe, weights={"share_weight": rising}), report_every=1)
     expected = run(plain, images, replace(recipe, schedule=rising), report_every=1)
     for one, other in zip(weighted.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
@@ -745,21 +745,22 @@ def test_an_error_inside_a_step_leaves_the_weights_of_the_model_as_they_were_bui
 ) -> None:
     model = make_model(Failing)
     with pytest.raises(KeyboardInterrupt):
-        run(model, images, replace(make_recipe(model), weights={"share": Rise(0.5, 1, 5)}))
+        run(model, images, replace(make_recipe(model), weights={"share_weight": Rise(0.5, 1, 5)}))
     assert [share for share, _ in model.seen] == pytest.approx([0.4, 0.4, 0.5, 0.6])
-    assert (model.share, model.count) == (0.8, 3)
+    assert (model.share_weight, model.count_weight) == (0.8, 3)
 
 
-@pytest.mark.parametrize("name", ["shares", "kind", "training", "encoder", "seen", "updates", "prior"])
+@pytest.mark.parametrize("name", ["share", "kind_weight", "training", "encoder", "dimensions", "seen", "updates"])
 def test_a_schedule_for_a_weight_that_is_no_number_of_the_model_is_refused(
     name: str, images, make_model, make_recipe
 ) -> None:
     model = make_model(Weighted)
     before = weights(model)
-    message = rf"schedules for the weights \['{name}'\], but the numbers of Weighted are \[.*'share'.*\]"
+    message = rf"schedules for the weights \['{name}'\], but those of Weighted are \['count_weight', 'share_weight'\]"
     with pytest.raises(TrainingError, match=message):
-        run(model, images, replace(make_recipe(model), weights={"share": Rise(0.5, 1, 3), name: Rise(0.5, 1, 3)}))
-    assert same(weights(model), before) and model.share == 0.8
+        weighed = dict.fromkeys(("share_weight", name), Rise(0.5, 1, 3))
+        run(model, images, replace(make_recipe(model), weights=weighed))
+    assert same(weights(model), before) and model.share_weight == 0.8
 
 
 def test_the_text_of_a_recipe_makes_it_again_and_has_noise_and_weights_only_where_there_are_some(
@@ -1352,11 +1353,11 @@ def test_a_resumed_run_on_two_sets_ends_with_the_same_bits(
     assert same(tensors, expected_tensors) and position == expected_position
 
 
-@pytest.mark.parametrize("name", ["noise", "weights"])
-def test_noise_and_weights_by_the_clock_change_the_run(name: str, images, make_recipe) -> None:
+@pytest.mark.parametrize("by_clock", [{"noise": FADING}, {"weights": RISING}], ids=["noise", "weights"])
+def test_noise_and_weights_by_the_clock_change_the_run(by_clock: dict[str, Any], images, make_recipe) -> None:
     plain, other = with_labels(), with_labels()
-    for model, by_clock in ((plain, {}), (other, {name: {"noise": FADING, "weights": RISING}[name]})):
-        run(model, (images[:350], images[350:]), replace(make_recipe(model, 6), **by_clock))
+    for model, changes in ((plain, {}), (other, by_clock)):
+        run(model, (images[:350], images[350:]), replace(make_recipe(model, 6), **changes))
     assert not same(weights(plain), weights(other))
 
 
@@ -1475,8 +1476,18 @@ def test_states_are_written_as_often_as_asked(
     assert written() == [60, 120, 180, 240, 250]
 
 
+def test_the_state_of_a_run_with_another_weight_by_the_clock_is_refused(
+    tmp_path: Path, images, make_model, make_recipe
+) -> None:
+    first, other = make_model(Weighted), make_model(Weighted)
+    recipe = replace(make_recipe(first), weights={"share_weight": Rise(0.5, 2, 10)})
+    run(first, images, recipe, steps=5, state=tmp_path / "state")
+    with pytest.raises(TrainingError, match="is the state of another run"):
+        run(other, images, replace(recipe, weights={"share_weight": Rise(0.4, 2, 10)}), state=tmp_path / "state")
+
+
 @pytest.mark.parametrize(
-    "change", ["seed", "rate", "schedule", "steps", "batch", "noise", "weights", "kind", "images", "report_every"]
+    "change", ["seed", "rate", "schedule", "steps", "batch", "noise", "kind", "images", "report_every"]
 )
 def test_the_state_of_another_run_is_refused(change: str, tmp_path: Path, images, make_model, make_recipe) -> None:
     path = tmp_path / "state"
@@ -1492,7 +1503,6 @@ def test_the_state_of_another_run_is_refused(change: str, tmp_path: Path, images
         "steps": lambda: make_recipe(other, 21),
         "batch": lambda: make_recipe(other, 20, batch_size=50),
         "noise": lambda: replace(make_recipe(other), noise=Cosine(2, 10)),
-        "weights": lambda: replace(make_recipe(other), weights={"encoder_share": Rise(0.5, 2, 10)}),
     }
     recipe = recipes.get(change, lambda: make_recipe(other))()
     arguments = {"seed": 1 if change == "seed" else 0, "state": path}

@@ -131,7 +131,8 @@ def examine(
 ) -> Evidence:
     """Encode, reconstruct and classify ``images`` in float32 on the CPU, with random numbers of seed 0.
 
-    Codes are rounded to float16, as they are stored, so that what is measured on them now and from the file agree.
+    Codes are rounded to float16 and squared errors to 1/256, as they are stored, so that what is measured on them now
+    and from the file agree.
 
     Args:
         training: the images that the experiment selects from; with them, ``from_style``, ``names``, the likelihood

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -211,7 +211,7 @@ def _label_some(images: Images, seed: int) -> tuple[Images, Images]:
     return kept[unlabeled].without_labels(), kept[labeled]
 
 
-# Section 5, A.2.1.
+# Rates and momenta of A.2.1 (section 5).
 SEMI_SUPERVISED_OPTIMIZERS = {
     "reconstruction": RECONSTRUCTION,
     "discriminator": ADVERSARIAL,
@@ -225,26 +225,30 @@ SEMI_SUPERVISED_PAPER = Recipe(
     schedule=Drops(at=(50 * UPDATES_PER_EPOCH, 1_000 * UPDATES_PER_EPOCH)),
 )
 
-# Digits are the same digits if they are moved a little. Experiments with few labels move them; the same experiments on
-# images that stay where they are, as the paper's do, have this ending.
+# A digit that is moved a little is the same digit. The experiments of Table 2 move what their classifier sees; on
+# images that stay where they are, as the paper's do, they have this ending. (The AAE's have another recipe there, too.)
 UNMOVED = "-unmoved"
-MOTION = (1.5, 15.0, 0.1, 0.25)  # pixels, degrees, share of the size, slant
-MOVED = "inputs moved by up to 1.5 pixels, turned by up to 15 degrees, zoomed by up to 0.1, slanted by up to 0.25"
-# A label's adversary of full weight makes labels definite before the motion has taught what is alike: a wrong one stays
-# wrong. So it comes late, as the rates fall, but not later: labels that stay soft leave room for style. And half the
-# motion at the end is a sharper decoder.
-SOFT, HARD = 28, 32  # epochs
-
-
-def _semi_supervised_recipe(epochs: int) -> Recipe:
-    steps, motion_falls = epochs * UPDATES_PER_EPOCH, Cosine(20 * UPDATES_PER_EPOCH, 24 * UPDATES_PER_EPOCH, final=0.5)
-    return Recipe(
-        SEMI_SUPERVISED_OPTIMIZERS,
-        steps,
-        Cosine(27 * UPDATES_PER_EPOCH, steps),
-        noise={"RandomAffine": motion_falls},
-        weights={"label_weight": Rise(0.3, SOFT * UPDATES_PER_EPOCH, HARD * UPDATES_PER_EPOCH)},
-    )
+MOTION = (1.5, 15.0, 0.1, 0.25)  # of RandomAffine
+MOVED = "inputs shifted by up to {} pixels, rotated by up to {:g} degrees, scaled by up to {}, sheared by up to {}"
+MOVED = MOVED.format(*MOTION)
+# The label's adversary makes labels one-hot. Early, wrong ones then stay, because the decoder learns to draw them; so
+# it has a part of its weight until the rates fall. Labels that stay soft to the end would carry style. Half of the
+# motion at the end makes sharper reconstructions.
+EPOCHS_MOVED, FALLING, HALVING, HARDENING = 45, 27, (20, 24), (28, 32)
+LABEL_WEIGHT = 0.3
+SEMI_SUPERVISED_RECIPE = Recipe(
+    SEMI_SUPERVISED_OPTIMIZERS,
+    steps=EPOCHS_MOVED * UPDATES_PER_EPOCH,
+    schedule=Cosine(FALLING * UPDATES_PER_EPOCH, EPOCHS_MOVED * UPDATES_PER_EPOCH),
+    noise={"RandomAffine": Cosine(*(epoch * UPDATES_PER_EPOCH for epoch in HALVING), final=0.5)},
+    weights={"label_weight": Rise(LABEL_WEIGHT, *(epoch * UPDATES_PER_EPOCH for epoch in HARDENING))},
+)
+EPOCHS_UNMOVED = 100
+UNMOVED_RECIPE = Recipe(
+    SEMI_SUPERVISED_OPTIMIZERS,
+    steps=EPOCHS_UNMOVED * UPDATES_PER_EPOCH,
+    schedule=Cosine(EPOCHS_UNMOVED // 2 * UPDATES_PER_EPOCH, EPOCHS_UNMOVED * UPDATES_PER_EPOCH),
+)
 
 
 def _labeled(images: Images, count: int | None, seed: int) -> Images:
@@ -256,83 +260,79 @@ def _unlabeled_and_labeled(count: int | None) -> Callable[[Images, int], tuple[I
     return lambda images, seed: (images.without_labels(), _labeled(images, count, seed))
 
 
+def _twins(moved: Experiment, **of_unmoved: Any) -> tuple[Experiment, Experiment]:
+    """The experiment, and its twin on images that stay, which differs in its title and in ``of_unmoved``."""
+    unmoved = replace(moved, name=moved.name + UNMOVED, **of_unmoved)
+    return replace(moved, title=f"{moved.title}, images moved"), unmoved
+
+
 def _semi_supervised(name: str, count: int | None, paper: Reported) -> tuple[Experiment, Experiment]:
-    """With inputs that are moved, and without."""
-    epochs, unmoved_epochs = 45, 100
-    steps = unmoved_epochs * UPDATES_PER_EPOCH
     of_paper = f"{SIZES}; rates, momenta, input noise 0.3 and 10-D style of appendix A.2.1"
     moved = Experiment(
         name=name,
-        title=f"AAE, {count or 'all'} labels, images moved",
+        title=f"AAE, {count or 'all'} labels",
         topic=SEMI_SUPERVISED,
         figure="AAE Table 2" + ", Fig. 8" * (count == 100),
         build=lambda: SemiSupervisedAutoencoder(input_motion=MOTION),
-        recipe=_semi_supervised_recipe(epochs),
-        source=f"{of_paper}; {MOVED}, half of that from epoch 24 on; the label's adversary at 0.3 of its weight until "
-        f"epoch {SOFT} and at all of it from epoch {HARD} on; {epochs} epochs with a cosine from epoch 27 instead of "
-        "5,000 with two drops (ours, chosen on validation images, but for the soft start: after two runs of 30 epochs "
-        "without it had been measured on test images)",
+        recipe=SEMI_SUPERVISED_RECIPE,
+        source=f"{of_paper}; {MOVED}, which falls to half of that from epoch {HALVING[0]} to {HALVING[1]}; the label's "
+        f"adversary at {LABEL_WEIGHT} of its weight until epoch {HARDENING[0]} and at all of it from epoch "
+        f"{HARDENING[1]} on; {EPOCHS_MOVED} epochs with a cosine from epoch {FALLING} instead of 5,000 with two drops "
+        "(ours, chosen on validation images, but for the soft start: after two runs of 30 epochs without it had been "
+        "measured on test images)",
         select=_unlabeled_and_labeled(count),
         paper={"test_error_percent": paper},
     )
-    unmoved = replace(
+    return _twins(
         moved,
-        name=name + UNMOVED,
-        title=f"AAE, {count or 'all'} labels",
         figure="AAE Table 2",
         build=SemiSupervisedAutoencoder,
-        recipe=Recipe(SEMI_SUPERVISED_OPTIMIZERS, steps, Cosine(steps // 2, steps)),
-        source=f"{of_paper}; {unmoved_epochs} epochs with a cosine from epoch {unmoved_epochs // 2} instead of 5,000 "
+        recipe=UNMOVED_RECIPE,
+        source=f"{of_paper}; {EPOCHS_UNMOVED} epochs with a cosine from epoch {EPOCHS_UNMOVED // 2} instead of 5,000 "
         "with two drops (ours, of a trial that was watched on test images)",
         paper_recipe=SEMI_SUPERVISED_PAPER,
     )
-    return moved, unmoved
-
-
-def _moved_and_unmoved(unmoved: Experiment, build_moved: Callable[[], Model]) -> tuple[Experiment, Experiment]:
-    """A baseline of few labels as it is, behind the same with inputs that are moved."""
-    moved = replace(
-        unmoved,
-        title=f"{unmoved.title}, images moved",
-        build=build_moved,
-        source=f"{unmoved.source}; {MOVED}",
-    )
-    return moved, replace(unmoved, name=unmoved.name + UNMOVED)
 
 
 def _labels_alone(name: str, count: int, paper: Reported) -> tuple[Experiment, Experiment]:
-    unmoved = Experiment(
+    def source(ending: str = "") -> str:
+        return f"the encoder of semi-{count}{ending}, its input noise and its classification update, without the others"
+
+    moved = Experiment(
         name=name,
         title=f"the classifier alone, {count} labels",
         topic=SEMI_SUPERVISED,
         figure="AAE Table 2 (NN)",
-        build=Classifier,
+        build=lambda: Classifier(input_motion=MOTION),
         recipe=Recipe({"classification": CLASSIFICATION}, steps=6_000, schedule=Cosine(3_000, 6_000)),
-        source=f"the encoder of semi-{count}, its input noise and its classification update, without the others",
+        source=f"{source()}; {MOVED}",
         select=lambda images, seed: (_labeled(images, count, seed),),
         paper={"test_error_percent": paper},
     )
-    return _moved_and_unmoved(unmoved, lambda: Classifier(input_motion=MOTION))
+    return _twins(moved, build=Classifier, source=source(UNMOVED))
 
 
 def _semi_supervised_vae(name: str, count: int, paper: Reported) -> tuple[Experiment, Experiment]:
     def model(motion: tuple[float, ...] = ()) -> SemiSupervisedVariationalAutoencoder:
         return SemiSupervisedVariationalAutoencoder(10.0, hidden=(500, 500), input_motion=motion)
 
-    unmoved = Experiment(
+    source = (
+        "2 x 500 units; 10-D style; noise 0.3 on the classifier's input, as in the AAE; weight of the classification "
+        "10 (on validation images that stay 1,000 was worse: 16.6 against 11.7 % after 2,400 steps); Adam, 20 epochs "
+        "(ours). Kingma et al. 2014: 500 units, 50-D style"
+    )
+    moved = Experiment(
         name=name,
         title=f"semi-supervised VAE (M2), {count} labels",
         topic=SEMI_SUPERVISED,
         figure="AAE Table 2 (VAE M2)",
-        build=model,
+        build=lambda: model(MOTION),
         recipe=Recipe({"evidence_lower_bound": Adam(1e-3)}, steps=12_000, schedule=Cosine(6_000, 12_000)),
-        source="2 x 500 units; 10-D style; noise 0.3 on the classifier's input, as in the AAE; weight of the "
-        "classification 10 (1,000 was worse on validation images: 16.6 against 11.7 % after 2,400 steps); Adam, 20 "
-        "epochs (ours). Kingma et al. 2014: 500 units, 50-D style",
+        source=f"{source}; the classifier's {MOVED}",
         select=_unlabeled_and_labeled(count),
         paper={"test_error_percent": paper},
     )
-    return _moved_and_unmoved(unmoved, lambda: model(MOTION))
+    return _twins(moved, build=model, source=source)
 
 
 def _supervised(name: str, dimensions: int) -> Experiment:
