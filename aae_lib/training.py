@@ -72,6 +72,11 @@ class Adam:
         return torch.optim.Adam(parameters, lr=self.learning_rate, betas=self.betas, fused=True)
 
 
+def _progress(clock: float, start: float, end: float) -> float:
+    """The share of the way from ``start`` to ``end``, 0 before and 1 after it."""
+    return min(max((clock - start) / (end - start), 0.0), 1.0)
+
+
 @dataclass(frozen=True)
 class Cosine:
     """A factor that is 1 until ``start`` and falls to ``final`` at ``end``, along a half cosine.
@@ -84,7 +89,7 @@ class Cosine:
     final: float = 0.01
 
     def __call__(self, clock: float) -> float:
-        progress = min(max((clock - self.start) / (self.end - self.start), 0.0), 1.0)
+        progress = _progress(clock, self.start, self.end)
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
@@ -122,7 +127,7 @@ class Rise:
     end: float
 
     def __call__(self, clock: float) -> float:
-        progress = min(max((clock - self.start) / (self.end - self.start), 0.0), 1.0)
+        progress = _progress(clock, self.start, self.end)
         return self.initial + (1 - self.initial) * progress
 
 

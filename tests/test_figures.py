@@ -573,6 +573,7 @@ def test_more_labels_help_and_images_without_labels_help_as_well():
         alone = [means[f"labels-{count}{end}"] for count in (100, 1000)]
         assert semi[0] > semi[1] > semi[2] and alone[0] > alone[1] > semi[1] and alone[0] > means["m2-100" + end]
         assert semi[0] < 0.5 * alone[0]
+    assert means["semi-1000" + UNMOVED] < 0.5 * means["labels-1000" + UNMOVED]
     assert all(means[name] < means[name + UNMOVED] for name in means if name + UNMOVED in means), "motion is better"
 
 

@@ -305,13 +305,16 @@ def test_the_encoder_sees_noise_and_the_clean_images_are_reconstructed(sets: Set
     assert F.cosine_similarity(noises[0].flatten(), noises[1].flatten(), dim=0).abs() < 0.01  # new noise at each pass
 
 
-def test_there_is_no_noise_in_evaluation(images: Images) -> None:
-    noisy, clean = tiny(0.5).eval(), tiny(0.0).eval()
+@pytest.mark.parametrize(
+    "disturbances", [{"input_noise": 0.5}, {"input_noise": 0.0, "input_motion": (2.0, 15.0)}], ids=["noise", "motion"]
+)
+def test_there_is_no_noise_and_no_motion_in_evaluation(disturbances: dict[str, Any], images: Images) -> None:
+    disturbed, clean = tiny(**disturbances).eval(), tiny(0.0).eval()
     state = torch.get_rng_state()
-    assert torch.equal(noisy.encode(images.images), clean.encode(images.images))
-    assert torch.equal(noisy.classify(images.images), clean.classify(images.images))
+    assert torch.equal(disturbed.encode(images.images), clean.encode(images.images))
+    assert torch.equal(disturbed.classify(images.images), clean.classify(images.images))
     assert torch.equal(torch.get_rng_state(), state)
-    first, second = (noisy.train().encode(images.images) for _ in range(2))
+    first, second = (disturbed.train().encode(images.images) for _ in range(2))
     assert (first != second).any(1).all()
 
 
@@ -344,16 +347,6 @@ def test_labeled_and_unlabeled_images_are_moved_for_the_encoder_and_reconstructe
     }
     for name, value in expected.items():
         assert losses[name].item() == pytest.approx(value, rel=1e-5), name
-
-
-def test_there_is_no_motion_in_evaluation(images: Images) -> None:
-    moving, still = tiny(0.0, input_motion=(2.0, 15.0)).eval(), tiny(0.0).eval()
-    state = torch.get_rng_state()
-    assert torch.equal(moving.encode(images.images), still.encode(images.images))
-    assert torch.equal(moving.classify(images.images), still.classify(images.images))
-    assert torch.equal(torch.get_rng_state(), state)
-    first, second = (moving.train().encode(images.images) for _ in range(2))
-    assert (first != second).any(1).all()
 
 
 # Labels that nobody knows

@@ -228,9 +228,11 @@ SEMI_SUPERVISED_PAPER = Recipe(
 # A digit that is moved a little is the same digit. The experiments of Table 2 move what their classifier sees; on
 # images that stay where they are, as the paper's do, they have this ending. (The AAE's have another recipe there, too.)
 UNMOVED = "-unmoved"
-MOTION = (1.5, 15.0, 0.1, 0.25)  # of RandomAffine
-MOVED = "inputs shifted by up to {} pixels, rotated by up to {:g} degrees, scaled by up to {}, sheared by up to {}"
-MOVED = MOVED.format(*MOTION)
+MOTION = (1.5, 15.0, 0.1, 0.25)  # RandomAffine's: pixels, degrees, share of the size, pixels across for each one down
+MOVED = (
+    f"inputs shifted by up to {MOTION[0]} pixels, rotated by up to {MOTION[1]:g} degrees, scaled by up to {MOTION[2]}, "
+    f"sheared by up to {MOTION[3]}"
+)
 # The label's adversary makes labels one-hot. Early, wrong ones then stay, because the decoder learns to draw them; so
 # it has a part of its weight until the rates fall. Labels that stay soft to the end would carry style. Half of the
 # motion at the end makes sharper reconstructions.
