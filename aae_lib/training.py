@@ -532,7 +532,9 @@ class _Run:
             torch._foreach_copy_([master.grad for master in masters], gradients)
         else:
             for master, gradient in zip(masters, gradients, strict=True):
-                master.grad = gradient
+                # Fused optimizers read a gradient as if it lay in memory the way its weight does.
+                alike = gradient.stride() == master.stride()
+                master.grad = gradient if alike else torch.empty_like(master).copy_(gradient)
         optimizer.step()
         if self.bfloat16:
             torch._foreach_copy_([self.working[n] for n in self.names[name]], masters)

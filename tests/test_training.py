@@ -321,6 +321,35 @@ def test_a_stale_graph_raises(
         run(model, images, make_recipe(model, optimizer=optimizer), bfloat16=bfloat16)
 
 
+class Transposed(nn.Linear):
+    """A layer whose weights are ``[inputs, outputs]``, so that their gradient lies in memory the other way round."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(outputs, inputs, bias=False)
+
+    def forward(self, units: Tensor) -> Tensor:
+        return nn.functional.linear(units, self.weight.t().contiguous())
+
+
+@pytest.mark.parametrize("optimizer", [SGD(0.01, 0.9), Adam(0.01)])
+def test_how_a_gradient_lies_in_memory_changes_nothing(optimizer: SGD | Adam, images, make_model, make_recipe) -> None:
+    model = make_model(Autoencoder)
+    model.encoder = nn.Sequential(Transposed(784, 2))
+    plain = copy.deepcopy(model)
+    run(model, images[:100], make_recipe(model, steps=3, optimizer=optimizer))
+
+    kind = torch.optim.SGD if isinstance(optimizer, SGD) else torch.optim.Adam
+    momentum = {"momentum": 0.9} if isinstance(optimizer, SGD) else {}
+    steps = kind(plain.parameters(), lr=optimizer.learning_rate, **momentum, fused=False, foreach=False)
+    for _ in range(3):
+        ((_, loss),) = plain.updates(images[:100])
+        steps.zero_grad()
+        loss.backward()
+        steps.step()
+    for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
 # Random numbers
 
 
