@@ -29,7 +29,8 @@ from aae_lib.experiments import (
     measure,
     origin,
     read_evidence,
-    train_experiment,
+    seed_folder,
+    train_seeds,
     weights_path,
 )
 from aae_lib.priors import PriorError
@@ -101,7 +102,7 @@ def experiments() -> None:
 @app.command
 def train(
     name: Positional[str],
-    seed: int = 0,
+    seed: tuple[int, ...] = (0,),
     steps: int | None = None,
     device: str | None = None,
     out: Path | None = None,
@@ -114,11 +115,12 @@ def train(
 
     Args:
         name: the experiment; `python -m aae_lib experiments` lists them.
-        seed: of the initial weights, the data order and all noise; from 0 to 4293.
+        seed: of the initial weights, the data order and all noise; from 0 to 4293. Several, such as --seed 0 1 2, train
+            side by side as one stacked model: meant for a GPU; on a CPU they are faster one after the other.
         steps: stop after this many minibatches; the schedule stays where it is.
         device: cpu or cuda; default: the GPU if there is one.
         out: folder for state, weights and evidence; default: runs/NAME-seed-SEED, with --data runs/NAME-DATA-seed-SEED,
-            with --paper runs/NAME-paper-seed-SEED.
+            with --paper runs/NAME-paper-seed-SEED. Of several seeds each has a folder in it for weights and evidence.
         resume: continue from the state in that folder.
         validation: hold the last sixth of the training images out and measure on those instead of the test set.
         data: another set of images in ten classes, by its name in torchvision.datasets, such as FashionMNIST; default:
@@ -128,10 +130,13 @@ def train(
     experiment = by_paper(find(name)) if paper else find(name)
     # What cannot work is better found out before a download than after it.
     chosen_device(device)
-    check_seed(seed)
+    for each in seed:
+        check_seed(each)
+    if not seed or len(set(seed)) < len(seed):
+        raise TrainingError(f"name one seed, or several that differ, not {seed}")
     data = data or experiment.data
     run = (name if data == experiment.data else f"{name}-{data}") + "-paper" * paper
-    out = out or Path("runs") / f"{run}-seed-{seed}{'-validation' if validation else ''}"
+    out = out or Path("runs") / f"{run}-seed-{'-'.join(map(str, seed))}{'-validation' if validation else ''}"
     if (out / "state.safetensors").exists() and not resume:
         raise TrainingError(f"{out} holds an earlier run: continue it with --resume, or choose another --out")
     out.mkdir(parents=True, exist_ok=True)
@@ -141,19 +146,24 @@ def train(
     epoch = UPDATES_PER_EPOCH if data == "MNIST" else trained_on / 100  # MNIST's, also on the sample of it
     print(f"{experiment.title} on {digits.source}", flush=True)
     try:
-        for report in train_experiment(
-            experiment, digits, out, seed=seed, steps=steps, device=device, validation=validation
+        for reports in train_seeds(
+            experiment, digits, out, seeds=seed, steps=steps, device=device, validation=validation
         ):
-            numbers = "  ".join(f"{name} {value:.3f}" for name, value in (report.losses | report.measures).items())
-            epochs = report.clock / epoch
-            tqdm.write(f"epoch {epochs:5.1f}  step {report.step:6d}  {report.seconds:5.0f} s  {numbers}", sys.stdout)
+            for each, report in zip(seed, reports, strict=True):
+                numbers = "  ".join(f"{name} {value:.3f}" for name, value in (report.losses | report.measures).items())
+                epochs, whose = report.clock / epoch, f"seed {each}  " if len(seed) > 1 else ""
+                tqdm.write(
+                    f"{whose}epoch {epochs:5.1f}  step {report.step:6d}  {report.seconds:5.0f} s  {numbers}", sys.stdout
+                )
     except KeyboardInterrupt:
         sys.exit("\ninterrupted; the same command with --resume goes on from the state that it saved last")
     held_out_images = f"{len(held_out):,} held-out {'digits' if data == 'MNIST' else 'images'}"
     print(f"on the {held_out_images}, {'validation' if validation else 'test'}:")
-    evidence = read_evidence(evidence_path(experiment, seed, out), held_out.labels)
-    _print_metrics(name, measure(experiment, evidence))
-    print(f"wrote {weights_path(experiment, out)} and {evidence_path(experiment, seed, out)}")
+    for each in seed:
+        folder = seed_folder(out, seed, each)
+        evidence = read_evidence(evidence_path(experiment, each, folder), held_out.labels)
+        _print_metrics(name, measure(experiment, evidence))
+        print(f"wrote {weights_path(experiment, folder)} and {evidence_path(experiment, each, folder)}")
 
 
 @app.command

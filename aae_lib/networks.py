@@ -7,6 +7,7 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._C._functorch import is_batchedtensor
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 IMAGE_SIZE = 28
@@ -63,8 +64,10 @@ class ToPictures(nn.Module):
         self.shape, self.frame = shape, _frame_around(shape)
 
     def forward(self, images: Tensor) -> Tensor:
-        pictures = F.pad(images.unflatten(1, self.shape), self.frame)
-        return (2 * pictures - 1).contiguous(memory_format=torch.channels_last)
+        pictures = 2 * F.pad(images.unflatten(1, self.shape), self.frame) - 1
+        # Convolutions are faster so; those of stacked runs have no choice.
+        stacked = is_batchedtensor(pictures)
+        return pictures if stacked else pictures.contiguous(memory_format=torch.channels_last)
 
 
 class FromPictures(nn.Module):
@@ -279,18 +282,20 @@ class RandomAffine(TrainingNoise):
         if not 0 <= scale < 1:
             raise ValueError(f"a change of size is a share below 1, not {scale}: at 1 nothing is left of an image")
         self.shift, self.rotation, self.scale, self.shear, self.shape = shift, rotation, scale, shear, shape
+        # A buffer, because a GPU would have to be waited for if it were sent there in each pass.
+        of_a_pixel = torch.tensor([2 / shape[2], 2 / shape[1]])  # across, down; grids reach from -1 to 1
+        self.register_buffer("of_a_pixel", of_a_pixel, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         deforms = any((self.rotation, self.scale, self.shear))
         if not (self.training and self._strength and (self.shift or deforms)):
             return images
-        count, (_, height, width) = len(images), self.shape
-        of_a_pixel = torch.tensor([2 / width, 2 / height], device=images.device)  # grids reach from -1 to 1
-        shift = (2 * torch.rand(count, 2, device=images.device) - 1) * self._strength * self.shift * of_a_pixel
+        count = len(images)
+        shift = (2 * torch.rand(count, 2, device=images.device) - 1) * self._strength * self.shift * self.of_a_pixel
         # From places in the result to places in the image, in pixels and then in units of the grid. A shift alone draws
         # no more than two numbers for an image, as the weights that ship were trained.
         linear = self._linear(count, images.device) if deforms else torch.eye(2, device=images.device)
-        linear = (linear * (of_a_pixel[:, None] / of_a_pixel)).expand(count, 2, 2)
+        linear = (linear * (self.of_a_pixel[:, None] / self.of_a_pixel)).expand(count, 2, 2)
         size = [count, *self.shape]
         # Inside autocast the grid has the precision of bfloat16: a place is right to a tenth of a pixel.
         grid = F.affine_grid(torch.cat([linear, shift[:, :, None]], dim=2), size, align_corners=False)
@@ -298,8 +303,9 @@ class RandomAffine(TrainingNoise):
 
     def _linear(self, count: int, device: torch.device) -> Tensor:
         """A random rotation, scale and shear of each image, ``[count, 2, 2]``, for places (across, down) in pixels."""
-        largest = torch.tensor([math.radians(self.rotation), self.scale, self.shear], device=device)
-        angle, scale, shear = ((2 * torch.rand(count, 3, device=device) - 1) * self._strength * largest).T
+        drawn = (2 * torch.rand(count, 3, device=device) - 1) * self._strength
+        largest = (math.radians(self.rotation), self.scale, self.shear)
+        angle, scale, shear = (shares * most for shares, most in zip(drawn.T, largest, strict=True))
         cosine, sine = angle.cos(), angle.sin()
         # Places are sheared, then rotated: [[cos, -sin], [sin, cos]] @ [[1, shear], [0, 1]].
         rows = [cosine, shear * cosine - sine, sine, shear * sine + cosine]

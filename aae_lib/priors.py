@@ -22,6 +22,7 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._C._functorch import get_unwrapped, is_batchedtensor
 
 
 class PriorError(ValueError):
@@ -80,18 +81,24 @@ class ClassConditionalPrior(Prior):
         """One code from the part of each label, ``[n] -> [n, dimensions]``, on the device of the labels.
 
         Raises:
-            PriorError: if the labels are not integers from 0 to ``classes`` - 1 in one dimension.
+            PriorError: if the labels are not integers from 0 to ``classes`` - 1 in one dimension; on a GPU their values
+                are not looked at.
         """
 
     def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
         return self.sample_of_class(torch.randint(self.classes, (count,), device=device))
 
     def check_labels(self, labels: Tensor) -> None:
-        """Raise the error of :meth:`sample_of_class`: a negative label would, in silence, be that of another part."""
+        """Raise the error of :meth:`sample_of_class`: a negative label would, in silence, be that of another part.
+
+        On a GPU the labels' values are not looked at, because each step would have to wait for them.
+        """
+        # Inside torch.func.vmap a label is that of many runs, which Python cannot compare: those as they are can be.
+        plain = get_unwrapped(labels) if is_batchedtensor(labels) else labels
         if labels.ndim != 1 or labels.is_floating_point() or labels.dtype == torch.bool:
             found = f"{labels.dtype} of shape {tuple(labels.shape)}"
-        elif len(labels) and not 0 <= labels.min() <= labels.max() < self.classes:
-            found = f"labels from {labels.min()} to {labels.max()}"
+        elif len(labels) and not labels.is_cuda and not 0 <= plain.min() <= plain.max() < self.classes:
+            found = f"labels from {plain.min()} to {plain.max()}"
         else:
             return
         raise PriorError(f"{type(self).__name__} needs integer labels [n] from 0 to {self.classes - 1}, not {found}")

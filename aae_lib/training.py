@@ -18,7 +18,7 @@ import math
 import platform
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ COLLAPSE_VARIANCE = 1e-3  # of the prior's variance
 COLLAPSE_STEPS = 600
 SEEDS = 4294  # beyond, the numbers that order the data would need more than 32 bits, and torch looks at no more
 ORDERS = 500_000  # of a set of images; then they come again
+LOOKS_AT_ONCE = {"cpu"}  # devices where a loss is looked at in its step; on others that would make each step wait
+REMEDY = "a smaller learning rate or smaller initial weights usually help"
 
 
 class TrainingError(RuntimeError):
@@ -327,40 +329,67 @@ def train(
 
     Raises:
         TrainingError: for a model whose updates and networks do not fit together, a seed out of range, a state of
-            another run, non-finite losses, and collapsed codes. Each says what to do.
+            another run, non-finite losses (on a GPU they are looked at every 100 steps, and the weights are then those
+            of the last look), and collapsed codes. Each says what to do.
     """
-    run = _Run(model, images, recipe, seed, chosen_device(device), bfloat16, report_every)
-    steps = recipe.steps if steps is None else steps
+    run = Run(model, images, recipe, seed, chosen_device(device), bfloat16, report_every)
+    for (report,) in train_runs([run], lambda runs: runs[0].advance, steps, report_every, measure, state, progress):
+        yield report
+
+
+def train_runs(
+    runs: "list[Run]",
+    make_advance: "Callable[[list[Run]], Callable[[int, tqdm], None]]",
+    steps: int | None,
+    report_every: int,
+    measure: Callable[[Model], dict[str, float]] | None,
+    state: Path | None,
+    progress: bool,
+) -> Iterator[list[Report]]:
+    """The loop around runs that go on together: load, advance, report, save. Yields a report of each at a time.
+
+    Args:
+        make_advance: makes, of the runs as they stand, what advances all of them by a number of steps.
+        steps, report_every, measure, state, progress: as for :func:`train`; the state of all is one file.
+    """
+    first = runs[0]
+    steps = first.recipe.steps if steps is None else steps
     if state is not None and state.exists():
-        run.load(state)
-        if run.step > steps:
-            raise TrainingError(f"{state} is at step {run.step}, beyond these {steps} steps: ask for more or delete it")
-        if run.step < steps and run.reports and run.reports[-1].step % report_every:
-            run.reports.pop()  # the last one of a run that was to be shorter
-        run.prepare_evaluation()
-    yield from run.reports
+        _load(runs, state)
+        if first.step > steps:
+            raise TrainingError(
+                f"{state} is at step {first.step}, beyond these {steps} steps: ask for more or delete it"
+            )
+        for run in runs:
+            if run.step < steps and run.reports and run.reports[-1].step % report_every:
+                run.reports.pop()  # the last one of a run that was to be shorter
+            run.prepare_evaluation()
+    advance = make_advance(runs)
+    yield from map(list, zip(*(run.reports for run in runs), strict=True))
     saved = time.monotonic()
     with contextlib.ExitStack() as stack:
-        bar = tqdm(total=steps, initial=run.step, disable=not progress, unit="step", leave=False)
+        bar = tqdm(total=steps, initial=first.step, disable=not progress, unit="step", leave=False)
         stack.callback(bar.close)
-        while run.step < steps:
+        while first.step < steps:
             # Stop at the next multiple of each period, so that a resumed run stops where an unbroken one does.
-            pause = min(run.step - run.step % every + every for every in (report_every, CHECK_EVERY_STEPS))
-            run.advance(min(pause, steps) - run.step, bar)
-            report = None
-            if run.step % report_every == 0 or run.step == steps:
-                run.prepare_evaluation()
-                report = run.report(measure)
-                if run.step % report_every == 0:  # else the mean of a longer run goes on
-                    run.sums = {}
-            if state is not None and (run.step == steps or time.monotonic() - saved > STATE_EVERY_SECONDS):
-                run.save(state)
+            pause = min(first.step - first.step % every + every for every in (report_every, CHECK_EVERY_STEPS))
+            advance(min(pause, steps) - first.step, bar)
+            reports = None
+            if first.step % report_every == 0 or first.step == steps:
+                for run in runs:
+                    run.prepare_evaluation()
+                reports = [run.report(measure) for run in runs]
+                if first.step % report_every == 0:  # else the mean of a longer run goes on
+                    for run in runs:
+                        run.sums = {}
+            if state is not None and (first.step == steps or time.monotonic() - saved > STATE_EVERY_SECONDS):
+                _save(runs, state)
                 saved = time.monotonic()
-            if report is not None:
-                yield report
+            if reports is not None:
+                yield reports
 
 
-class _Run:
+class Run:
     """One training run: the model, its optimizers, its random numbers and its position."""
 
     def __init__(
@@ -394,6 +423,7 @@ class _Run:
             "precision": f"{precision} on {device.type}",
             "report_every": str(report_every),  # the sums of a report that is half done belong to it
         }
+        self.looks_at_once = device.type in LOOKS_AT_ONCE
         self.prior_variance = check_prior(model.prior) if model.prior is not None else None
 
         _check_moves(model, recipe, len(self.sets))
@@ -424,9 +454,11 @@ class _Run:
         with seeded(seed, device):
             self.random_state = self._random_state()
         self.step, self.seconds, self.collapsed_for = 0, 0.0, 0
-        self.sums: dict[str, list[float]] = {}
+        self.whose = ""  # in a stack: which of its runs
+        self.sums: dict[str, tuple[Tensor | float, int]] = {}  # of the losses since the last report, and how many
         self.reports: list[Report] = []
         self.orders = [(-1, torch.empty(0)) for _ in self.sets]
+        self._keep_weights()
 
     # Random numbers: the run owns its stream and gives the caller's back.
 
@@ -446,47 +478,67 @@ class _Run:
     def advance(self, count: int, bar: tqdm) -> None:
         """Do ``count`` steps, then the periodic checks."""
         started = time.perf_counter()
+        with self.in_training(), self.random_numbers():
+            for _ in range(count):
+                self._one_step()
+                bar.update()
+            self.check()
+        self.seconds += time.perf_counter() - started
+
+    @contextlib.contextmanager
+    def in_training(self) -> Iterator[None]:
+        """Inside, the model is as steps need it; afterwards what it was built as, with the weights of now."""
         self.model.train()
         for name, parameter in self.model.named_parameters():
             parameter.data = self.working[name]
         try:
             # The caller's autocast would reach into the backward passes, and a caller's no_grad would stop them.
-            with self._fork_random(), torch.enable_grad(), torch.autocast(self.device.type, enabled=False):
-                torch.set_rng_state(self.random_state["cpu"])
-                if self.device.type == "cuda":
-                    torch.cuda.set_rng_state(self.random_state["cuda"], self.device)
-                for _ in range(count):
-                    self._one_step()
-                    bar.update()
-                if self.step % CHECK_EVERY_STEPS == 0:
-                    self._check_codes()
-                self.random_state = self._random_state()
+            with torch.enable_grad(), torch.autocast(self.device.type, enabled=False):
+                yield
         finally:
-            # Outside of steps the model is what it was built as.
             set_noise_strength(self.model, lambda layer: 1.0)
             vars(self.model).update(self.weights)
             for name, parameter in self.model.named_parameters():
                 parameter.data = self.masters[name]
-        self.seconds += time.perf_counter() - started
 
-    def _minibatches(self) -> Iterator[Images]:
+    @contextlib.contextmanager
+    def random_numbers(self) -> Iterator[None]:
+        """Inside, torch's random numbers are those of this run; afterwards the caller's go on where they were."""
+        with self._fork_random():
+            torch.set_rng_state(self.random_state["cpu"])
+            if self.device.type == "cuda":
+                torch.cuda.set_rng_state(self.random_state["cuda"], self.device)
+            yield
+            self.random_state = self._random_state()
+
+    def minibatches(self) -> Iterator[Images]:
         """One minibatch of each set, the next in its order."""
         size = self.recipe.batch_size
         for index, images in enumerate(self.sets):
             epoch, position = divmod(self.step, len(images) // size)
             if self.orders[index][0] != epoch:  # a function of seed, set and epoch: it needs no place in the state
                 generator = torch.Generator().manual_seed(_order_seed(self.seed, index, epoch))
-                self.orders[index] = (epoch, torch.randperm(len(images), generator=generator).to(self.device))
+                order = torch.randperm(len(images), generator=generator)
+                if self.device.type == "cuda":
+                    order = order.pin_memory()  # so that nothing has to wait until it is there
+                self.orders[index] = (epoch, order.to(self.device, non_blocking=True))
             yield images[self.orders[index][1][position * size : (position + 1) * size]]
 
-    def _one_step(self) -> None:
+    def rate(self, update: str) -> float:
+        return self.recipe.learning_rate(update, self.clock)
+
+    def set_schedules(self) -> None:
+        """Let noise and weights in the losses have their strength of now."""
         set_noise_strength(self.model, lambda layer: self.recipe.noise_strength(layer, self.clock))
         vars(self.model).update(
             {name: value * self.recipe.weights[name](self.clock) for name, value in self.weights.items()}
         )
+
+    def updates(self, minibatches: Iterable[Images]) -> Iterator[tuple[str, Tensor]]:
+        """One step's updates and their losses; the caller moves the networks of each before it asks for the next."""
         seen = set()
         # Closed, so that an error inside of it undoes what it has entered, at once.
-        with contextlib.closing(self.model.updates(*self._minibatches())) as updates:
+        with contextlib.closing(self.model.updates(*minibatches)) as updates:
             while True:
                 # Autocast is entered anew for each update and never spans an optimizer step; without its cache,
                 # no cast copy of a weight can outlive the weight.
@@ -500,21 +552,32 @@ class _Run:
                     )
                 if name not in self.optimizers:
                     raise TrainingError(f"update '{name}' is not declared in {type(self.model).__name__}.moves")
-                self._update(name, loss)
+                yield name, loss
                 seen.add(name)
         if missing := set(self.optimizers) - seen:
             raise TrainingError(f"{type(self.model).__name__}.updates never yielded {sorted(missing)}")
+
+    def _one_step(self) -> None:
+        self.set_schedules()
+        for name, loss in self.updates(self.minibatches()):
+            value = loss.detach().double()
+            if self.looks_at_once:
+                self.refuse_unless_finite(name, float(value))
+            total, count = self.sums.get(name, (0.0, 0))
+            self.sums[name] = (value + total, count + 1)
+            gradients = self.gradients(name, loss, self.parameters[name])
+            self.descend(name, gradients, self.optimizers[name], self.working)
         self.step += 1
 
-    def _update(self, name: str, loss: Tensor) -> None:
-        """One optimizer step: gradients of ``loss`` for the networks of update ``name`` and for nothing else."""
-        value = loss.item()
+    def refuse_unless_finite(self, name: str, value: float) -> None:
         if not math.isfinite(value):
             raise TrainingError(
-                f"the loss of update '{name}' is {value} at step {self.step}. The weights are those before this "
-                "update; a smaller learning rate or smaller initial weights usually help"
+                f"the loss of update '{name}' is {value} at step {self.step}{self.whose}. The weights are those "
+                f"before this update; {REMEDY}"
             )
-        parameters = self.parameters[name]
+
+    def gradients(self, name: str, loss: Tensor, parameters: list[Tensor]) -> tuple[Tensor, ...]:
+        """Gradients of the loss of update ``name`` for the parameters that it moves, and for nothing else."""
         if not loss.requires_grad:
             raise TrainingError(f"the loss of update '{name}' depends on no network: was it detached?")
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
@@ -524,10 +587,17 @@ class _Run:
                 f"update '{name}' is declared to move {', '.join(self.model.moves[name])}, but its loss does not reach "
                 f"{', '.join(unreached)}: was a code detached, or a layer left out?"
             )
-        optimizer = self.optimizers[name]
-        masters = [self.masters[n] for n in self.names[name]]
-        for group in optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate(name, self.clock)
+        # Fused optimizers do not mark what they change, and a backward pass through a graph that was built before
+        # would give wrong gradients in silence; marked, it raises.
+        torch.autograd.graph.increment_version(parameters)
+        return gradients
+
+    def descend(
+        self, name: str, gradients: Sequence[Tensor], optimizer: torch.optim.Optimizer, working: dict[str, Tensor]
+    ) -> None:
+        """The optimizer step of update ``name``: of this run or, with its optimizer and weights, of a stack."""
+        (group,) = optimizer.param_groups
+        group["lr"], masters = self.rate(name), group["params"]
         if self.bfloat16:
             torch._foreach_copy_([master.grad for master in masters], gradients)
         else:
@@ -537,13 +607,34 @@ class _Run:
                 master.grad = gradient if alike else torch.empty_like(master).copy_(gradient)
         optimizer.step()
         if self.bfloat16:
-            torch._foreach_copy_([self.working[n] for n in self.names[name]], masters)
-        # Fused optimizers do not mark what they change, and a backward pass through a graph that was built before
-        # would give wrong gradients in silence; marked, it raises.
-        torch.autograd.graph.increment_version(parameters)
-        total = self.sums.setdefault(name, [0.0, 0])
-        total[0] += value
-        total[1] += 1
+            torch._foreach_copy_([working[n] for n in self.names[name]], masters)
+
+    def check(self) -> None:
+        """The periodic checks, in training."""
+        self._check_losses()
+        if self.step % CHECK_EVERY_STEPS == 0:
+            self._check_codes()
+
+    def _check_losses(self) -> None:
+        """Where losses are not looked at in their step: if one was not finite, stop with the last weights that were."""
+        if self.looks_at_once:
+            return
+        broken = [f"the loss of update '{name}'" for name, (total, _) in self.sums.items() if not math.isfinite(total)]
+        if not torch.stack([master.isfinite().all() for master in self.masters.values()]).all():
+            broken.append("a weight")
+        if broken:
+            step, weights = self.good
+            for master, kept in zip(self.masters.values(), weights, strict=True):
+                master.copy_(kept)
+            raise TrainingError(
+                f"{broken[0]} has not been finite between steps {step} and {self.step}{self.whose}. The weights "
+                f"are those of step {step}; {REMEDY}"
+            )
+        self._keep_weights()
+
+    def _keep_weights(self) -> None:
+        if not self.looks_at_once:
+            self.good = self.step, [master.clone() for master in self.masters.values()]
 
     @torch.no_grad()
     def _check_codes(self) -> None:
@@ -555,8 +646,9 @@ class _Run:
         self.collapsed_for = self.collapsed_for + CHECK_EVERY_STEPS if dead else 0
         if self.collapsed_for >= COLLAPSE_STEPS:
             raise TrainingError(
-                f"the codes have collapsed: for {COLLAPSE_STEPS} steps up to step {self.step} their variance has been "
-                f"below {COLLAPSE_VARIANCE:g} of the prior's (now {variance:.2g} against {self.prior_variance:.2g}). "
+                f"the codes have collapsed: for {COLLAPSE_STEPS} steps up to step {self.step}{self.whose} their "
+                f"variance has been below {COLLAPSE_VARIANCE:g} of the prior's (now {variance:.2g} against "
+                f"{self.prior_variance:.2g}). "
                 "A larger weight of the reconstruction or a slower generator usually helps"
             )
 
@@ -565,17 +657,16 @@ class _Run:
         self.model.eval()
 
     def report(self, measure: Callable[[Model], dict[str, float]] | None) -> Report:
-        losses = {name: total / count for name, (total, count) in self.sums.items()}
-        rates = {update: self.recipe.learning_rate(update, self.clock) for update in self.recipe.optimizers}
+        losses = {name: float(total) / count for name, (total, count) in self.sums.items()}
+        rates = {update: self.rate(update) for update in self.recipe.optimizers}
         with self._fork_random(), torch.no_grad():
             measures = measure(self.model) if measure else {}
         report = Report(self.step, self.clock, losses, rates, self.seconds, measures)
         self.reports.append(report)
         return report
 
-    # The state. A file is written beside its place and then moved there, so a kill leaves the old one or the new one.
-
-    def save(self, path: Path) -> None:
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that :meth:`restore` needs to go on with the same bits."""
         tensors = {f"weights/{name}": master for name, master in self.masters.items()}
         tensors |= {f"random/{kind}": state for kind, state in self.random_state.items()}
         for update, optimizer in self.optimizers.items():
@@ -583,29 +674,16 @@ class _Run:
                 for key, value in entries.items():
                     if isinstance(value, Tensor):
                         tensors[f"optimizers/{update}/{index}/{key}"] = value
-        position: dict[str, Any] = {
+        return tensors, {
             "fingerprint": self.fingerprint,
             "step": self.step,
             "seconds": self.seconds,
             "collapsed_for": self.collapsed_for,
-            "sums": self.sums,
+            "sums": {name: [float(total), count] for name, (total, count) in self.sums.items()},
             "reports": [dataclasses.asdict(report) for report in self.reports],
         }
-        write_file(path, tensors, position)
 
-    def load(self, path: Path) -> None:
-        try:
-            tensors, position = read_file(path, self.device)
-        except StorageError as error:
-            raise TrainingError(f"{error}. Delete it to start anew") from error
-        theirs = position.get("fingerprint")
-        if theirs != self.fingerprint:
-            theirs = theirs if isinstance(theirs, dict) else {}  # some other file of this library
-            other = [f"{name} {theirs.get(name)}, not {value}" for name, value in self.fingerprint.items()
-                     if theirs.get(name) != value]  # fmt: skip
-            raise TrainingError(
-                f"{path} is the state of another run ({'; '.join(other)}). Choose another folder or delete it"
-            )
+    def restore(self, tensors: dict[str, Tensor], position: dict[str, Any]) -> None:
         for name, master in self.masters.items():
             master.copy_(tensors[f"weights/{name}"])
             if self.bfloat16:
@@ -619,8 +697,53 @@ class _Run:
                     entries.setdefault(int(index), {})[key] = tensor
             optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
         self.step, self.seconds = position["step"], position["seconds"]
-        self.collapsed_for, self.sums = position["collapsed_for"], position["sums"]
+        self.collapsed_for = position["collapsed_for"]
+        self.sums = {name: (total, count) for name, (total, count) in position["sums"].items()}
         self.reports = [Report(**report) for report in position["reports"]]
+        self._keep_weights()
+
+
+# The state. A file is written beside its place and then moved there, so a kill leaves the old one or the new one. A
+# stack has one file, because all of its runs must be at the same step.
+
+
+def _prefixes(runs: list[Run]) -> list[str]:
+    """What the names of each run's tensors begin with."""
+    return [""] if len(runs) == 1 else [f"{index}/" for index in range(len(runs))]
+
+
+def _save(runs: list[Run], path: Path) -> None:
+    tensors: dict[str, Tensor] = {}
+    positions = []
+    for prefix, run in zip(_prefixes(runs), runs, strict=True):
+        of_run, position = run.state()
+        tensors |= {prefix + name: tensor for name, tensor in of_run.items()}
+        positions.append(position)
+    write_file(path, tensors, positions[0] if len(runs) == 1 else {"runs": positions})
+
+
+def _load(runs: list[Run], path: Path) -> None:
+    try:
+        tensors, header = read_file(path, runs[0].device)
+    except StorageError as error:
+        raise TrainingError(f"{error}. Delete it to start anew") from error
+    positions = header.get("runs", [header])
+    if len(positions) != len(runs):
+        raise TrainingError(
+            f"{path} is the state of {len(positions)} runs, not of {len(runs)}. Choose another folder or delete it"
+        )
+    for run, position in zip(runs, positions, strict=True):
+        theirs = position.get("fingerprint")
+        if theirs != run.fingerprint:
+            theirs = theirs if isinstance(theirs, dict) else {}  # some other file of this library
+            other = [f"{name} {theirs.get(name)}, not {value}" for name, value in run.fingerprint.items()
+                     if theirs.get(name) != value]  # fmt: skip
+            raise TrainingError(
+                f"{path} is the state of another run ({'; '.join(other)}). Choose another folder or delete it"
+            )
+    for prefix, run, position in zip(_prefixes(runs), runs, positions, strict=True):
+        run.restore({name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)},
+                    position)
 
 
 def _keep_freed_memory() -> None:

@@ -185,6 +185,23 @@ def test_train_prints_the_error_of_a_classifier_as_it_goes_and_at_the_end(tmp_pa
     assert "labels-100: test_error_percent " in output and "held-out digits, validation" in output
 
 
+def test_several_seeds_train_side_by_side_and_each_has_its_lines_and_its_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    train("labels-100", seed=(1, 4), steps=3, device="cpu", validation=True)
+    output = capsys.readouterr().out
+    lines = [line for line in output.splitlines() if "epoch" in line]
+    assert [line.partition("  epoch")[0] for line in lines] == ["seed 1", "seed 4"]
+    folder = Path("runs", "labels-100-seed-1-4-validation")
+    assert output.count("labels-100: test_error_percent ") == 2
+    for seed in (1, 4):
+        evidence = folder / f"seed-{seed}" / f"labels-100-seed-{seed}.safetensors"
+        assert f"wrote {folder / f'seed-{seed}' / 'labels-100.safetensors'} and {evidence}" in output
+        assert read_file(evidence)[1]["seed"] == seed
+    for wrong in ((), (1, 1)):
+        with pytest.raises(TrainingError, match="name one seed, or several that differ"):
+            train("labels-100", seed=wrong, steps=3, device="cpu")
+
+
 def test_train_by_the_paper_s_recipe_has_a_folder_of_its_own_and_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with_tiny_networks(monkeypatch)
@@ -196,7 +213,7 @@ def test_train_by_the_paper_s_recipe_has_a_folder_of_its_own_and_says_so(tmp_pat
     assert header["recipe"] == repr(by_paper(find(name)).recipe) and header["source"] != find(name).source
 
 
-@pytest.mark.parametrize("wrong, message", [({"seed": 4294}, "no data order"), ({"device": "cuda:99"}, "no GPU")])
+@pytest.mark.parametrize("wrong, message", [({"seed": (4294,)}, "no data order"), ({"device": "cuda:99"}, "no GPU")])
 def test_what_cannot_be_trained_is_refused_before_any_image_is_loaded(wrong, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(command_line, "load_images", None)

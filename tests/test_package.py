@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # Each module may import only modules that stand before it.
 ORDER = (
-    "priors", "networks", "data", "storage", "losses", "metrics", "models", "training", "experiments", "comparisons",
-    "likelihoods", "drawing", "results", "figures", "explore", "checks", "benchmark", "__main__",
+    "priors", "networks", "data", "storage", "losses", "metrics", "models", "training", "stacking", "experiments",
+    "comparisons", "likelihoods", "drawing", "results", "figures", "explore", "checks", "benchmark", "__main__",
 )  # fmt: skip
 # The same inside of a folder; models are built on each other in any order.
 ORDER_INSIDE = {"experiments": ("registry", "trained", "evidence", "runs", "__init__")}

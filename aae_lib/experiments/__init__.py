@@ -63,7 +63,7 @@ from aae_lib.experiments.registry import (
     find,
     look_up,
 )
-from aae_lib.experiments.runs import origin, train_experiment
+from aae_lib.experiments.runs import origin, seed_folder, train_experiment, train_seeds
 from aae_lib.experiments.trained import PRETRAINED, Trained, load_trained, weights_path
 
 __all__ = [
@@ -112,8 +112,10 @@ __all__ = [
     "predict",
     "read_evidence",
     "save_evidence",
+    "seed_folder",
     "shipped_seeds",
     "test_set",
     "train_experiment",
+    "train_seeds",
     "weights_path",
 ]

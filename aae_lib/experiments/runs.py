@@ -2,7 +2,7 @@
 
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from aae_lib.data import Digits
 from aae_lib.experiments.evidence import evidence_path, examine, examined_topic, interim_metrics, save_evidence
 from aae_lib.experiments.registry import Experiment, build
 from aae_lib.experiments.trained import load_trained, weights_path
+from aae_lib.stacking import train_stacked
 from aae_lib.storage import save_weights
-from aae_lib.training import Report, TrainingError, chosen_device, multiplies_bfloat16, train
+from aae_lib.training import Report, TrainingError, chosen_device, multiplies_bfloat16
 
 
 def train_experiment(
@@ -41,52 +42,82 @@ def train_experiment(
             ``NAME-seed-SEED.safetensors`` (evidence).
         seed, steps, device, progress: as for :func:`aae_lib.training.train`.
     """
+    together = train_seeds(
+        experiment, digits, out, seeds=[seed], steps=steps, device=device, validation=validation, progress=progress
+    )
+    for (report,) in together:
+        yield report
+
+
+def seed_folder(out: Path, seeds: Sequence[int], seed: int) -> Path:
+    """Where the weights and evidence of one of the seeds that train together go: to ``out`` if it is the only one."""
+    return out if len(seeds) == 1 else out / f"seed-{seed}"
+
+
+def train_seeds(
+    experiment: Experiment,
+    digits: Digits,
+    out: Path,
+    *,
+    seeds: Sequence[int],
+    steps: int | None = None,
+    device: str | None = None,
+    validation: bool = False,
+    progress: bool = True,
+) -> Iterator[list[Report]]:
+    """As :func:`train_experiment`, from several seeds side by side (:func:`aae_lib.stacking.train_stacked`).
+
+    ``out`` receives the state of all; weights and evidence of each go to its :func:`seed_folder`.
+    """
     images, held_out = digits.train.hold_out() if validation else (digits.train, digits.test)
-    sets = experiment.select(images, seed)
+    sets = [experiment.select(images, seed) for seed in seeds]
     made_by = origin(device)  # the code that trains, whatever happens to the checkout meanwhile
-    model = build(experiment, seed)
-    state = out / "state.safetensors"
-    reports = []
+    models = [build(experiment, seed) for seed in seeds]
+    history = []
     topic = examined_topic(experiment, digits)
     progressing = partial(interim_metrics, images=held_out, naming=images.hold_out()[1], topic=topic)
     options = {
-        "seed": seed,
+        "seeds": seeds,
         "steps": steps,
         "measure": progressing,
-        "state": state,
+        "state": out / "state.safetensors",
         "device": device,
         "progress": progress,
     }
-    for report in train(model, sets, experiment.recipe, **options):
-        reports.append(report)
-        yield report
-    if not reports:
+    for reports in train_stacked(models, sets, experiment.recipe, **options):
+        history.append(reports)
+        yield reports
+    if not history:
         raise TrainingError(f"nothing to do: {steps} steps")
-    header = {
-        "experiment": experiment.name,
-        "recipe": repr(experiment.recipe),
-        "source": experiment.source,
-        "seed": seed,
-        "steps": reports[-1].step,
-        "seconds": round(reports[-1].seconds, 1),
-        "data": digits.source,
-        "data_name": digits.name,
-        "data_sha256": digits.sha256,
-        "trained_on": sum(len(part) for part in sets),
-        "evaluated_on": "validation" if validation else "test",
-        "precision": "bfloat16" if multiplies_bfloat16(chosen_device(device)) else "float32",
-        **made_by,
-        "history": [
-            {"step": r.step, **{name: round(value, 4) for name, value in (r.losses | r.measures).items()}}
-            for r in reports
-        ],
-    }
-    weights = weights_path(experiment, out)
-    save_weights(weights, model.cpu(), header)
-    # The evidence comes from the weights as they ship, so that it can be had again from the file.
-    trained = load_trained(experiment.name, weights).model
-    evidence = examine(trained, held_out, header, training=images, topic=topic)
-    save_evidence(evidence_path(experiment, seed, out), evidence)
+    for seed, model, reports, trained_on in zip(seeds, models, zip(*history, strict=True), sets, strict=True):
+        header = {
+            "experiment": experiment.name,
+            "recipe": repr(experiment.recipe),
+            "source": experiment.source,
+            "seed": seed,
+            "steps": reports[-1].step,
+            "seconds": round(reports[-1].seconds, 1),
+            "data": digits.source,
+            "data_name": digits.name,
+            "data_sha256": digits.sha256,
+            "trained_on": sum(len(part) for part in trained_on),
+            "evaluated_on": "validation" if validation else "test",
+            "precision": "bfloat16" if multiplies_bfloat16(chosen_device(device)) else "float32",
+            **made_by,
+            "history": [
+                {"step": r.step, **{name: round(value, 4) for name, value in (r.losses | r.measures).items()}}
+                for r in reports
+            ],
+        }
+        if len(seeds) > 1:
+            header["side_by_side"] = len(seeds)  # the seconds are this run's share
+        folder = seed_folder(out, seeds, seed)
+        weights = weights_path(experiment, folder)
+        save_weights(weights, model.cpu(), header)
+        # The evidence comes from the weights as they ship, so that it can be had again from the file.
+        trained = load_trained(experiment.name, weights).model
+        evidence = examine(trained, held_out, header, training=images, topic=topic)
+        save_evidence(evidence_path(experiment, seed, folder), evidence)
 
 
 def origin(device: str | None = None) -> dict[str, Any]:
