@@ -491,11 +491,15 @@ class Run:
         self.model.train()
         for name, parameter in self.model.named_parameters():
             parameter.data = self.working[name]
+        # A GPU's convolutions may else take their sums in another order each time: other bits after a resume.
+        cudnn, was_deterministic = torch.backends.cudnn, torch.backends.cudnn.deterministic
+        cudnn.deterministic = True
         try:
             # The caller's autocast would reach into the backward passes, and a caller's no_grad would stop them.
             with torch.enable_grad(), torch.autocast(self.device.type, enabled=False):
                 yield
         finally:
+            cudnn.deterministic = was_deterministic
             set_noise_strength(self.model, lambda layer: 1.0)
             vars(self.model).update(self.weights)
             for name, parameter in self.model.named_parameters():

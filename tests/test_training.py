@@ -1071,6 +1071,29 @@ def test_autocast_does_not_leak(bfloat16: bool, images, make_model, make_recipe)
     assert same(weights(model), weights(inside))
 
 
+class SeesConvolutions(Autoencoder):
+    """Writes down whether a GPU's convolutions would give the same bits each time."""
+
+    def __init__(self, dimensions: int = 2, hidden: tuple[int, ...] = (2,)):
+        super().__init__(dimensions, hidden)
+        self.seen: list[bool] = []
+
+    def updates(self, batch: Images) -> Updates:
+        self.seen.append(torch.backends.cudnn.deterministic)
+        yield from super().updates(batch)
+
+
+@pytest.mark.parametrize("of_caller", [False, True])
+def test_convolutions_give_the_same_bits_each_time_in_steps_alone(
+    of_caller: bool, images, make_model, make_recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", of_caller)
+    model = make_model(SeesConvolutions)
+    for _ in train(model, images, make_recipe(model, steps=2), report_every=1, device="cpu"):
+        assert torch.backends.cudnn.deterministic == of_caller
+    assert model.seen == [True, True]
+
+
 def test_a_caller_without_gradients_can_train(images, make_model, make_recipe) -> None:
     model, inside = make_model(), make_model()
     run(model, images, make_recipe(model))
