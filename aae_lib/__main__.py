@@ -116,7 +116,7 @@ def train(
     Args:
         name: the experiment; `python -m aae_lib experiments` lists them.
         seed: of the initial weights, the data order and all noise; from 0 to 4293. Several, such as --seed 0 1 2, train
-            side by side as one stacked model: meant for a GPU; on a CPU they are faster one after the other.
+            side by side as one stacked model: meant for a GPU; on a CPU they take as long as one after the other.
         steps: stop after this many minibatches; the schedule stays where it is.
         device: cpu or cuda; default: the GPU if there is one.
         out: folder for state, weights and evidence; default: runs/NAME-seed-SEED, with --data runs/NAME-DATA-seed-SEED,
