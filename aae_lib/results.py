@@ -369,13 +369,13 @@ CLAIMS = (
 
 
 def claims() -> str:
-    """The paper's claims about Figure 2 as a Markdown table: the AAE, the VAE as it is, and at equal reconstruction.
+    """Claims about Figure 2 as a Markdown table: the AAE, the VAE as it is, and at equal reconstruction.
 
     Means over seeds with 95 % intervals. The last column is what a perfect match would give: the prior against itself,
     or, for sharpness, the test images.
     """
     lines = [
-        "| the paper says | measure | AAE | VAE, KL weight 1 | VAE at the AAE's reconstruction error | perfect |",
+        "| the claim | measure | AAE | VAE, KL weight 1 | VAE at the AAE's reconstruction error | perfect |",
         "|---|---|---|---|---|---|",
     ]
     for claim, metric, model, curve in CLAIMS:
