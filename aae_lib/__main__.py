@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 from tqdm.auto import tqdm
 from tyro.conf import Positional, arg
+from tyro.constructors import PrimitiveConstructorSpec
 from tyro.extras import SubcommandApp
 
 from aae_lib.data import DataError, Digits, load_images, load_mnist
@@ -38,6 +39,16 @@ from aae_lib.storage import StorageError
 from aae_lib.training import UPDATES_PER_EPOCH, TrainingError, check_seed, chosen_device, multiplies_bfloat16
 
 app = SubcommandApp()
+Seeds = Annotated[
+    tuple[int, ...],
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT[,INT...]",
+        instance_from_str=lambda texts: tuple(int(seed) for seed in texts[0].split(",")),
+        is_instance=lambda seeds: isinstance(seeds, tuple),
+        str_from_instance=lambda seeds: [",".join(map(str, seeds))],
+    ),
+]
 ROOT = Path(__file__).parent.parent
 
 
@@ -102,7 +113,7 @@ def experiments() -> None:
 @app.command
 def train(
     name: Positional[str],
-    seed: tuple[int, ...] = (0,),
+    seed: Seeds = (0,),
     steps: int | None = None,
     device: str | None = None,
     out: Path | None = None,
@@ -115,7 +126,7 @@ def train(
 
     Args:
         name: the experiment; `python -m aae_lib experiments` lists them.
-        seed: of the initial weights, the data order and all noise; from 0 to 4293. Several, such as --seed 0 1 2, train
+        seed: of the initial weights, the data order and all noise; from 0 to 4293. Several, such as --seed 0,1,2, train
             side by side as one stacked model: meant for a GPU; on a CPU they take as long as one after the other.
         steps: stop after this many minibatches; the schedule stays where it is.
         device: cpu or cuda; default: the GPU if there is one.
@@ -134,11 +145,16 @@ def train(
         check_seed(each)
     if not seed or len(set(seed)) < len(seed):
         raise TrainingError(f"name one seed, or several that differ, not {seed}")
+    if steps is not None and steps < 1:
+        raise TrainingError(f"nothing to do: {steps} steps")
     data = data or experiment.data
     run = (name if data == experiment.data else f"{name}-{data}") + "-paper" * paper
     out = out or Path("runs") / f"{run}-seed-{'-'.join(map(str, seed))}{'-validation' if validation else ''}"
-    if (out / "state.safetensors").exists() and not resume:
+    state = out / "state.safetensors"
+    if state.exists() and not resume:
         raise TrainingError(f"{out} holds an earlier run: continue it with --resume, or choose another --out")
+    if resume and not state.exists():
+        print(f"{out} holds no state to continue: starting anew")
     out.mkdir(parents=True, exist_ok=True)
     digits = load_images(data, shape=experiment.shape)
     held_out = digits.train.hold_out()[1] if validation else digits.test
@@ -156,7 +172,8 @@ def train(
                     f"{whose}epoch {epochs:5.1f}  step {report.step:6d}  {report.seconds:5.0f} s  {numbers}", sys.stdout
                 )
     except KeyboardInterrupt:
-        sys.exit("\ninterrupted; the same command with --resume goes on from the state that it saved last")
+        saved = "the same command with --resume goes on from the state that it saved last"
+        sys.exit(f"\ninterrupted; {saved if state.exists() else 'nothing was saved yet'}")
     held_out_images = f"{len(held_out):,} held-out {'digits' if data == 'MNIST' else 'images'}"
     print(f"on the {held_out_images}, {'validation' if validation else 'test'}:")
     for each in seed:
@@ -265,6 +282,8 @@ def _record(
     out: Path,
 ) -> None:
     """Make all entries of a record of the digits at hand, show each as it comes, and write them with their origin."""
+    if out.is_dir():
+        raise StorageError(f"{out} is a folder: name a file in it")
     out.parent.mkdir(parents=True, exist_ok=True)  # if it cannot be made, that is better found out now than at the end
     made_by = origin()  # the code that measures, whatever happens to the checkout meanwhile
     digits, entries = load_mnist(), []
@@ -286,6 +305,10 @@ def main() -> None:
         app.cli(prog="python -m aae_lib")
     except (DataError, StorageError, TrainingError, PriorError, UnknownNameError) as error:
         sys.exit(f"error: {error.args[0]}")
+    except KeyboardInterrupt:
+        sys.exit("\ninterrupted")
+    except BrokenPipeError:  # whoever reads the output has enough of it
+        sys.stderr.close()
     except (OSError, SafetensorError) as error:  # of writing; what cannot be read is a StorageError
         sys.exit(f"error: {error}. Make room, or choose a folder (--out) that can be written to")
 

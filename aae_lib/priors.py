@@ -3,7 +3,7 @@
 An adversarial autoencoder only ever *samples* its prior (AAE, sections 2 and 2.1), so a prior is any object with
 
 * ``dimensions``: the length d of a code, and
-* ``sample(count, device)``: a float tensor ``[count, d]`` drawn with torch's global random-number generator.
+* ``sample(count, device)``: a float32 tensor ``[count, d]`` drawn with torch's global random-number generator.
 
 Two methods are optional. ``log_prob(codes)``, ``[n, d] -> [n]``: a variational autoencoder needs it, and the pictures
 draw contours with it. ``walk(shares)``, ``[n]`` in [0, 1] -> ``[n, d]``: codes on a continuous path through the prior,
@@ -406,13 +406,20 @@ def check_prior(prior: Prior) -> float:
     with seeded(0):
         samples = prior.sample(1000, "cpu")
     expected = (1000, prior.dimensions)
-    if not isinstance(samples, Tensor) or tuple(samples.shape) != expected or not samples.is_floating_point():
+    if not isinstance(samples, Tensor) or tuple(samples.shape) != expected or samples.dtype != torch.float32:
         found = f"{tuple(samples.shape)} of {samples.dtype}" if isinstance(samples, Tensor) else type(samples).__name__
         raise PriorError(
-            f"{type(prior).__name__}.sample(1000) must return a float tensor of shape {expected}, but returned {found}"
+            f"{type(prior).__name__}.sample(1000) must return a float32 tensor of shape {expected}, but returned "
+            f"{found}"
         )
     if not samples.isfinite().all():
         raise PriorError(f"{type(prior).__name__}.sample(1000) holds NaN or infinite values")
+    with seeded(0):
+        if not torch.equal(prior.sample(1000, "cpu"), samples):
+            raise PriorError(
+                f"{type(prior).__name__}.sample draws other samples for the same seed: no run could be had again. Draw "
+                "with torch's global generator, for instance with torch.randn"
+            )
     variance = samples.var(0)
     if not (variance > 0).all():
         raise PriorError(

@@ -321,8 +321,8 @@ def train(
         measure: called with the model, in evaluation mode, for each report, which carries the numbers that it returns.
             Unlike what the caller measures at a yield, they are part of the state, so a resumed run has them too.
         state: a file that receives the complete training state about every 30 seconds, at a multiple of 100 steps or a
-            report, and at the end. If it exists, the run continues from it: earlier reports are yielded again, and the
-            end has the same bits as a run that was never interrupted.
+            report, at the first of these and at the end. If it exists, the run continues from it: earlier reports are
+            yielded again, and the end has the same bits as a run that was never interrupted.
         device: default: the GPU if there is one.
         bfloat16: multiply matrices in bfloat16 (weights keep float32 masters). Default: where it is native.
         progress: show a progress bar.
@@ -366,7 +366,7 @@ def train_runs(
             run.prepare_evaluation()
     advance = make_advance(runs)
     yield from map(list, zip(*(run.reports for run in runs), strict=True))
-    saved = time.monotonic()
+    saved = -math.inf  # the first state comes at the first pause
     with contextlib.ExitStack() as stack:
         bar = tqdm(total=steps, initial=first.step, disable=not progress, unit="step", leave=False)
         stack.callback(bar.close)
@@ -403,10 +403,13 @@ class Run:
         report_every: int,
     ):
         check_seed(seed)
+        sets = tuple(images) if isinstance(images, tuple | list) else (images,)
+        _check_images(sets)
+        _check_moves(model, recipe, len(sets))
         torch.set_flush_denormal(True)  # denormal numbers make a dying run ten times slower
         _keep_freed_memory()
         self.model, self.recipe, self.seed, self.device = model.to(device), recipe, seed, device
-        self.sets = tuple(part.to(device) for part in (images if isinstance(images, tuple) else (images,)))
+        self.sets = tuple(part.to(device) for part in sets)
         for part in self.sets:
             if len(part) < recipe.batch_size:
                 raise TrainingError(f"{len(part)} training images do not fill one minibatch of {recipe.batch_size}")
@@ -415,18 +418,17 @@ class Run:
         sizes = " + ".join(str(len(part)) for part in self.sets)
         # Sets of the same size are common (MNIST, FashionMNIST); the ink of some images tells them apart.
         ink = " + ".join(f"{float(part.images[:10].double().sum()):.3f}" for part in self.sets)
+        labels = " + ".join(str(hash(tuple(part.labels.tolist())) % 10**6) for part in self.sets)
         self.fingerprint = {
             "model": _describe(model),
             "recipe": str(recipe),
             "seed": str(seed),
-            "images": f"{sizes} (ink {ink})",
+            "images": f"{sizes} (ink {ink}, labels {labels})",
             "precision": f"{precision} on {device.type}",
             "report_every": str(report_every),  # the sums of a report that is half done belong to it
         }
         self.looks_at_once = device.type in LOOKS_AT_ONCE
         self.prior_variance = check_prior(model.prior) if model.prior is not None else None
-
-        _check_moves(model, recipe, len(self.sets))
         self.weights = {name: getattr(model, name) for name in recipe.weights}
         networks = dict(model.named_children())
         self.parameters = {
@@ -499,6 +501,7 @@ class Run:
             with torch.enable_grad(), torch.autocast(self.device.type, enabled=False):
                 yield
         finally:
+            self.model.eval()
             cudnn.deterministic = was_deterministic
             set_noise_strength(self.model, lambda layer: 1.0)
             vars(self.model).update(self.weights)
@@ -547,9 +550,17 @@ class Run:
                 # Autocast is entered anew for each update and never spans an optimizer step; without its cache,
                 # no cast copy of a weight can outlive the weight.
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False):
-                    name, loss = next(updates, (None, None))
+                    update = next(updates, (None, None))
+                if not isinstance(update, tuple) or len(update) != 2:
+                    kind = type(self.model).__name__
+                    raise TrainingError(f"{kind}.updates must yield pairs (name of the update, loss), not a "
+                                        f"{type(update).__name__}")
+                name, loss = update
                 if name is None:
                     break
+                if not isinstance(loss, Tensor) or loss.ndim:
+                    found = f"of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+                    raise TrainingError(f"the loss of update '{name}' must be one number in a tensor, and is {found}")
                 if not torch.is_grad_enabled():
                     raise TrainingError(
                         f"update '{name}' was yielded inside torch.no_grad(): close it before the yield"
@@ -783,9 +794,24 @@ def _describe(model: Model) -> str:
     return f"{describe(model)}, layers {layers}, weights {shapes}"
 
 
+def _check_images(sets: tuple[Images, ...]) -> None:
+    """Refuse what is no set of images that a network could take."""
+    for images in sets:
+        if not isinstance(images, Images):
+            raise TrainingError(f"train takes aae_lib.data.Images, or a tuple of them, not a {type(images).__name__}")
+        pixels, labels = images.images, images.labels
+        if pixels.ndim != 2 or pixels.dtype != torch.float32 or labels.shape != pixels.shape[:1]:
+            raise TrainingError(
+                "train takes float32 images [n, pixels] and as many labels [n], not images "
+                f"{list(pixels.shape)} of {pixels.dtype} and labels {list(labels.shape)}"
+            )
+
+
 def _check_moves(model: Model, recipe: Recipe, sets: int) -> None:
     """Refuse a model whose networks, declared updates, minibatches and recipe do not fit together."""
     kind = type(model).__name__
+    if not isinstance(model, Model) or not inspect.isgeneratorfunction(model.updates):
+        raise TrainingError(f"{kind} must be a class of aae_lib.models.Model whose method `updates` yields its updates")
     networks = dict(model.named_children())
     if set(recipe.optimizers) != set(model.moves):
         raise TrainingError(
@@ -817,7 +843,8 @@ def _check_moves(model: Model, recipe: Recipe, sets: int) -> None:
         raise TrainingError(
             f"the recipe has schedules for the weights {sorted(unknown)}, but those of {kind} are {sorted(weights)}"
         )
-    minibatches = inspect.signature(model.updates).parameters
+    parameters = inspect.signature(model.updates).parameters
+    minibatches = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
     if len(minibatches) != sets:
         raise TrainingError(
             f"{kind}.updates takes {len(minibatches)} minibatches ({', '.join(minibatches)}), but there are {sets} "

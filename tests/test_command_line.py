@@ -213,6 +213,42 @@ def test_train_by_the_paper_s_recipe_has_a_folder_of_its_own_and_says_so(tmp_pat
     assert header["recipe"] == repr(by_paper(find(name)).recipe) and header["source"] != find(name).source
 
 
+def test_an_interrupt_says_whether_there_is_a_state_to_go_on_from(tmp_path, monkeypatch):
+    def interrupted(experiment, digits, out, **_):
+        if "saved" in out.name:
+            (out / "state.safetensors").write_bytes(b"")
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(command_line, "train_seeds", interrupted)
+    for name, message in (("saved", "with --resume goes on"), ("new", "nothing was saved yet")):
+        with pytest.raises(SystemExit, match=message):
+            train("labels-100", out=tmp_path / name, device="cpu")
+
+
+def test_resuming_where_there_is_nothing_says_so(tmp_path, capsys):
+    train("labels-100", steps=2, out=tmp_path / "wrong", device="cpu", resume=True)
+    assert "wrong holds no state to continue: starting anew" in capsys.readouterr().out
+
+
+def test_several_seeds_are_named_in_one_word_before_or_after_the_experiment(monkeypatch):
+    seen = []
+    monkeypatch.setattr(command_line, "find", lambda name: seen.append(name) or find(name))
+    monkeypatch.setattr(command_line, "check_seed", lambda seed: seen.append(seed))
+    for words in (["labels-100", "--seed", "3,1"], ["--seed", "3,1", "labels-100"]):
+        monkeypatch.setattr(sys, "argv", ["aae_lib", "train", *words, "--steps", "0"])
+        with pytest.raises(SystemExit, match="nothing to do: 0 steps"):
+            command_line.main()
+    assert seen == ["labels-100", 3, 1] * 2
+    result = run("train", "labels-100", "--seed", "one")
+    assert result.returncode != 0 and "INT[,INT...]" in result.stderr + result.stdout
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused_before_the_work(tmp_path):
+    result = run("compare", "--out", str(tmp_path))
+    assert result.returncode == 1 and "is a folder: name a file in it" in result.stderr
+
+
 @pytest.mark.parametrize("wrong, message", [({"seed": (4294,)}, "no data order"), ({"device": "cuda:99"}, "no GPU")])
 def test_what_cannot_be_trained_is_refused_before_any_image_is_loaded(wrong, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

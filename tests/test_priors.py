@@ -109,7 +109,8 @@ def test_gaussians_that_are_none_are_refused(dimensions: int, deviation: float) 
         (torch.randn(1000, 3), r"shape \(1000, 2\), but returned \(1000, 3\)"),
         (torch.randn(1000), r"returned \(1000,\)"),
         (torch.randn(10, 2), r"returned \(10, 2\)"),
-        (torch.randint(5, (1000, 2)), "float tensor.*torch.int64"),
+        (torch.randint(5, (1000, 2)), "float32 tensor.*torch.int64"),
+        (torch.randn(1000, 2).double(), "float32 tensor.*torch.float64"),
         (torch.randn(1000, 2).numpy(), "returned ndarray"),
         (None, "returned NoneType"),
         (torch.randn(1000, 2).index_fill(0, torch.tensor(7), math.nan), "NaN or infinite"),
@@ -121,6 +122,20 @@ def test_gaussians_that_are_none_are_refused(dimensions: int, deviation: float) 
 def test_what_is_no_prior_is_refused(samples: object, message: str) -> None:
     with pytest.raises(PriorError, match=r"Wrong\.sample\(1000\).*" + message):
         check_prior(Wrong(samples))
+
+
+class OfNumpy(Prior):
+    """Draws with numpy's random numbers, which no seed of a run reaches."""
+
+    dimensions = 2
+
+    def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
+        return torch.from_numpy(np.random.randn(count, 2).astype("float32"))
+
+
+def test_a_prior_that_no_seed_reaches_is_refused() -> None:
+    with pytest.raises(PriorError, match=r"OfNumpy.sample draws other samples for the same seed.*torch\.randn"):
+        check_prior(OfNumpy())
 
 
 def test_the_check_returns_the_variance_and_leaves_random_numbers_alone() -> None:

@@ -23,9 +23,9 @@ from aae_lib.experiments import (
     read_evidence,
     weights_path,
 )
-from aae_lib.models import AdversarialGeneratorEncoder, Model
+from aae_lib.models import AdversarialAutoencoder, AdversarialGeneratorEncoder, Model
 from aae_lib.networks import OntoSphere, convolutional_decoder, convolutional_encoder
-from aae_lib.priors import UniformSphere
+from aae_lib.priors import Gaussian, UniformSphere
 from aae_lib.storage import StorageError, read_file
 from aae_lib.training import TrainingError
 
@@ -120,6 +120,14 @@ def test_a_run_that_finds_clusters_reads_no_label_but_those_that_name_them(
 
 
 # From the name to the files
+
+
+def test_an_experiment_of_one_s_own_is_measured_as_what_it_is(digits: Digits, tmp_path: Path) -> None:
+    """Not as the registered one of its name, of which it may have none."""
+    own = replace(find("aae-gaussian"), name="own", build=lambda: AdversarialAutoencoder(Gaussian(3, 5.0), (16,)))
+    go(own, digits, tmp_path)
+    stored = read_evidence(evidence_path(own, 0, tmp_path), digits.test.labels)
+    assert stored.codes.shape == (1000, 3) and stored.header["experiment"] == "own"
 
 
 def test_a_real_run_leaves_weights_evidence_and_state(digits: Digits, tmp_path: Path) -> None:

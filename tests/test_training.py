@@ -117,9 +117,35 @@ class GradientsOff(Autoencoder):
             torch.set_grad_enabled(True)
 
 
+class BareLoss(Autoencoder):
+    def updates(self, batch: Images) -> Iterator[Tensor]:
+        for _, loss in super().updates(batch):
+            yield loss
+
+
+class LossOfEachImage(Autoencoder):
+    def updates(self, batch: Images) -> Updates:
+        yield "reconstruction", self.decoder(self.encoder(batch.images)).square().sum(1)
+
+
+class LossWithoutTensor(Autoencoder):
+    def updates(self, batch: Images) -> Iterator[tuple[str, float]]:
+        for name, loss in super().updates(batch):
+            yield name, float(loss)
+
+
+class Returned(Autoencoder):
+    def updates(self, batch: Images) -> dict[str, Tensor]:
+        return dict(super().updates(batch))
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
+        (BareLoss, r"BareLoss\.updates must yield pairs \(name of the update, loss\), not a Tensor"),
+        (LossOfEachImage, r"'reconstruction' must be one number in a tensor, and is of shape \(100,\)"),
+        (LossWithoutTensor, "'reconstruction' must be one number in a tensor, and is a float"),
+        (Returned, "Returned must be a class of aae_lib.models.Model whose method `updates` yields"),
         (DetachedGenerator, r"update 'generator'.*does not reach encoder\.0\.weight.*detached"),
         (DetachedLoss, "update 'reconstruction' depends on no network"),
         (ForgottenHead, r"does not reach decoder\.head\.weight, decoder\.head\.bias"),
@@ -237,6 +263,34 @@ def test_too_few_images_are_refused(images, make_model, make_recipe) -> None:
         with pytest.raises(TrainingError, match="99 training images do not fill one minibatch of 100"):
             run(model, sets, make_recipe(model))
     run(model, (images[:100], images), make_recipe(model, 2))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda images: images.images, "takes aae_lib.data.Images, or a tuple of them, not a Tensor"),
+        (lambda images: Images(images.images.double(), images.labels), "not images .* of torch.float64"),
+        (lambda images: Images((255 * images.images).byte(), images.labels), "not images .* of torch.uint8"),
+        (lambda images: Images(images.images.view(-1, 28, 28), images.labels), r"not images \[600, 28, 28\]"),
+        (lambda images: Images(images.images, images.labels[:-1]), r"and labels \[599\]"),
+    ],
+)
+def test_what_is_no_set_of_images_is_refused(change: Callable, message: str, images, make_model, make_recipe) -> None:
+    model = make_model(Autoencoder)
+    with pytest.raises(TrainingError, match=message):
+        run(model, change(images), make_recipe(model))
+
+
+def test_what_is_no_model_is_refused(images, make_model, make_recipe) -> None:
+    recipe = make_recipe(make_model(Autoencoder))
+    with pytest.raises(TrainingError, match="Sequential must be a class of aae_lib.models.Model"):
+        run(nn.Sequential(nn.Linear(784, 2)), images, recipe)
+
+
+def test_sets_may_come_in_a_list(images, make_recipe) -> None:
+    model = Pair()
+    run(model, [images[:100], images], make_recipe(model, 2))
+    assert len(model.seen[1]) == 2
 
 
 class Pair(Autoencoder):
@@ -1019,7 +1073,7 @@ def test_an_interrupt_leaves_an_ordinary_model(bfloat16: bool, images, make_mode
     before, state = weights(model), torch.get_rng_state()
     with pytest.raises(KeyboardInterrupt):
         run(model, images, make_recipe(model), bfloat16=bfloat16)
-    assert torch.equal(torch.get_rng_state(), state) and not torch.is_autocast_enabled("cpu")
+    assert torch.equal(torch.get_rng_state(), state) and not torch.is_autocast_enabled("cpu") and not model.training
     assert model.dtypes == {torch.bfloat16 if bfloat16 else torch.float32}
     after = weights(model)
     assert all(end.dtype == torch.float32 and not torch.equal(end, before[name]) for name, end in after.items())
@@ -1519,11 +1573,11 @@ def test_states_are_written_as_often_as_asked(
     def written() -> list[int]:
         steps = []
         for _ in train(model, images, make_recipe(model, 250), report_every=60, state=path, device="cpu"):
-            steps.append(read_file(path)[1]["step"] if path.exists() else None)
+            steps.append(read_file(path)[1]["step"])
         path.unlink()
         return steps
 
-    assert written() == [None, None, None, None, 250]  # within 30 seconds, only the end
+    assert written() == [60, 60, 60, 60, 250]  # within 30 seconds, only the first and the end
     monkeypatch.setattr(training, "STATE_EVERY_SECONDS", 0.0)
     assert written() == [60, 120, 180, 240, 250]
 

@@ -44,7 +44,7 @@ from aae_lib.models import (
 )
 from aae_lib.networks import IMAGE_SIZE, PIXELS, device_of
 from aae_lib.priors import AroundHeads, ClassConditionalPrior, LabelAndStyle, Prior, seeded
-from aae_lib.storage import read_file, write_file
+from aae_lib.storage import StorageError, read_file, write_file
 
 EVIDENCE = PRETRAINED / "evidence"
 REPEATS = 200  # codes of one image
@@ -355,10 +355,20 @@ def read_evidence(path: Path, labels: Tensor | None = None) -> Evidence:
         labels: ``[n]``; default: those of MNIST's test set.
 
     Raises:
-        StorageError: if there is no such file, or it is damaged.
+        StorageError: if there is no such file, it is damaged or no evidence, or it was measured on other images.
     """
     tensors, header = read_file(path)
-    return Evidence(header, test_set()["labels"] if labels is None else labels, **tensors)
+    if not tensors.keys() <= {entry.name for entry in fields(Evidence)}:
+        raise StorageError(f"{path} holds no evidence: that of a run is its file NAME-seed-SEED.safetensors")
+    of_test_set = header.get("evaluated_on", "test") == "test" and header.get("data_name", "MNIST") == "MNIST"
+    if labels is None and not of_test_set:
+        where = f"{header.get('data_name', 'MNIST')}, {header['evaluated_on']}"
+        raise StorageError(f"{path} was measured on other images ({where}): name their labels")
+    labels = test_set()["labels"] if labels is None else labels
+    for name in ("predictions", "clusters", "squared_errors"):
+        if name in tensors and len(tensors[name]) != len(labels):
+            raise StorageError(f"{path} was measured on {len(tensors[name])} images, and here are {len(labels)} labels")
+    return Evidence(header, labels, **tensors)
 
 
 def shipped_seeds(name: str) -> list[int]:

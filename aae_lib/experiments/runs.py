@@ -13,9 +13,9 @@ import aae_lib
 from aae_lib.data import Digits
 from aae_lib.experiments.evidence import evidence_path, examine, examined_topic, interim_metrics, save_evidence
 from aae_lib.experiments.registry import Experiment, build
-from aae_lib.experiments.trained import load_trained, weights_path
+from aae_lib.experiments.trained import weights_path
 from aae_lib.stacking import train_stacked
-from aae_lib.storage import save_weights
+from aae_lib.storage import load_weights, save_weights
 from aae_lib.training import Report, TrainingError, chosen_device, multiplies_bfloat16
 
 
@@ -115,8 +115,9 @@ def train_seeds(
         weights = weights_path(experiment, folder)
         save_weights(weights, model.cpu(), header)
         # The evidence comes from the weights as they ship, so that it can be had again from the file.
-        trained = load_trained(experiment.name, weights).model
-        evidence = examine(trained, held_out, header, training=images, topic=topic)
+        trained = build(experiment, seed)
+        load_weights(weights, trained)
+        evidence = examine(trained.eval(), held_out, header, training=images, topic=topic)
         save_evidence(evidence_path(experiment, seed, folder), evidence)
 
 
