@@ -83,6 +83,7 @@ def draw_prior(axes: Axes, prior: Prior, limit: float) -> None:
 def draw_codes(axes: Axes, codes: Tensor, labels: Tensor) -> None:
     """Scatter 2-D codes ``[n, 2]``, colored by digit, with each digit written at the median of its codes."""
     size = 2 if len(codes) > 5000 else 5
+    codes = codes.detach()
     axes.scatter(*codes.float().T, s=size, c=np.array(DIGIT_COLORS)[labels], alpha=0.8, linewidths=0, rasterized=True)
     for digit in labels.unique().tolist():
         x, y = codes[labels == digit].float().median(0).values.tolist()

@@ -28,7 +28,8 @@ class Model(nn.Module, ABC):
     def updates(self, *minibatches: Images) -> Iterator[tuple[str, Tensor]]:
         """Yield one step's updates in order. A ``with`` around a ``yield`` is refused by the trainer.
 
-        Subclasses name the minibatches that they need: ``batch``, or for instance ``unlabeled`` and ``labeled``.
+        Subclasses name the minibatches that they need: ``batch``, or for instance ``unlabeled`` and ``labeled``. Where
+        matrices are multiplied in bfloat16, networks return that here: sums, logarithms, variances want ``.float()``.
         """
 
     def encode(self, images: Tensor) -> Tensor:
