@@ -171,7 +171,7 @@ def train(
                 tqdm.write(
                     f"{whose}epoch {epochs:5.1f}  step {report.step:6d}  {report.seconds:5.0f} s  {numbers}", sys.stdout
                 )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):
         saved = "the same command with --resume goes on from the state that it saved last"
         sys.exit(f"\ninterrupted; {saved if state.exists() else 'nothing was saved yet'}")
     held_out_images = f"{len(held_out):,} held-out {'digits' if data == 'MNIST' else 'images'}"

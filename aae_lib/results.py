@@ -355,7 +355,8 @@ def equal_reconstruction(metric: str, model: str, curve: Collection[str]) -> flo
     return float(np.interp(error, errors[order], values[order]))
 
 
-# What the paper says of Figure 2, and the measures that can tell: (claim, metric, adversarial model, VAE curve).
+# What is said of Figure 2 (of sharpness not by the paper, as far as we know), and the measures that can tell: (claim,
+# metric, adversarial model, VAE curve).
 CLAIMS = (
     ("A: the AAE fills the Gaussian, without holes", "prior_coverage", "aae-gaussian", VAE_CURVE),
     ("A: its transitions between digits are sharp", "steepest_tenth", "aae-gaussian", VAE_CURVE),

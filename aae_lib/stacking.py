@@ -22,7 +22,16 @@ from tqdm.auto import tqdm
 
 from aae_lib.data import Images
 from aae_lib.models.model import Model
-from aae_lib.training import UPDATES_PER_EPOCH, Recipe, Report, Run, TrainingError, chosen_device, train_runs
+from aae_lib.training import (
+    UPDATES_PER_EPOCH,
+    Recipe,
+    Report,
+    Run,
+    TrainingError,
+    check_losses,
+    chosen_device,
+    train_runs,
+)
 
 
 def train_stacked(
@@ -48,9 +57,10 @@ def train_stacked(
     may be rounded differently.
 
     Args:
-        models: alike but for their weights. Their ``updates`` must not look at the value of a tensor, reach weights
-            through the model's networks only, and draw random numbers with ``torch.rand``, ``randn``, ``randint``,
-            ``randperm``, ``rand_like``, ``randn_like`` or dropout.
+        models: alike but for their weights and buffers; all else, such as a prior, is the first one's. Their
+            ``updates`` must not look at the value of a tensor, reach weights through the model's networks only, and
+            draw random numbers with ``torch.rand``, ``randn``, ``randint``, ``randperm``, ``rand_like``, ``randn_like``
+            or dropout.
         images: the training images of each.
         seeds: one for each.
         recipe, steps, report_every, measure, device, bfloat16, progress: as for :func:`~aae_lib.training.train`. The
@@ -62,6 +72,8 @@ def train_stacked(
     """
     if not models or len({id(model) for model in models}) < len(models):
         raise TrainingError("stacked runs need at least one model, and each its own")
+    if not len(models) == len(images) == len(seeds):
+        raise TrainingError(f"{len(models)} models, {len(images)} sets of images and {len(seeds)} seeds do not match")
     chosen = chosen_device(device)
     runs = [
         Run(model, sets, recipe, seed, chosen, bfloat16, report_every)
@@ -148,9 +160,10 @@ class Stack:
             for run in self.runs:
                 training.enter_context(run.in_training())
             self._steps(count, bar)
+            check_losses(self.runs)
             for run in self.runs:
                 with run.random_numbers():
-                    run.check()
+                    run.check_codes()
         for run in self.runs:
             run.seconds += (time.perf_counter() - started) / len(self.runs)
 

@@ -18,7 +18,7 @@ import math
 import platform
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -329,8 +329,8 @@ def train(
 
     Raises:
         TrainingError: for a model whose updates and networks do not fit together, a seed out of range, a state of
-            another run, non-finite losses (on a GPU they are looked at every 100 steps, and the weights are then those
-            of the last look), and collapsed codes. Each says what to do.
+            another run, non-finite losses (on a GPU they are looked at every 100 steps and at each report, and the
+            weights are then those of the last look), and collapsed codes. Each says what to do.
     """
     run = Run(model, images, recipe, seed, chosen_device(device), bfloat16, report_every)
     for (report,) in train_runs([run], lambda runs: runs[0].advance, steps, report_every, measure, state, progress):
@@ -460,7 +460,7 @@ class Run:
         self.sums: dict[str, tuple[Tensor | float, int]] = {}  # of the losses since the last report, and how many
         self.reports: list[Report] = []
         self.orders = [(-1, torch.empty(0)) for _ in self.sets]
-        self._keep_weights()
+        self.keep_weights()
 
     # Random numbers: the run owns its stream and gives the caller's back.
 
@@ -484,7 +484,8 @@ class Run:
             for _ in range(count):
                 self._one_step()
                 bar.update()
-            self.check()
+            check_losses([self])
+            self.check_codes()
         self.seconds += time.perf_counter() - started
 
     @contextlib.contextmanager
@@ -494,15 +495,16 @@ class Run:
         for name, parameter in self.model.named_parameters():
             parameter.data = self.working[name]
         # A GPU's convolutions may else take their sums in another order each time: other bits after a resume.
-        cudnn, was_deterministic = torch.backends.cudnn, torch.backends.cudnn.deterministic
-        cudnn.deterministic = True
+        cudnn = torch.backends.cudnn
+        of_caller = cudnn.deterministic, cudnn.benchmark
+        cudnn.deterministic, cudnn.benchmark = True, False
         try:
             # The caller's autocast would reach into the backward passes, and a caller's no_grad would stop them.
             with torch.enable_grad(), torch.autocast(self.device.type, enabled=False):
                 yield
         finally:
             self.model.eval()
-            cudnn.deterministic = was_deterministic
+            cudnn.deterministic, cudnn.benchmark = of_caller
             set_noise_strength(self.model, lambda layer: 1.0)
             vars(self.model).update(self.weights)
             for name, parameter in self.model.named_parameters():
@@ -545,16 +547,18 @@ class Run:
         """One step's updates and their losses; the caller moves the networks of each before it asks for the next."""
         seen = set()
         # Closed, so that an error inside of it undoes what it has entered, at once.
-        with contextlib.closing(self.model.updates(*minibatches)) as updates:
+        updates, kind = self.model.updates(*minibatches), type(self.model).__name__
+        if not isinstance(updates, Generator):
+            raise TrainingError(f"{kind}.updates must yield its updates, one after the other, not return them")
+        with contextlib.closing(updates):
             while True:
                 # Autocast is entered anew for each update and never spans an optimizer step; without its cache,
                 # no cast copy of a weight can outlive the weight.
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False):
                     update = next(updates, (None, None))
                 if not isinstance(update, tuple) or len(update) != 2:
-                    kind = type(self.model).__name__
-                    raise TrainingError(f"{kind}.updates must yield pairs (name of the update, loss), not a "
-                                        f"{type(update).__name__}")
+                    found = type(update).__name__
+                    raise TrainingError(f"{kind}.updates must yield pairs (name of the update, loss), not a {found}")
                 name, loss = update
                 if name is None:
                     break
@@ -566,11 +570,11 @@ class Run:
                         f"update '{name}' was yielded inside torch.no_grad(): close it before the yield"
                     )
                 if name not in self.optimizers:
-                    raise TrainingError(f"update '{name}' is not declared in {type(self.model).__name__}.moves")
+                    raise TrainingError(f"update '{name}' is not declared in {kind}.moves")
                 yield name, loss
                 seen.add(name)
         if missing := set(self.optimizers) - seen:
-            raise TrainingError(f"{type(self.model).__name__}.updates never yielded {sorted(missing)}")
+            raise TrainingError(f"{kind}.updates never yielded {sorted(missing)}")
 
     def _one_step(self) -> None:
         self.set_schedules()
@@ -624,36 +628,27 @@ class Run:
         if self.bfloat16:
             torch._foreach_copy_([working[n] for n in self.names[name]], masters)
 
-    def check(self) -> None:
-        """The periodic checks, in training."""
-        self._check_losses()
-        if self.step % CHECK_EVERY_STEPS == 0:
-            self._check_codes()
+    def not_finite(self) -> str | None:
+        """What has not been finite since the last look, if anything."""
+        for name, (total, _) in self.sums.items():
+            if not math.isfinite(total):
+                return f"the loss of update '{name}'"
+        weights_are = torch.stack([master.isfinite().all() for master in self.masters.values()]).all()
+        return None if weights_are else "a weight"
 
-    def _check_losses(self) -> None:
-        """Where losses are not looked at in their step: if one was not finite, stop with the last weights that were."""
-        if self.looks_at_once:
-            return
-        broken = [f"the loss of update '{name}'" for name, (total, _) in self.sums.items() if not math.isfinite(total)]
-        if not torch.stack([master.isfinite().all() for master in self.masters.values()]).all():
-            broken.append("a weight")
-        if broken:
-            step, weights = self.good
-            for master, kept in zip(self.masters.values(), weights, strict=True):
-                master.copy_(kept)
-            raise TrainingError(
-                f"{broken[0]} has not been finite between steps {step} and {self.step}{self.whose}. The weights "
-                f"are those of step {step}; {REMEDY}"
-            )
-        self._keep_weights()
-
-    def _keep_weights(self) -> None:
+    def keep_weights(self) -> None:
         if not self.looks_at_once:
             self.good = self.step, [master.clone() for master in self.masters.values()]
 
+    def take_weights_back(self) -> None:
+        for master, kept in zip(self.masters.values(), self.good[1], strict=True):
+            master.copy_(kept)
+
     @torch.no_grad()
-    def _check_codes(self) -> None:
-        if self.prior_variance is None or not hasattr(self.model, "encoder") or self.step <= COLLAPSE_STEPS:
+    def check_codes(self) -> None:
+        if self.step % CHECK_EVERY_STEPS or self.step <= COLLAPSE_STEPS:
+            return
+        if self.prior_variance is None or not hasattr(self.model, "encoder"):
             return
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False):
             variance = float(self.model.encode(self.sets[0].images[:1000]).float().var(0).mean())
@@ -715,7 +710,28 @@ class Run:
         self.collapsed_for = position["collapsed_for"]
         self.sums = {name: (total, count) for name, (total, count) in position["sums"].items()}
         self.reports = [Report(**report) for report in position["reports"]]
-        self._keep_weights()
+        self.keep_weights()
+
+
+def check_losses(runs: list[Run]) -> None:
+    """Where losses are not looked at in their step: if one was not finite, stop all with the weights of the last look.
+
+    Raises:
+        TrainingError: naming the first of the runs whose loss or weight was not finite.
+    """
+    if runs[0].looks_at_once:
+        return
+    broken = [(run, what) for run in runs if (what := run.not_finite())]
+    if broken:
+        for each in runs:
+            each.take_weights_back()
+        (run, what), since = broken[0], runs[0].good[0]
+        raise TrainingError(
+            f"{what} has not been finite between steps {since} and {run.step}{run.whose}. The weights are those of "
+            f"step {since}; {REMEDY}"
+        )
+    for run in runs:
+        run.keep_weights()
 
 
 # The state. A file is written beside its place and then moved there, so a kill leaves the old one or the new one. A
@@ -810,8 +826,8 @@ def _check_images(sets: tuple[Images, ...]) -> None:
 def _check_moves(model: Model, recipe: Recipe, sets: int) -> None:
     """Refuse a model whose networks, declared updates, minibatches and recipe do not fit together."""
     kind = type(model).__name__
-    if not isinstance(model, Model) or not inspect.isgeneratorfunction(model.updates):
-        raise TrainingError(f"{kind} must be a class of aae_lib.models.Model whose method `updates` yields its updates")
+    if not isinstance(model, Model):
+        raise TrainingError(f"train takes models of a class of aae_lib.models.Model, and {kind} is none")
     networks = dict(model.named_children())
     if set(recipe.optimizers) != set(model.moves):
         raise TrainingError(

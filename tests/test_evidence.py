@@ -566,7 +566,7 @@ def test_evidence_is_not_paired_with_the_labels_of_other_images(
     tmp_path: Path, folder_of_evidence: Path, digits: Digits
 ) -> None:
     predictions = digits.test.labels.byte()
-    for header in ({"evaluated_on": "validation"}, {"evaluated_on": "test", "data_name": "FashionMNIST"}):
+    for header in ({"evaluated_on": "validation"}, {"data_name": "FashionMNIST"}):
         save_evidence(tmp_path / "file", Evidence(header, torch.zeros(1000), predictions=predictions))
         with pytest.raises(StorageError, match=r"measured on other images \(.*(validation|FashionMNIST).*\): name"):
             read_evidence(tmp_path / "file")
@@ -574,8 +574,9 @@ def test_evidence_is_not_paired_with_the_labels_of_other_images(
     with pytest.raises(StorageError, match="measured on 1000 images, and here are 999 labels"):
         read_evidence(tmp_path / "file", digits.test.labels[1:])
     write_file(tmp_path / "weights", {"encoder.0.weight": torch.zeros(2)}, {})
-    with pytest.raises(StorageError, match="holds no evidence"):
-        read_evidence(tmp_path / "weights")
+    for path in (tmp_path / "weights", experiments.PRETRAINED / "evidence" / "test-set.safetensors"):
+        with pytest.raises(StorageError, match="holds no evidence"):
+            read_evidence(path)
 
 
 @pytest.fixture

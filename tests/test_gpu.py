@@ -148,6 +148,6 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_last_good_weights(sets
     model = made()
     begun = [weight.detach().clone() for weight in model.parameters()]
     poisoned = Images(torch.full_like(sets[0].images, float("nan")), sets[0].labels)
-    with pytest.raises(TrainingError, match="not been finite between steps 0 and 1 .* The weights are those of step 0"):
+    with pytest.raises(TrainingError, match=r"not been finite between steps 0 and 1\. The weights are those of step 0"):
         on("cuda", model, (poisoned, sets[1]), 5)
     assert all(torch.equal(weight.cpu(), old) for weight, old in zip(model.parameters(), begun, strict=True))

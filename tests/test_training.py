@@ -145,7 +145,7 @@ class Returned(Autoencoder):
         (BareLoss, r"BareLoss\.updates must yield pairs \(name of the update, loss\), not a Tensor"),
         (LossOfEachImage, r"'reconstruction' must be one number in a tensor, and is of shape \(100,\)"),
         (LossWithoutTensor, "'reconstruction' must be one number in a tensor, and is a float"),
-        (Returned, "Returned must be a class of aae_lib.models.Model whose method `updates` yields"),
+        (Returned, r"Returned\.updates must yield its updates, one after the other, not return them"),
         (DetachedGenerator, r"update 'generator'.*does not reach encoder\.0\.weight.*detached"),
         (DetachedLoss, "update 'reconstruction' depends on no network"),
         (ForgottenHead, r"does not reach decoder\.head\.weight, decoder\.head\.bias"),
@@ -283,7 +283,7 @@ def test_what_is_no_set_of_images_is_refused(change: Callable, message: str, ima
 
 def test_what_is_no_model_is_refused(images, make_model, make_recipe) -> None:
     recipe = make_recipe(make_model(Autoencoder))
-    with pytest.raises(TrainingError, match="Sequential must be a class of aae_lib.models.Model"):
+    with pytest.raises(TrainingError, match="a class of aae_lib.models.Model, and Sequential is none"):
         run(nn.Sequential(nn.Linear(784, 2)), images, recipe)
 
 
@@ -1133,7 +1133,7 @@ class SeesConvolutions(Autoencoder):
         self.seen: list[bool] = []
 
     def updates(self, batch: Images) -> Updates:
-        self.seen.append(torch.backends.cudnn.deterministic)
+        self.seen.append(torch.backends.cudnn.deterministic and not torch.backends.cudnn.benchmark)
         yield from super().updates(batch)
 
 
@@ -1142,9 +1142,10 @@ def test_convolutions_give_the_same_bits_each_time_in_steps_alone(
     of_caller: bool, images, make_model, make_recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", of_caller)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", not of_caller)
     model = make_model(SeesConvolutions)
     for _ in train(model, images, make_recipe(model, steps=2), report_every=1, device="cpu"):
-        assert torch.backends.cudnn.deterministic == of_caller
+        assert torch.backends.cudnn.deterministic == of_caller != torch.backends.cudnn.benchmark
     assert model.seen == [True, True]
 
 

@@ -358,11 +358,11 @@ def read_evidence(path: Path, labels: Tensor | None = None) -> Evidence:
         StorageError: if there is no such file, it is damaged or no evidence, or it was measured on other images.
     """
     tensors, header = read_file(path)
-    if not tensors.keys() <= {entry.name for entry in fields(Evidence)}:
+    if not tensors.keys() <= {entry.name for entry in fields(Evidence)} - {"header", "labels"}:
         raise StorageError(f"{path} holds no evidence: that of a run is its file NAME-seed-SEED.safetensors")
     of_test_set = header.get("evaluated_on", "test") == "test" and header.get("data_name", "MNIST") == "MNIST"
     if labels is None and not of_test_set:
-        where = f"{header.get('data_name', 'MNIST')}, {header['evaluated_on']}"
+        where = f"{header.get('data_name', 'MNIST')}, {header.get('evaluated_on', 'test')}"
         raise StorageError(f"{path} was measured on other images ({where}): name their labels")
     labels = test_set()["labels"] if labels is None else labels
     for name in ("predictions", "clusters", "squared_errors"):

@@ -69,6 +69,8 @@ def train_seeds(
 
     ``out`` receives the state of all; weights and evidence of each go to its :func:`seed_folder`.
     """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise TrainingError(f"name one seed, or several that differ, not {tuple(seeds)}")
     images, held_out = digits.train.hold_out() if validation else (digits.train, digits.test)
     sets = [experiment.select(images, seed) for seed in seeds]
     made_by = origin(device)  # the code that trains, whatever happens to the checkout meanwhile
