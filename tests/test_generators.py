@@ -198,7 +198,7 @@ def test_age_draws_new_codes_for_each_update(updates: int, images: Images) -> No
     decoded: list[Tensor] = []
     model.decoder.register_forward_pre_hook(lambda module, inputs: decoded.append(inputs[0].detach().clone()))
     run(model, images, recipe_of(model, 4, SGD(1e-3)))
-    drawn = model.prior.drawn[1:]  # the first were drawn to look at the prior
+    drawn = model.prior.drawn[2:]  # the first were drawn twice, to look at the prior
     assert len(drawn) == 4 * (1 + updates) and {codes.shape for codes in drawn} == {(100, D)}
     assert len(torch.cat(drawn).unique(dim=0)) == 400 * (1 + updates)
     # And they are what is decoded; the codes of images are, once a step.
