@@ -21,6 +21,7 @@ from aae_lib.experiments import (
     PRETRAINED,
     UnknownNameError,
     by_paper,
+    check_request,
     evidence_path,
     examine,
     examined_topic,
@@ -36,7 +37,7 @@ from aae_lib.experiments import (
 )
 from aae_lib.priors import PriorError
 from aae_lib.storage import StorageError
-from aae_lib.training import UPDATES_PER_EPOCH, TrainingError, check_seed, chosen_device, multiplies_bfloat16
+from aae_lib.training import UPDATES_PER_EPOCH, TrainingError, chosen_device, multiplies_bfloat16
 
 app = SubcommandApp()
 Seeds = Annotated[
@@ -141,12 +142,7 @@ def train(
     experiment = by_paper(find(name)) if paper else find(name)
     # What cannot work is better found out before a download than after it.
     chosen_device(device)
-    for each in seed:
-        check_seed(each)
-    if not seed or len(set(seed)) < len(seed):
-        raise TrainingError(f"name one seed, or several that differ, not {seed}")
-    if steps is not None and steps < 1:
-        raise TrainingError(f"nothing to do: {steps} steps")
+    check_request(seed, steps)
     data = data or experiment.data
     run = (name if data == experiment.data else f"{name}-{data}") + "-paper" * paper
     out = out or Path("runs") / f"{run}-seed-{'-'.join(map(str, seed))}{'-validation' if validation else ''}"

@@ -126,7 +126,7 @@ class Stack:
         self._give_back()
         buffers = [dict(run.model.named_buffers()) for run in runs]
         self.buffers = {name: self._stacked([of_run[name] for of_run in buffers]) for name in buffers[0]}
-        self.numbers = torch.arange(len(runs), device=self.first.device)
+        self.numbers = torch.arange(len(runs), device=self.first.device)  # by which vmap tells draws of the runs apart
         self.sums: dict[str, tuple[Tensor, int]] = {}
         self.generators: list[dict[str, torch.Generator]] = []
         step = _Step(self)

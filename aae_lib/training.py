@@ -18,6 +18,7 @@ import math
 import platform
 import textwrap
 import time
+import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -418,7 +419,7 @@ class Run:
         sizes = " + ".join(str(len(part)) for part in self.sets)
         # Sets of the same size are common (MNIST, FashionMNIST); the ink of some images tells them apart.
         ink = " + ".join(f"{float(part.images[:10].double().sum()):.3f}" for part in self.sets)
-        labels = " + ".join(str(hash(tuple(part.labels.tolist())) % 10**6) for part in self.sets)
+        labels = " + ".join(f"{zlib.crc32(part.labels.cpu().numpy().tobytes()):08x}" for part in self.sets)
         self.fingerprint = {
             "model": _describe(model),
             "recipe": str(recipe),
@@ -546,11 +547,10 @@ class Run:
     def updates(self, minibatches: Iterable[Images]) -> Iterator[tuple[str, Tensor]]:
         """One step's updates and their losses; the caller moves the networks of each before it asks for the next."""
         seen = set()
-        # Closed, so that an error inside of it undoes what it has entered, at once.
         updates, kind = self.model.updates(*minibatches), type(self.model).__name__
         if not isinstance(updates, Generator):
             raise TrainingError(f"{kind}.updates must yield its updates, one after the other, not return them")
-        with contextlib.closing(updates):
+        with contextlib.closing(updates):  # so that an error inside of it undoes what it has entered, at once
             while True:
                 # Autocast is entered anew for each update and never spans an optimizer step; without its cache,
                 # no cast copy of a weight can outlive the weight.

@@ -234,12 +234,12 @@ def test_resuming_where_there_is_nothing_says_so(tmp_path, capsys):
 def test_several_seeds_are_named_in_one_word_before_or_after_the_experiment(monkeypatch):
     seen = []
     monkeypatch.setattr(command_line, "find", lambda name: seen.append(name) or find(name))
-    monkeypatch.setattr(command_line, "check_seed", lambda seed: seen.append(seed))
+    monkeypatch.setattr(command_line, "check_request", lambda seeds, steps: seen.append(seeds) or 1 / 0)
     for words in (["labels-100", "--seed", "3,1"], ["--seed", "3,1", "labels-100"]):
         monkeypatch.setattr(sys, "argv", ["aae_lib", "train", *words, "--steps", "0"])
-        with pytest.raises(SystemExit, match="nothing to do: 0 steps"):
+        with pytest.raises(ZeroDivisionError):
             command_line.main()
-    assert seen == ["labels-100", 3, 1] * 2
+    assert seen == ["labels-100", (3, 1)] * 2
     result = run("train", "labels-100", "--seed", "one")
     assert result.returncode != 0 and "INT[,INT...]" in result.stderr + result.stdout
 
@@ -249,12 +249,19 @@ def test_a_folder_in_the_place_of_a_file_is_refused_before_the_work(tmp_path):
     assert result.returncode == 1 and "is a folder: name a file in it" in result.stderr
 
 
-@pytest.mark.parametrize("wrong, message", [({"seed": (4294,)}, "no data order"), ({"device": "cuda:99"}, "no GPU")])
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ({"seed": (4294,)}, "no data order"),
+        ({"steps": 0}, "nothing to do: 0 steps"),
+        ({"device": "cuda:99"}, "no GPU"),
+    ],
+)
 def test_what_cannot_be_trained_is_refused_before_any_image_is_loaded(wrong, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(command_line, "load_images", None)
     with pytest.raises(TrainingError, match=message):
-        train("autoencoder", steps=2, **wrong)
+        train("autoencoder", **{"steps": 2} | wrong)
     assert not (tmp_path / "runs").exists()
 
 

@@ -63,7 +63,7 @@ from aae_lib.experiments.registry import (
     find,
     look_up,
 )
-from aae_lib.experiments.runs import origin, seed_folder, train_experiment, train_seeds
+from aae_lib.experiments.runs import check_request, origin, seed_folder, train_experiment, train_seeds
 from aae_lib.experiments.trained import PRETRAINED, Trained, load_trained, weights_path
 
 __all__ = [
@@ -95,6 +95,7 @@ __all__ = [
     "UnknownNameError",
     "build",
     "by_paper",
+    "check_request",
     "continuous_prior",
     "decoded_samples",
     "evidence_path",

@@ -16,7 +16,7 @@ from aae_lib.experiments.registry import Experiment, build
 from aae_lib.experiments.trained import weights_path
 from aae_lib.stacking import train_stacked
 from aae_lib.storage import load_weights, save_weights
-from aae_lib.training import Report, TrainingError, chosen_device, multiplies_bfloat16
+from aae_lib.training import Report, TrainingError, check_seed, chosen_device, multiplies_bfloat16
 
 
 def train_experiment(
@@ -49,6 +49,20 @@ def train_experiment(
         yield report
 
 
+def check_request(seeds: Sequence[int], steps: int | None) -> None:
+    """Refuse seeds and a number of steps that nothing can be trained with; no steps: the recipe's.
+
+    Raises:
+        TrainingError: for no seed, equal ones, one that is not from 0 to 4293, and fewer steps than one.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise TrainingError(f"name one seed, or several that differ, not {tuple(seeds)}")
+    for seed in seeds:
+        check_seed(seed)
+    if steps is not None and steps < 1:
+        raise TrainingError(f"nothing to do: {steps} steps")
+
+
 def seed_folder(out: Path, seeds: Sequence[int], seed: int) -> Path:
     """Where the weights and evidence of one of the seeds that train together go: to ``out`` if it is the only one."""
     return out if len(seeds) == 1 else out / f"seed-{seed}"
@@ -69,8 +83,7 @@ def train_seeds(
 
     ``out`` receives the state of all; weights and evidence of each go to its :func:`seed_folder`.
     """
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise TrainingError(f"name one seed, or several that differ, not {tuple(seeds)}")
+    check_request(seeds, steps)
     images, held_out = digits.train.hold_out() if validation else (digits.train, digits.test)
     sets = [experiment.select(images, seed) for seed in seeds]
     made_by = origin(device)  # the code that trains, whatever happens to the checkout meanwhile
@@ -89,8 +102,6 @@ def train_seeds(
     for reports in train_stacked(models, sets, experiment.recipe, **options):
         history.append(reports)
         yield reports
-    if not history:
-        raise TrainingError(f"nothing to do: {steps} steps")
     for seed, model, reports, trained_on in zip(seeds, models, zip(*history, strict=True), sets, strict=True):
         header = {
             "experiment": experiment.name,
