@@ -1,182 +1,181 @@
-"""The command line: ``python -m aae_lib --help``."""
+"""The command line: ``python -m aae_lib --help``. Every command imports what it needs, so that help answers at once."""
 
-import dataclasses
+from __future__ import annotations
+
 import json as json_format
+import math
+import os
+import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
-from safetensors import SafetensorError
-from tqdm.auto import tqdm
 from tyro.conf import Positional, arg
-from tyro.constructors import PrimitiveConstructorSpec
 from tyro.extras import SubcommandApp
 
-from aae_lib.data import DataError, Digits, load_images, load_mnist
-from aae_lib.experiments import (
-    EXPERIMENTS,
-    PRETRAINED,
-    UnknownNameError,
-    by_paper,
-    check_request,
-    evidence_path,
-    examine,
-    examined_topic,
-    find,
-    load_evidence,
-    load_trained,
-    measure,
-    origin,
-    read_evidence,
-    seed_folder,
-    train_seeds,
-    weights_path,
-)
-from aae_lib.priors import PriorError
-from aae_lib.storage import StorageError
-from aae_lib.training import UPDATES_PER_EPOCH, TrainingError, chosen_device, multiplies_bfloat16
+from aae_lib.errors import AaeError, StorageError, TrainingError, UnknownNameError
+
+if TYPE_CHECKING:
+    from aae_lib.data import DataSet
+    from aae_lib.experiments import Evidence, Experiment, Trained
 
 app = SubcommandApp()
-Seeds = Annotated[
-    tuple[int, ...],
-    PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="INT[,INT...]",
-        instance_from_str=lambda texts: tuple(int(seed) for seed in texts[0].split(",")),
-        is_instance=lambda seeds: isinstance(seeds, tuple),
-        str_from_instance=lambda seeds: [",".join(map(str, seeds))],
-    ),
-]
 ROOT = Path(__file__).parent.parent
+MIN_COLUMNS = 40  # of a terminal; below six, tyro's help never ends
 
 
 @app.command
 def reproduce(figures: Positional[tuple[str, ...]] = ()) -> None:
-    """Draw every figure, or those named, and write the results table, from the shipped weights and evidence.
+    """Draw every figure, or those named, and write the results, from the shipped weights and evidence.
 
-    With all of MNIST at hand they go to figures/, and each shipped model is run on the test set again; without, they
-    go to reproduced/, and each model is run on the digits that there are.
+    With all of MNIST at hand they go to figures/ and README; without, they go to reproduced/. Each shipped model is
+    measured again on the digits at hand.
 
     Args:
         figures: names of figures; default: all.
     """
-    import matplotlib  # it costs a second that other commands need not pay
+    import matplotlib
     import matplotlib.pyplot as plt
 
-    from aae_lib.drawing import save_picture
-    from aae_lib.figures import FIGURES, find_figure
-    from aae_lib.results import all_results, table
+    from aae_lib.data import load_mnist
+    from aae_lib.report.drawing import save_picture
+    from aae_lib.report.figures import FIGURES, find_figure
 
     matplotlib.use("Agg")  # files, no windows
     started = time.perf_counter()
     chosen = {name: find_figure(name) for name in figures or FIGURES}
-    digits = load_mnist()
-    print(f"data: {digits.source}")
-    folder = (ROOT if (ROOT / "pyproject.toml").exists() else Path()) / ("figures" if digits.is_full else "reproduced")
-    folder.mkdir(exist_ok=True)
+    data = load_mnist()
+    print(f"data: {data.source}", flush=True)
+    is_mnist = data.name == "MNIST"
+    folder = _checkout() / ("figures" if is_mnist else "reproduced")
+    with _writing(folder, "Run it in a folder that can be written to"):
+        folder.mkdir(exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()  # what cannot be written is better found out before the work
+        for name, figure in chosen.items():
+            drawing, integers = figure.draw()
+            save_picture(drawing, folder / f"{name}.png")
+            plt.close(drawing)
+            print(f"{folder.name}/{name}.png   {figure.paper}: {figure.title}")
+            for label, value in integers.items():
+                print(f"    {label}: {value:,}", flush=True)
+        if not figures:
+            _measure_shipped(data)
+            _write_results(folder, with_readme=is_mnist)
+    print(f"{time.perf_counter() - started:.0f} s in all")
 
-    for name, figure in tqdm(chosen.items(), desc="figures", leave=False):
-        drawing, integers = figure.draw()
-        save_picture(drawing, folder / f"{name}.png")
-        plt.close(drawing)
-        tqdm.write(f"{folder.name}/{name}.png   {figure.paper}: {figure.title}", sys.stdout)
-        for label, value in integers.items():
-            tqdm.write(f"    {label}: {value:,}", sys.stdout)
-    if figures:
-        return
 
-    print(f"\nshipped models on the {len(digits.test):,} {'test' if digits.is_full else 'sample'} digits at hand:")
-    for name in EXPERIMENTS:
-        if find(name).data == "MNIST" and weights_path(find(name), PRETRAINED).exists():
-            evidence = examine(load_trained(name).model, digits.test, {}, topic=examined_topic(find(name), digits))
-            _print_metrics(name, measure(find(name), evidence))
+def _measure_shipped(data: DataSet) -> None:
+    from aae_lib.experiments import EXPERIMENTS, PRETRAINED, examine, load_trained, measure, weights_path
 
-    as_json = [dataclasses.asdict(row) for row in all_results()]
-    (folder / "results.json").write_text(json_format.dumps(as_json, indent=1) + "\n", encoding="utf-8")
-    results = table()
-    (folder / "results.md").write_text(results + "\n", encoding="utf-8")
-    print(f"\n{results}\n\n{folder.name}/results.json and {folder.name}/results.md hold these results; "
-          f"{time.perf_counter() - started:.0f} s in all")
+    print(f"\nshipped models on the {len(data.test):,} images at hand:")
+    for name, experiment in EXPERIMENTS.items():
+        if experiment.data == "MNIST" and weights_path(experiment, PRETRAINED).exists():
+            evidence = examine(experiment, load_trained(name).model, data.test, {"data_name": data.name})
+            _print_metrics(name, measure(experiment, evidence))
+
+
+def _write_results(folder: Path, with_readme: bool) -> None:
+    from aae_lib.report.tables import headlines, write_results
+
+    readme = folder.parent / "README.md"
+    write_results(folder, readme if with_readme and readme.exists() else None)
+    print(f"\n{headlines()}\n\n{folder.name}/results.json and {folder.name}/results.md hold all results")
 
 
 @app.command
 def experiments() -> None:
-    """List all experiments: the paper's figure and value, ours, seeds, minutes."""
-    from aae_lib.results import all_results, table
+    """List all experiments: the paper's value, ours, number of seeds and minutes; or "planned"."""
+    stored = ROOT / "figures" / "results.json"
+    if stored.exists():
+        results = json_format.loads(stored.read_text(encoding="utf-8"))
+    else:  # an installed package has its evidence, but no folder of figures
+        from aae_lib.report.results import results_as_data
 
-    all_results()
-    print(table())
+        results = results_as_data()
+    rows = [("name", "title", "measure", "paper", "ours", "seeds", "minutes")]
+    for name, each in results["experiments"].items():
+        metric = next(iter({**each["paper"], **each["ours"]}), None)
+        cells = (results["metrics"].get(metric, ""), each["paper"].get(metric, "-"), each["ours"].get(metric, "-"))
+        ran = (each["seeds"], each["minutes"]) if each["seeds"] else ("planned", "-")
+        rows.append((name, each["title"], *cells, *map(str, ran)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 @app.command
 def train(
     name: Positional[str],
-    seed: Seeds = (0,),
+    seed: int = 0,
     steps: int | None = None,
     device: str | None = None,
     out: Path | None = None,
     resume: bool = False,
     validation: bool = False,
     data: str | None = None,
-    paper: bool = False,
 ) -> None:
     """Train an experiment from scratch and write its weights and evidence.
 
     Args:
         name: the experiment; `python -m aae_lib experiments` lists them.
-        seed: of the initial weights, the data order and all noise; from 0 to 4293. Several, such as --seed 0,1,2, train
-            side by side as one stacked model: meant for a GPU; on a CPU they take as long as one after the other.
+        seed: of the initial weights, the order of the images and all noise; from 0 to 4293.
         steps: stop after this many minibatches; the schedule stays where it is.
         device: cpu or cuda; default: the GPU if there is one.
-        out: folder for state, weights and evidence; default: runs/NAME-seed-SEED, with --data runs/NAME-DATA-seed-SEED,
-            with --paper runs/NAME-paper-seed-SEED. Of several seeds each has a folder in it for weights and evidence.
+        out: folder for state, weights and evidence; default: runs/NAME-seed-SEED, with --data runs/NAME-DATA-seed-SEED.
         resume: continue from the state in that folder.
-        validation: hold the last sixth of the training images out and measure on those instead of the test set.
-        data: another set of images in ten classes, by its name in torchvision.datasets, such as FashionMNIST; default:
-            the experiment's own, which is MNIST for all but those that name another.
-        paper: by the paper's own recipe, where it is known and ours is shorter: a day or two on a CPU.
+        validation: hold out the last sixth of the training images and measure on those instead of the test set.
+        data: other images, by their name in torchvision.datasets, such as FashionMNIST; default: the experiment's own.
     """
-    experiment = by_paper(find(name)) if paper else find(name)
+    from aae_lib.data import load_images
+    from aae_lib.devices import chosen_device
+    from aae_lib.experiments import evidence_path, find, measure, read_evidence, train_experiment, weights_path
+    from aae_lib.seeding import check_seed
+    from aae_lib.training import checks
+
+    experiment = find(name)
     # What cannot work is better found out before a download than after it.
     chosen_device(device)
-    check_request(seed, steps)
-    data = data or experiment.data
-    run = (name if data == experiment.data else f"{name}-{data}") + "-paper" * paper
-    out = out or Path("runs") / f"{run}-seed-{'-'.join(map(str, seed))}{'-validation' if validation else ''}"
+    check_seed(seed)
+    if steps is not None:
+        checks.check_count("steps", steps)
+    out = out or _run_folder(experiment, data, seed, validation)
     state = out / "state.safetensors"
     if state.exists() and not resume:
         raise TrainingError(f"{out} holds an earlier run: continue it with --resume, or choose another --out")
     if resume and not state.exists():
         print(f"{out} holds no state to continue: starting anew")
-    out.mkdir(parents=True, exist_ok=True)
-    digits = load_images(data, shape=experiment.shape)
-    held_out = digits.train.hold_out()[1] if validation else digits.test
-    trained_on = len(digits.train) - validation * len(held_out)
-    epoch = UPDATES_PER_EPOCH if data == "MNIST" else trained_on / 100  # MNIST's, also on the sample of it
-    print(f"{experiment.title} on {digits.source}", flush=True)
-    try:
-        for reports in train_seeds(
-            experiment, digits, out, seeds=seed, steps=steps, device=device, validation=validation
-        ):
-            for each, report in zip(seed, reports, strict=True):
-                numbers = "  ".join(f"{name} {value:.3f}" for name, value in (report.losses | report.measures).items())
-                epochs, whose = report.clock / epoch, f"seed {each}  " if len(seed) > 1 else ""
-                tqdm.write(
-                    f"{whose}epoch {epochs:5.1f}  step {report.step:6d}  {report.seconds:5.0f} s  {numbers}", sys.stdout
-                )
-    except (KeyboardInterrupt, BrokenPipeError):
-        saved = "the same command with --resume goes on from the state that it saved last"
-        sys.exit(f"\ninterrupted; {saved if state.exists() else 'nothing was saved yet'}")
-    held_out_images = f"{len(held_out):,} held-out {'digits' if data == 'MNIST' else 'images'}"
-    print(f"on the {held_out_images}, {'validation' if validation else 'test'}:")
-    for each in seed:
-        folder = seed_folder(out, seed, each)
-        evidence = read_evidence(evidence_path(experiment, each, folder), held_out.labels)
-        _print_metrics(name, measure(experiment, evidence))
-        print(f"wrote {weights_path(experiment, folder)} and {evidence_path(experiment, each, folder)}")
+    with _writing(out, "Make room, or choose another folder with --out"):
+        out.mkdir(parents=True, exist_ok=True)
+        images = load_images(data or experiment.data)
+        print(f"{experiment.title} on {images.source}", flush=True)
+        options = {"seed": seed, "steps": steps, "device": device, "validation": validation, "progress": True}
+        try:
+            _print_reports(train_experiment(experiment, images, out, **options))
+        except (KeyboardInterrupt, BrokenPipeError):
+            saved = "the same command with --resume goes on from the state that it saved last"
+            sys.exit(f"\ninterrupted; {saved if state.exists() else 'nothing was saved yet'}")
+    evidence = read_evidence(evidence_path(experiment, seed, out))
+    print(f"on the {len(evidence.labels):,} held-out images, {'validation' if validation else 'test'}:")
+    _print_metrics(name, measure(experiment, evidence))
+    print(f"wrote {weights_path(experiment, out)} and {evidence_path(experiment, seed, out)}")
+
+
+def _run_folder(experiment: Experiment, data: str | None, seed: int, validation: bool) -> Path:
+    on = "" if data in (None, experiment.data) else f"-{data.replace('/', '-')}"
+    return Path("runs") / f"{experiment.name}{on}-seed-{seed}{'-validation' * validation}"
+
+
+def _print_reports(reports: Iterable[Any]) -> None:
+    from tqdm.auto import tqdm
+
+    for report in reports:
+        numbers = "  ".join(f"{name} {value:.3f}" for name, value in (report.losses | report.measures).items())
+        where = f"epoch {report.epoch:5.1f}  step {report.step:6d}  {report.seconds:5.0f} s"
+        tqdm.write(f"{where}  {numbers}", sys.stdout)
 
 
 @app.command
@@ -190,78 +189,126 @@ def evaluate(
 
     Args:
         name: the experiment.
-        weights: a file that `train` wrote; default: the shipped weights (seed 0).
+        weights: a file that `train` wrote; default: the shipped weights.
         data: as for `train`; default: what the weights were trained on.
     """
+    from aae_lib.experiments import find, measure
+
     experiment = find(name)
-    # Of MNIST there is evidence, but not of all experiments do weights ship, too.
-    ships = weights_path(experiment, PRETRAINED).exists()
-    has_evidence = weights is None and data in (None, "MNIST") and experiment.data == "MNIST"
-    if has_evidence and not ships:
-        digits = None
-    else:
-        trained = load_trained(name, weights)  # missing ones are better found out before a download than after it
-        data = data or trained.header.get("data_name", experiment.data)
-        digits = load_images(data, shape=experiment.shape)
-    if digits is not None and (digits.is_full or not has_evidence):
-        topic = examined_topic(experiment, digits)
-        evidence = examine(trained.model, digits.test, trained.header, training=digits.train, topic=topic)
-        metrics = measure(experiment, evidence)
-        described, source = digits.source, str(weights or "shipped")
-    else:
-        metrics = measure(experiment, load_evidence(name))
-        described = "MNIST's 10,000 test digits (from the shipped evidence)"
-        source = "shipped" if ships else "not shipped, their evidence is"
+    evidence, described, source = _evidence(experiment, weights, data)
+    metrics = _finite(measure(experiment, evidence), source)
     if json:
         paper = {metric: float(reported) for metric, reported in experiment.paper.items()}
-        result = {
-            "experiment": name, "metrics": metrics, "paper": paper, "data": described, "weights": source
-        }  # fmt: skip
-        print(json_format.dumps(result))
+        result = {"experiment": name, "metrics": metrics, "paper": paper, "data": described, "weights": source}
+        print(json_format.dumps(result, allow_nan=False))
         return
     print(f"{experiment.title}, weights: {source}\ndata: {described}")
     _print_metrics(name, metrics)
 
 
+def _evidence(experiment: Experiment, weights: Path | None, data: str | None) -> tuple[Evidence, str, str]:
+    """Evidence of trained weights, new or as it ships, and in words: on which images, and of which weights."""
+    from aae_lib.experiments import PRETRAINED, examine, load_evidence, load_trained, shipped_seeds, weights_path
+
+    ships = weights_path(experiment, PRETRAINED).exists()
+    seeds = shipped_seeds(experiment.name) if weights is None and data in (None, experiment.data) else []
+    if ships or not seeds:
+        trained = load_trained(experiment, weights)  # what is missing is better found out before a download
+        images = _images_of(trained, data)
+        if images.name != "MNIST-sample" or not seeds:
+            header = {"data_name": images.name}
+            evidence = examine(trained.experiment, trained.model, images.test, header, images.train)
+            return evidence, images.source, str(weights or "shipped")
+    evidence = load_evidence(experiment.name, seeds[0])
+    described = f"the {len(evidence.labels):,} test images of {experiment.data} (from the shipped evidence)"
+    return evidence, described, "shipped" if ships else "not shipped, their evidence is"
+
+
+def _images_of(trained: Trained, data: str | None) -> DataSet:
+    """The images of that name, by default those of the training, in the shape that the model takes."""
+    from aae_lib.data import load_images
+
+    name = data or trained.header["data_name"]
+    try:
+        return load_images(name, shape=tuple(trained.header["shape"]))
+    except UnknownNameError as error:
+        remedy = "" if data else " These weights were trained on it; choose others with --data."
+        raise UnknownNameError(f"{error}{remedy}") from error
+
+
+def _finite(metrics: dict[str, float], source: str) -> dict[str, float]:
+    broken = [name for name, value in metrics.items() if not math.isfinite(value)]
+    if broken:
+        raise StorageError(f"{', '.join(broken)}: expected finite numbers; the weights ({source}) are damaged")
+    return metrics
+
+
 @app.command
-def compare(out: Path = Path("runs/comparisons.safetensors")) -> None:
-    """Make clusters and maps of the digits with other methods, for some minutes; what ships of them is recorded so.
+def ship(
+    name: Positional[str],
+    seed: int,
+    source: Annotated[Path | None, arg(name="from")] = None,
+    weights: bool = False,
+) -> None:
+    """Take a finished run into the package: its evidence, its weights if asked for, the results and README's table.
+
+    Args:
+        name: the experiment.
+        seed: of the run.
+        source: folder of the run; default: runs/NAME-seed-SEED.
+        weights: ship the weights of this seed, too.
+    """
+    from aae_lib.experiments.shipping import ship as take
+
+    folder = _checkout() / "figures"
+    with _writing(ROOT, "Ship from a checkout that can be written to"):
+        for path in take(name, seed, source, weights):
+            print(f"wrote {path}", flush=True)
+        folder.mkdir(exist_ok=True)
+        _write_results(folder, with_readme=True)
+
+
+@app.command
+def compare(out: Path = Path("runs/comparisons.safetensors.gz")) -> None:
+    """Make clusters and maps of the digits with other methods, for some minutes; the shipped ones are recorded.
 
     Args:
         out: the file to write.
     """
-    from aae_lib.comparisons import Comparison, save_record
-    from aae_lib.comparisons import compare as run
+    from aae_lib.report import baselines
 
-    def show(comparison: Comparison, digits: Digits) -> None:
-        _print_metrics(f"{comparison.name} ({comparison.seconds:.0f} s)", comparison.measure(digits.test.labels))
+    def show(comparison: baselines.Comparison, data: DataSet) -> None:
+        _print_metrics(f"{comparison.name} ({comparison.seconds:.0f} s)", comparison.measure(data.test.labels))
 
-    _record(run, show, save_record, out)
+    _record(baselines.compare, show, baselines.save_comparisons, out)
 
 
 @app.command
-def likelihoods(out: Path = Path("runs/likelihoods.safetensors")) -> None:
-    """Measure Parzen windows of up to a million samples, for some minutes; what ships of them is recorded so.
+def likelihoods(out: Path = Path("runs/likelihoods.safetensors.gz")) -> None:
+    """Measure Parzen windows of up to a million samples, for some minutes; the shipped ones are recorded.
 
     Args:
         out: the file to write.
     """
-    from aae_lib.likelihoods import Likelihood, estimate, save_record
+    from aae_lib.report import baselines
 
-    def show(window: Likelihood, _: Digits) -> None:
+    def show(window: baselines.Likelihood, _: DataSet) -> None:
         print(f"  {window.name}, {window.samples:,} samples, bandwidth {window.bandwidth:.3f}: "
               f"{window.log_likelihood:.1f} ± {window.standard_error:.1f} nats", flush=True)
 
-    _record(estimate, show, save_record, out)
+    _record(baselines.estimate, show, baselines.save_likelihoods, out)
 
 
 @app.command
 def benchmark() -> None:
     """Time training steps against a plain float32 loop and against this machine's matrix products."""
+    import torch
+
     from aae_lib.benchmark import benchmark as run
+    from aae_lib.devices import multiplies_bfloat16
 
     precision = "bfloat16" if multiplies_bfloat16(torch.device("cpu")) else "float32"
-    print(f"{torch.get_num_threads()} threads, {precision}, batches of 100; about a minute")
+    print(f"{torch.get_num_threads()} threads, {precision}, batches of 100; about a minute", flush=True)
     for timing in run():
         print(
             f"{timing.name:>16}: {timing.milliseconds:6.1f} ms a step; plain float32 loop "
@@ -272,41 +319,63 @@ def benchmark() -> None:
 
 
 def _record(
-    make: Callable[[Digits], Iterable[Any]],
-    show: Callable[[Any, Digits], None],
+    make: Callable[[DataSet], Iterable[Any]],
+    show: Callable[[Any, DataSet], None],
     save: Callable[[Path, list[Any], dict[str, Any]], None],
     out: Path,
 ) -> None:
     """Make all entries of a record of the digits at hand, show each as it comes, and write them with their origin."""
+    from aae_lib.data import load_mnist
+    from aae_lib.experiments import origin
+
     if out.is_dir():
         raise StorageError(f"{out} is a folder: name a file in it")
-    out.parent.mkdir(parents=True, exist_ok=True)  # if it cannot be made, that is better found out now than at the end
-    made_by = origin()  # the code that measures, whatever happens to the checkout meanwhile
-    digits, entries = load_mnist(), []
-    print(f"data: {digits.source}")
-    for entry in make(digits):
-        entries.append(entry)
-        show(entry, digits)
-    save(out, entries, {"data": digits.source, "data_sha256": digits.sha256, **made_by})
+    with _writing(out, "Make room, or choose another file with --out"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        made_by = origin("cpu")  # the code that measures, whatever happens to the checkout meanwhile
+        data, entries = load_mnist(), []
+        print(f"data: {data.source}", flush=True)
+        for entry in make(data):
+            entries.append(entry)
+            show(entry, data)
+        save(out, entries, {"data": data.source, "data_sha256": data.sha256, **made_by})
     print(f"wrote {out}")
 
 
+def _checkout() -> Path:
+    """The folder of the repository; for an installed package the current one."""
+    return ROOT if (ROOT / "pyproject.toml").exists() else Path()
+
+
+@contextmanager
+def _writing(where: Path, remedy: str) -> Iterator[None]:
+    """Inside, errors of writing become one line that says where and what to do."""
+    try:
+        yield
+    except BrokenPipeError:  # of the terminal, not of a file
+        raise
+    except OSError as error:
+        raise StorageError(f"cannot write to {where} ({error}). {remedy}") from error
+
+
 def _print_metrics(name: str, metrics: dict[str, float]) -> None:
-    print(f"  {name}: " + ", ".join(f"{metric} {value:.4f}" for metric, value in metrics.items()))
+    print(f"  {name}: " + ", ".join(f"{metric} {value:.4f}" for metric, value in metrics.items()), flush=True)
 
 
 def main() -> None:
     """Run the command line; expected errors become one line and exit status 1."""
+    if sys.stderr is None:  # closed by the caller; progress bars would fail
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
+    if shutil.get_terminal_size().columns < MIN_COLUMNS:
+        os.environ["COLUMNS"] = str(MIN_COLUMNS)
     try:
         app.cli(prog="python -m aae_lib")
-    except (DataError, StorageError, TrainingError, PriorError, UnknownNameError) as error:
-        sys.exit(f"error: {error.args[0]}")
+    except AaeError as error:
+        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("\ninterrupted")
     except BrokenPipeError:  # whoever reads the output has enough of it
         sys.stderr.close()
-    except (OSError, SafetensorError) as error:  # of writing; what cannot be read is a StorageError
-        sys.exit(f"error: {error}. Make room, or choose a folder (--out) that can be written to")
 
 
 if __name__ == "__main__":

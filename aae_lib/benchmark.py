@@ -1,12 +1,12 @@
 """How fast a training step is: against a plain float32 loop, and against the machine's own matrix products.
 
-A step's arithmetic is nearly all matrix products, so the rate at which this machine multiplies matrices of the same
-shapes is the ceiling; the share of it that a step reaches says what the rest (optimizers, losses, casts, Python) costs.
+A step's arithmetic is nearly all matrix products. So the rate at which this machine multiplies matrices of the same
+shapes is the ceiling, and a step's share of it says what the rest costs (optimizers, losses, casts, Python).
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -14,18 +14,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from aae_lib.data import Images
+from aae_lib.data import MNIST_CLASSES, MNIST_SHAPE, Images
+from aae_lib.devices import multiplies_bfloat16
+from aae_lib.experiments import find
 from aae_lib.losses import half_squared_error
-from aae_lib.models import AdversarialAutoencoder, Model, SemiSupervisedAutoencoder
-from aae_lib.networks import PIXELS, multilayer_perceptron
-from aae_lib.priors import Gaussian
-from aae_lib.training import SGD, Recipe, multiplies_bfloat16, train
+from aae_lib.models import Model
+from aae_lib.networks import multilayer_perceptron
+from aae_lib.shapes import pixels_of
+from aae_lib.training import SGD, Recipe, train
 
 BATCH = 100
 STEPS = 60  # per measurement
 ROUNDS = 7  # the best one counts: whatever else the machine does can only add time
-# Small rates: the speed of a step does not depend on them, and no run may diverge.
+# The speed of a step does not depend on its rate, and with small rates no run diverges.
 RECONSTRUCTION, ADVERSARIAL = SGD(1e-4, momentum=0.9), SGD(1e-4, momentum=0.1)
+PIXELS, CLASSES, STYLE = pixels_of(MNIST_SHAPE), MNIST_CLASSES, 10
+
+Step = Callable[[Images], None]
 
 
 @dataclass(frozen=True)
@@ -59,29 +64,27 @@ class Timing:
 
 def benchmark() -> list[Timing]:
     """Time the basic step (three updates, 2-D codes) and the semi-supervised one, on the CPU."""
-    images = Images(torch.rand(BATCH * STEPS, PIXELS), torch.arange(BATCH * STEPS) % 10)
-    unlabeled_and_labeled = (images, images)
-    adversarial = {"reconstruction": RECONSTRUCTION, "discriminator": ADVERSARIAL, "generator": ADVERSARIAL}
+    images = Images(torch.rand(BATCH * STEPS, PIXELS), torch.arange(BATCH * STEPS) % CLASSES)
     steps = {
-        "basic": (plain_basic, AdversarialAutoencoder(Gaussian(2)), images, adversarial),
-        "semi-supervised": (
-            plain_semi_supervised, SemiSupervisedAutoencoder(), unlabeled_and_labeled,
-            {**adversarial, "classification": RECONSTRUCTION},
-        ),
-    }  # fmt: skip
+        "basic": (plain_basic, "aae-gaussian", (images,)),
+        "semi-supervised": (plain_semi_supervised, "semi-100", (images, images)),
+    }
     rate = matrix_rate()
     # All plain loops first: `train` makes the process keep the memory that it frees, which a plain loop does not.
-    theirs = {name: _time_plain(plain(), images) for name, (plain, *_) in steps.items()}
+    theirs = {name: _time_plain(plain()[1], images) for name, (plain, *_) in steps.items()}
     timings = []
-    for name, (_, model, sets, optimizers) in steps.items():
+    for name, (_, experiment, sets) in steps.items():
+        model = find(experiment).model(0)
+        rates = {update: RECONSTRUCTION if "decoder" in moved else ADVERSARIAL for update, moved in model.moves.items()}
+        recipe = Recipe(rates, (ROUNDS + 1) * STEPS)
         with FlopCounterMode(display=False) as counter:
-            list(train(model, sets, Recipe(optimizers, steps=1), device="cpu"))
-        ours = _time_train(model, sets, optimizers)
+            list(train(model, sets, replace(recipe, steps=1), device="cpu"))
+        ours = _time_train(model, sets, recipe)
         timings.append(Timing(name, ours, theirs[name], counter.get_total_flops() / 1e9, rate))
     return timings
 
 
-def _time_plain(step: Callable[[Images], None], images: Images) -> float:
+def _time_plain(step: Step, images: Images) -> float:
     """Milliseconds of a step of a plain loop, the best of ``ROUNDS`` after one to warm up."""
     rounds = []
     for _ in range(ROUNDS + 1):
@@ -92,26 +95,26 @@ def _time_plain(step: Callable[[Images], None], images: Images) -> float:
     return min(rounds[1:])
 
 
-def _time_train(model: Model, images: Images | tuple[Images, ...], optimizers: dict[str, SGD]) -> float:
+def _time_train(model: Model, sets: tuple[Images, ...], recipe: Recipe) -> float:
     """Milliseconds of a step of :func:`aae_lib.training.train`, the best of ``ROUNDS`` after one to warm up."""
-    recipe = Recipe(optimizers, steps=(ROUNDS + 1) * STEPS)
-    ends = [report.seconds for report in train(model, images, recipe, report_every=STEPS, device="cpu")]
+    ends = [report.seconds for report in train(model, sets, recipe, report_every=STEPS, device="cpu")]
     return min(1000 * (end - start) / STEPS for start, end in pairwise(ends))
 
 
 def matrix_rate() -> float:
     """How fast this machine multiplies matrices of the shapes of a step, in 10^9 floating-point operations per second.
 
-    For each layer of the 784-1000-1000-784 networks the three products of training (output, gradient of the input,
-    gradient of the weights), in the precision that training uses.
+    For each layer of an encoder and a decoder with 2 x 1000 hidden units the three products of training (output,
+    gradient of the input, gradient of the weights), in the precision that training uses.
     """
     dtype = torch.bfloat16 if multiplies_bfloat16(torch.device("cpu")) else torch.float32
+    layers = (PIXELS, 1000), (1000, 1000), (1000, PIXELS)
     products = []
-    for inputs, outputs in ((PIXELS, 1000), (1000, 1000), (1000, PIXELS)):
+    for inputs, outputs in layers:
         x, gradient = torch.randn(BATCH, inputs, dtype=dtype), torch.randn(BATCH, outputs, dtype=dtype)
         weight = torch.randn(outputs, inputs, dtype=dtype)
         products += [(x, weight.t()), (gradient, weight), (gradient.t(), x)]
-    operations = 3 * sum(2 * BATCH * i * o for i, o in ((PIXELS, 1000), (1000, 1000), (1000, PIXELS)))
+    operations = 3 * sum(2 * BATCH * inputs * outputs for inputs, outputs in layers)
     seconds = []
     for _ in range(ROUNDS):
         started = time.perf_counter()
@@ -122,8 +125,11 @@ def matrix_rate() -> float:
     return operations / min(seconds) / 1e9
 
 
-# --------------------------------------------------------------------------------------------------------------
 # The plain loops: the same mathematics as most people write it, with resident data and fused optimizers
+
+
+def _networks(*sizes: tuple[int, int]) -> nn.ModuleList:
+    return nn.ModuleList(multilayer_perceptron(*size) for size in sizes)
 
 
 def _sgd(networks: list[nn.Module], settings: SGD) -> torch.optim.SGD:
@@ -141,9 +147,9 @@ def _binary(logits: Tensor, real: bool) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
 
 
-def plain_basic() -> Callable[[Images], None]:
-    """The basic step as a plain float32 loop, one encoder pass per loss."""
-    networks = nn.ModuleList(multilayer_perceptron(*sizes) for sizes in ((PIXELS, 2), (2, PIXELS), (2, 1)))
+def plain_basic() -> tuple[nn.ModuleList, Step]:
+    """The networks and the basic step as a plain float32 loop, one encoder pass per loss."""
+    networks = _networks((PIXELS, 2), (2, PIXELS), (2, 1))
     encoder, decoder, discriminator = networks
     reconstruct = _sgd([encoder, decoder], RECONSTRUCTION)
     discriminate, generate = _sgd([discriminator], ADVERSARIAL), _sgd([encoder], ADVERSARIAL)
@@ -155,30 +161,32 @@ def plain_basic() -> Callable[[Images], None]:
         _descend(discriminate, networks, _binary(discriminator(real), True) + _binary(discriminator(fake), False))
         _descend(generate, networks, _binary(discriminator(encoder(x)), True))
 
-    return step
+    return networks, step
 
 
-def plain_semi_supervised() -> Callable[[Images], None]:
-    """The semi-supervised step as a plain float32 loop, one encoder pass per loss."""
-    sizes = ((PIXELS, 20), (20, PIXELS), (10, 1), (10, 1))
-    networks = nn.ModuleList(multilayer_perceptron(*size) for size in sizes)
+def plain_semi_supervised() -> tuple[nn.ModuleList, Step]:
+    """The networks and the semi-supervised step as a plain float32 loop, one encoder pass per loss."""
+    networks = _networks((PIXELS, CLASSES + STYLE), (CLASSES + STYLE, PIXELS), (CLASSES, 1), (STYLE, 1))
     encoder, decoder, of_label, of_style = networks
     reconstruct, classify = _sgd([encoder, decoder], RECONSTRUCTION), _sgd([encoder], RECONSTRUCTION)
     discriminate, generate = _sgd([of_label, of_style], ADVERSARIAL), _sgd([encoder], ADVERSARIAL)
 
+    def logits_and_style(x: Tensor) -> tuple[Tensor, Tensor]:
+        return encoder(x + 0.3 * torch.randn_like(x)).split([CLASSES, STYLE], 1)
+
     def codes(x: Tensor) -> tuple[Tensor, Tensor]:
-        output = encoder(x + 0.3 * torch.randn_like(x))
-        return output[:, :10].softmax(1), output[:, 10:]
+        logits, style = logits_and_style(x)
+        return logits.softmax(1), style
 
     def step(batch: Images) -> None:
         x = batch.images
         _descend(reconstruct, networks, half_squared_error(decoder(torch.cat(codes(x), 1)), x))
         label, style = (code.detach() for code in codes(x))
-        real_label, real_style = F.one_hot(torch.randint(0, 10, (len(x),)), 10).float(), torch.randn(len(x), 10)
-        of_real = _binary(of_label(real_label), True) + _binary(of_style(real_style), True)
+        real_label = F.one_hot(torch.randint(0, CLASSES, (len(x),)), CLASSES).float()
+        of_real = _binary(of_label(real_label), True) + _binary(of_style(torch.randn(len(x), STYLE)), True)
         _descend(discriminate, networks, of_real + _binary(of_label(label), False) + _binary(of_style(style), False))
         label, style = codes(x)
         _descend(generate, networks, _binary(of_label(label), True) + _binary(of_style(style), True))
-        _descend(classify, networks, F.cross_entropy(encoder(x + 0.3 * torch.randn_like(x))[:, :10], batch.labels))
+        _descend(classify, networks, F.cross_entropy(logits_and_style(x)[0], batch.labels))
 
-    return step
+    return networks, step

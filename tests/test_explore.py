@@ -15,20 +15,13 @@ from PIL import Image
 from torch import nn
 
 import aae_lib.explore
-from aae_lib.data import Digits, Images, load_sample
-from aae_lib.drawing import DIGIT_COLORS, contour_levels, draw_prior
-from aae_lib.experiments import build, find
+from aae_lib.data import MNIST_SHAPE, DataSet, Images, load_sample
+from aae_lib.experiments import builders, find
 from aae_lib.explore import DENSITY, MARKER, SIDE, STRIP, TILE, TILE_GAP, LatentExplorer, StyleExplorer
-from aae_lib.models import (
-    AdversarialAutoencoder,
-    AdversarialGeneratorEncoder,
-    GenerativeAdversarialNetwork,
-    SemiSupervisedAutoencoder,
-    SemiSupervisedVariationalAutoencoder,
-    SupervisedAutoencoder,
-)
+from aae_lib.models import AdversarialGeneratorEncoder, GenerativeAdversarialNetwork
 from aae_lib.networks import OntoSphere, multilayer_perceptron
 from aae_lib.priors import Gaussian, GaussianMixture, Ring, SwissRoll, UniformSphere, UniformSquare
+from aae_lib.report.drawing import DIGIT_COLORS, contour_levels, draw_prior
 
 
 class SmallModel(nn.Module):
@@ -422,7 +415,7 @@ def test_the_plane_shows_codes_in_their_digits_colors(explorer, model, digits):
 
 def test_the_first_2000_digits_are_used_and_mnist_by_default(model, monkeypatch):
     test = Images(torch.rand(2_100, 784), torch.arange(2_100) % 10)
-    digits = Digits(train=test, test=test, source="", sha256="", is_full=False)
+    digits = DataSet(test, test, source="", sha256="", name="MNIST", shape=MNIST_SHAPE, classes=10)
     monkeypatch.setattr(aae_lib.explore, "load_mnist", lambda: digits)
     explorer = LatentExplorer(model)
     explorer.encode_digit(1_999)
@@ -579,15 +572,19 @@ def with_large_weights(model):
     return model
 
 
+def built(build, prior, classes=10, hidden=(20,)):
+    return with_large_weights(build(MNIST_SHAPE, classes, prior, hidden=hidden))
+
+
 def supervised(style_dimensions, hidden=(20,)):
-    return with_large_weights(SupervisedAutoencoder(style_dimensions, hidden=hidden))
+    return built(builders.supervised, Gaussian(style_dimensions), hidden=hidden)
 
 
 MODELS = {
     "2-D": lambda: supervised(2),
     "5-D": lambda: supervised(5),
-    "semi-supervised": lambda: with_large_weights(SemiSupervisedAutoencoder(style_dimensions=4, hidden=(20,))),
-    "M2": lambda: with_large_weights(SemiSupervisedVariationalAutoencoder(1.0, style_dimensions=4, hidden=(20,))),
+    "semi-supervised": lambda: built(builders.semi_supervised, Gaussian(4)),
+    "M2": lambda: built(builders.m2, Gaussian(4)),
 }
 
 
@@ -664,7 +661,7 @@ def test_the_strip_shows_every_label_in_the_style_and_frames_the_chosen_one(styl
 
 
 def test_the_strip_has_ten_labels_in_a_row(real_digits):
-    explorer = StyleExplorer(with_large_weights(SemiSupervisedAutoencoder(16, 3, hidden=(20,))), real_digits)
+    explorer = StyleExplorer(built(builders.semi_supervised, Gaussian(3), classes=16), real_digits)
     explorer.label = 15
     assert dropdown(explorer).options == tuple(range(16))
     assert titles(explorer)[3] == "All 16 labels in this style"
@@ -922,7 +919,7 @@ def test_a_move_of_all_labels_takes_at_most_10_milliseconds(real_digits):
 
 def long_aae(dimensions=10, hidden=(20,)):
     """With the deviation 5 of the likelihood experiment."""
-    return with_large_weights(AdversarialAutoencoder(Gaussian(dimensions, 5.0), hidden=hidden))
+    return built(builders.adversarial, Gaussian(dimensions, 5.0), hidden=hidden)
 
 
 def age(dimensions=6):
@@ -1338,7 +1335,7 @@ def test_what_does_not_lie_on_the_sphere_is_refused_and_nothing_moves(on_sphere,
 
 
 def test_codes_that_an_encoder_puts_beside_the_sphere_are_moved_onto_it(real_digits):
-    model = with_large_weights(AdversarialAutoencoder(UniformSphere(4), hidden=(20,)))
+    model = built(builders.adversarial, UniformSphere(4))
     explorer = LatentExplorer(model, real_digits)
     explorer.encode_digit(7)
     code = code_and_image(explorer, 7)[0]
@@ -1427,7 +1424,7 @@ def test_a_model_with_neither_encoder_nor_prior_is_refused(real_digits):
 
 @pytest.mark.parametrize("name", ["age", "dcgan", "ali", "vae-conv", "aae-conv", "likelihood"])
 def test_the_models_of_the_registry_can_be_explored(name, real_digits):
-    model = build(find(name), 0)
+    model = find(name).model(0)
     explorer, dimensions = LatentExplorer(model, real_digits[:20]), model.prior.dimensions
     assert explorer.code.shape == (dimensions,)
     assert len(other_sliders(explorer)) == dimensions - 2

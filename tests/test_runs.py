@@ -1,33 +1,44 @@
-"""A training run from its name to its files, on the sample digits and a tiny budget."""
+"""A training run from its name to its files, on the sample digits and a tiny budget; and from these to what ships."""
 
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from support import OF_FEW, OF_LABELS, STEPS, TINY_CLUSTERS, TINY_WITH_LABELS, agree, go, same, with_tiny_networks
+from support import with_tiny_networks
 
-from aae_lib import experiments
-from aae_lib.data import Digits, Images
+from aae_lib.data import DataSet, Images
+from aae_lib.errors import StorageError, TrainingError, UnknownNameError
 from aae_lib.experiments import (
+    AUGMENTED,
     EXPERIMENTS,
     Experiment,
+    Trained,
     evidence_path,
     examine,
-    examined_topic,
     find,
+    load_evidence,
     load_trained,
     measure,
+    origin,
     read_evidence,
+    runs,
+    ship,
+    train_experiment,
     weights_path,
 )
-from aae_lib.models import AdversarialAutoencoder, AdversarialGeneratorEncoder, Model
-from aae_lib.networks import OntoSphere, convolutional_decoder, convolutional_encoder
-from aae_lib.priors import Gaussian, UniformSphere
-from aae_lib.storage import StorageError, read_file
-from aae_lib.training import TrainingError
+from aae_lib.models import Model
+from aae_lib.storage import read_file, write_file
+from aae_lib.training import Cosine, Recipe, Report
+
+STEPS = 20
+OF_FEW = {"semi-100" + AUGMENTED: 4100, "labels-100": 100, "m2-100": 4100}
 
 
 @pytest.fixture
@@ -35,282 +46,388 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> dict[str, Experiment]:
     return with_tiny_networks(monkeypatch)
 
 
+def go(experiment: Experiment, data: DataSet, out: Path, **arguments: Any) -> list[Report]:
+    """Train for a few steps on the CPU, with the files in the folder `out`."""
+    arguments = {"steps": STEPS, "device": "cpu", "progress": False, **arguments}
+    return list(train_experiment(experiment, data, out, **arguments))
+
+
+def left(experiment: Experiment, out: Path) -> Trained:
+    """The model that a run left."""
+    return load_trained(experiment, weights_path(experiment, out))
+
+
+def same(one: Model, other: Model) -> bool:
+    """Whether all parameters are the same, bit by bit."""
+    return all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
 # Which labels a run reads
 
 
-@pytest.mark.parametrize("name", [name for name in OF_FEW if name in TINY_WITH_LABELS])
+def spoiled(experiment: Experiment, which: int) -> Experiment:
+    """With wrong labels in one of the sets of images."""
+
+    def select(images: Images, seed: int) -> tuple[Images, ...]:
+        parts = list(experiment.select(images, seed))
+        parts[which] = replace(parts[which], labels=9 - parts[which].labels)
+        return tuple(parts)
+
+    return replace(experiment, select=select)
+
+
+@pytest.mark.parametrize("name", OF_FEW)
 def test_a_run_on_few_labels_reads_no_other_label(
-    name: str, digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]
+    name: str, digits: DataSet, tmp_path: Path, tiny: dict[str, Experiment]
 ) -> None:
     """The same bits where all others are missing from the start; other bits where those that were drawn are wrong."""
     experiment, labels = find(name), digits.train.labels
-    drawn = experiment.select(Images(torch.arange(4000)[:, None], labels), 2)[-1].images[:, 0]
+    drawn = experiment.select(Images(torch.arange(4000.0)[:, None], labels), 2)[-1].images[:, 0].long()
     known = torch.full((4000,), -1)
     known[drawn] = labels[drawn]
-
-    def spoil(images: Images, seed: int) -> tuple[Images, ...]:
-        *others, labeled = experiment.select(images, seed)
-        return *others, replace(labeled, labels=9 - labeled.labels)
-
-    few, spoiled = replace(digits, train=replace(digits.train, labels=known)), replace(experiment, select=spoil)
-    runs = {"all": (experiment, digits), "few": (experiment, few), "wrong": (spoiled, digits)}
+    few = replace(digits, train=replace(digits.train, labels=known))
+    variants = {"all": (experiment, digits), "few": (experiment, few), "wrong": (spoiled(experiment, -1), digits)}
     found = {}
-    for run, (variant, images) in runs.items():
+    for run, (variant, images) in variants.items():
         go(variant, images, tmp_path / run, seed=2, steps=5)
-        found[run] = load_trained(name, weights_path(experiment, tmp_path / run))
-        assert found[run].header["trained_on"] == (100 if name == "labels-100" else 4100)
+        found[run] = left(experiment, tmp_path / run)
+        assert found[run].header["trained_on"] == OF_FEW[name]
     assert same(found["all"].model, found["few"].model) and not same(found["all"].model, found["wrong"].model)
 
 
-@pytest.mark.parametrize("name", OF_LABELS)
 def test_a_run_reads_the_labels_that_were_drawn_and_no_others(
-    name: str, digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]
+    digits: DataSet, tmp_path: Path, tiny: dict[str, Experiment]
 ) -> None:
-    experiment = find(name)
-
-    def spoil(which: int) -> Experiment:
-        def select(images: Images, seed: int) -> tuple[Images, ...]:
-            parts = list(experiment.select(images, seed))
-            parts[which] = replace(parts[which], labels=9 - parts[which].labels)
-            return tuple(parts)
-
-        return replace(experiment, select=select)
-
-    found = []
-    for run, variant in enumerate((experiment, spoil(0), spoil(1))):
+    experiment = find("aae-mixture-labels")
+    models = []
+    for run, variant in enumerate((experiment, spoiled(experiment, 0), spoiled(experiment, 1))):
         go(variant, digits, tmp_path / str(run))
-        found.append(load_trained(name, weights_path(experiment, tmp_path / str(run))))
-        assert found[-1].header["trained_on"] == 4000
-    assert same(found[0].model, found[1].model) and not same(found[0].model, found[2].model)
+        models.append(left(experiment, tmp_path / str(run)).model)
+    assert same(models[0], models[1]) and not same(models[0], models[2])
 
 
-def test_images_are_selected_with_the_seed_of_the_run(
-    digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]
-) -> None:
-    experiment, asked = find("aae-mixture-labels"), []
-
-    def select(images: Images, seed: int) -> tuple[Images, ...]:
-        asked.append((len(images), seed))
-        return experiment.select(images, seed)
-
-    go(replace(experiment, select=select), digits, tmp_path / "final", seed=5)
-    go(replace(experiment, select=select), digits, tmp_path / "validation", seed=6, validation=True)
-    assert asked == [(4000, 5), (3334, 6)]
-
-
-@pytest.mark.parametrize("name", TINY_CLUSTERS)
 def test_a_run_that_finds_clusters_reads_no_label_but_those_that_name_them(
-    name: str, digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]
+    digits: DataSet, tmp_path: Path, tiny: dict[str, Experiment]
 ) -> None:
-    experiment, train_set = find(name), digits.train[:600]
+    experiment, train_set = find("cluster-16"), digits.train[:600]
     hidden = train_set.labels.clone()
     hidden[:500] = -1
-    renamed = hidden.clone()
-    renamed[500:] = 9 - hidden[500:]
+    renamed = torch.cat([hidden[:500], 9 - hidden[500:]])
     found = []
     for run, labels in enumerate((train_set.labels, hidden, renamed)):
-        go(experiment, replace(digits, train=replace(train_set, labels=labels)), tmp_path / str(run), steps=5)
-        model = load_trained(name, weights_path(experiment, tmp_path / str(run))).model
-        path = evidence_path(experiment, 0, tmp_path / str(run))
-        found.append((model, read_evidence(path, digits.test.labels)))
-    (model, evidence), (other, same_evidence), (third, renamed_evidence) = found
-    assert same(model, other) and same(model, third) and agree(evidence, same_evidence)
-    assert torch.equal(renamed_evidence.names[1], 9 - evidence.names[1])
-    assert torch.equal(renamed_evidence.clusters, evidence.clusters)
+        out = tmp_path / str(run)
+        go(experiment, replace(digits, train=replace(train_set, labels=labels)), out, steps=5)
+        found.append((left(experiment, out).model, read_evidence(evidence_path(experiment, 0, out))))
+    (model, evidence), (other, of_hidden), (third, of_renamed) = found
+    assert same(model, other) and same(model, third) and torch.equal(evidence.names, of_hidden.names)
+    assert torch.equal(of_renamed.names[1], 9 - evidence.names[1])
 
 
 # From the name to the files
 
 
-def test_an_experiment_of_one_s_own_is_measured_as_what_it_is(digits: Digits, tmp_path: Path) -> None:
-    """Not as the registered one of its name, of which it may have none."""
-    own = replace(find("aae-gaussian"), name="own", build=lambda: AdversarialAutoencoder(Gaussian(3, 5.0), (16,)))
-    go(own, digits, tmp_path)
-    stored = read_evidence(evidence_path(own, 0, tmp_path), digits.test.labels)
-    assert stored.codes.shape == (1000, 3) and stored.header["experiment"] == "own"
-
-
-def test_a_real_run_leaves_weights_evidence_and_state(digits: Digits, tmp_path: Path) -> None:
+def test_a_run_leaves_weights_evidence_and_state(digits: DataSet, tmp_path: Path) -> None:
     """With the real networks: what is measured on the file's weights is what the evidence holds, bit by bit."""
-    out = tmp_path / "new" / "folder"
-    experiment = find("aae-gaussian")
-    (report,) = go(experiment, digits, out)
-    assert report.step == STEPS
-    names = ["aae-gaussian-seed-0.safetensors", "aae-gaussian.safetensors", "state.safetensors"]
-    assert sorted(path.name for path in out.iterdir()) == names
-    assert weights_path(experiment, out).name == names[1] and evidence_path(experiment, 0, out).name == names[0]
+    out, experiment = tmp_path / "new" / "folder", find("aae-gaussian")
+    (report,) = go(experiment, digits, str(out))
+    names = ["aae-gaussian-seed-0.safetensors.gz", "aae-gaussian.safetensors.gz", "state.safetensors"]
+    assert report.step == STEPS and sorted(path.name for path in out.iterdir()) == names
 
-    trained = load_trained("aae-gaussian", weights_path(experiment, out))
-    assert trained.experiment is experiment and not trained.model.training
-    stored = read_evidence(evidence_path(experiment, 0, out), digits.test.labels)
-    again = examine(trained.model, digits.test, trained.header)
-    assert stored.codes.dtype == torch.float16 and stored.codes.shape == (1000, 2)
-    assert stored.squared_errors.dtype == torch.float32 and stored.squared_errors.shape == (1000,)
-    assert stored.sharpness.shape == stored.changes.shape == (2000,) and stored.repeated.shape == (10, 200, 2)
-    assert {stored.sharpness.dtype, stored.changes.dtype, stored.repeated.dtype} == {torch.float16}
-    assert agree(again, stored) and stored.header == trained.header
+    trained, stored = load_trained(out / names[1]), read_evidence(out / names[0])
+    assert trained.experiment.settings == experiment.settings and not trained.model.training
+    again = examine(experiment, trained.model, digits.test, trained.header, digits.train)
+    assert stored.header == trained.header and again.tensors.keys() == stored.tensors.keys()
+    assert all(torch.equal(tensor, again.tensors[name]) for name, tensor in stored.tensors.items())
+    assert measure(experiment, stored) == measure(experiment, again)
 
     header = trained.header
-    assert json.loads(json.dumps(header)) == header
-    assert (header["experiment"], header["seed"], header["steps"]) == ("aae-gaussian", 0, STEPS)
-    assert header["data"] == digits.source and header["data_sha256"] == digits.sha256
-    assert (header["trained_on"], header["evaluated_on"]) == (4000, "test")
-    assert header["recipe"] == repr(experiment.recipe) and header["source"] == experiment.source
+    assert json.loads(json.dumps(header)) == header and experiment.as_data().items() <= header.items()
+    about = ("format", "seed", "steps", "data", "data_name", "data_sha256", "shape", "classes", "trained_on")
+    expected = [2, 0, STEPS, digits.source, "MNIST-sample", digits.sha256, [1, 28, 28], 10, 4000]
+    assert [header[name] for name in about] == expected and header["evaluated_on"] == "test"
     assert header["versions"]["torch"] == torch.__version__ and header["precision"] in ("float32", "bfloat16")
     (entry,) = header["history"]
-    assert entry["step"] == STEPS and entry.keys() == {"step", "reconstruction", "discriminator", "generator"}
+    assert entry.keys() == {"step", *report.losses}
     assert entry["reconstruction"] == pytest.approx(report.losses["reconstruction"], abs=1e-4)
 
-    shipped, whole = trained.model.state_dict(), read_file(out / "state.safetensors")[0]
-    for name, tensor in shipped.items():  # eight bits per row of the trained float32 weights
+    whole = read_file(out / "state.safetensors")[0]
+    for name, tensor in trained.model.state_dict().items():  # eight bits per row of the trained float32 weights
         step = whole[f"weights/{name}"].abs().amax() / 127
         assert (tensor - whole[f"weights/{name}"]).abs().max() <= 0.51 * step
 
 
-def test_equal_seeds_give_equal_bits_and_others_do_not(
-    digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]
+def test_networks_that_only_judge_are_left_out_of_the_weights_unless_wanted(
+    digits: DataSet, tmp_path: Path, tiny: dict[str, Experiment]
 ) -> None:
-    contents = []
+    for name, kept in (("aae-gaussian", True), ("aae-mixture", False), ("semi-100", False)):
+        go(find(name), digits, tmp_path / name, steps=1)
+        networks = {key.partition(".")[0] for key in read_file(weights_path(find(name), tmp_path / name))[0]}
+        assert any("discriminator" in network for network in networks) == kept and {"encoder", "decoder"} <= networks
+        load_trained(find(name), weights_path(find(name), tmp_path / name))
+
+
+def test_equal_seeds_give_equal_bits_and_others_do_not(
+    digits: DataSet, tmp_path: Path, tiny: dict[str, Experiment]
+) -> None:
+    experiment, contents, asked = find("aae-mixture-labels"), [], []
+
+    def select(images: Images, seed: int) -> tuple[Images, ...]:
+        asked.append((len(images), seed))
+        return experiment.select(images, seed)
+
     for run, seed in enumerate((3, 3, 4)):
-        out = tmp_path / str(run)
         torch.manual_seed(run)
-        go(find("aae-gaussian"), digits, out, seed=seed)
-        weights, _ = read_file(weights_path(find("aae-gaussian"), out))
-        evidence, header = read_file(evidence_path(find("aae-gaussian"), seed, out))
-        assert header["seed"] == seed
-        contents.append(weights | evidence)
+        go(replace(experiment, select=select), digits, tmp_path / str(run), seed=seed, validation=True)
+        weights, _ = read_file(weights_path(experiment, tmp_path / str(run)))
+        contents.append(weights | read_evidence(evidence_path(experiment, seed, tmp_path / str(run))).tensors)
     first, second, other = contents
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
-    assert not any(torch.equal(tensor, other[name]) for name, tensor in first.items() if name.endswith("weight"))
-    for name in ("codes", "sharpness", "changes", "repeated"):
-        assert not torch.equal(first[name], other[name])
+    assert not any(torch.equal(tensor, other[name]) for name, tensor in first.items() if tensor.dtype == torch.int8)
+    assert not torch.equal(first["codes"], other["codes"]) and asked == [(3334, 3), (3334, 3), (3334, 4)]
 
 
-def test_validation_holds_out_the_last_sixth(digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]) -> None:
+def test_held_out_images_are_not_trained_on(digits: DataSet, tmp_path: Path, tiny: dict[str, Experiment]) -> None:
     experiment = find("autoencoder")
-    go(experiment, digits, tmp_path, validation=True)
     kept, held_out = digits.train.hold_out()
-    header = load_trained("autoencoder", weights_path(experiment, tmp_path)).header
-    assert (header["trained_on"], header["evaluated_on"]) == (len(kept), "validation") == (3334, "validation")
-    stored = read_evidence(evidence_path(experiment, 0, tmp_path), held_out.labels)
-    model = load_trained("autoencoder", weights_path(experiment, tmp_path)).model
-    assert torch.equal(stored.codes, examine(model, held_out, {}).codes)
-
-    # The held-out images were not trained on: without them, and with others in their place, the bits are the same.
-    images = digits.train.images.clone()
-    images[len(kept) :] = 0.5
-    spoiled = replace(digits, train=replace(digits.train, images=images))
-    go(experiment, spoiled, tmp_path / "spoiled", validation=True)
-    assert same(load_trained("autoencoder", weights_path(experiment, tmp_path / "spoiled")).model, model)
-
-
-def test_test_images_are_not_trained_on(digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]) -> None:
-    experiment = find("autoencoder")
-    go(experiment, digits, tmp_path / "one")
-    spoiled = replace(digits, test=replace(digits.test, images=torch.zeros_like(digits.test.images)))
-    go(experiment, spoiled, tmp_path / "other")
-    one, other = (load_trained("autoencoder", weights_path(experiment, tmp_path / run)) for run in ("one", "other"))
-    assert same(one.model, other.model)
+    gray = torch.cat([kept.images, torch.full_like(held_out.images, 0.5)])
+    other_train = replace(digits, train=replace(digits.train, images=gray))
+    other_test = replace(digits, test=replace(digits.test, images=torch.zeros_like(digits.test.images)))
+    for validation, other in ((True, other_train), (False, other_test)):
+        models = []
+        for run, data in enumerate((digits, other)):
+            out = tmp_path / f"{validation}-{run}"
+            go(experiment, data, out, validation=validation)
+            models.append(left(experiment, out))
+        assert same(models[0].model, models[1].model)
+    header = left(experiment, tmp_path / "True-0").header
+    assert (header["trained_on"], header["evaluated_on"]) == (3334, "validation")
+    stored = read_evidence(evidence_path(experiment, 0, tmp_path / "True-0"))
+    assert torch.equal(stored.labels, held_out.labels)
 
 
-def test_a_run_goes_on_where_it_stopped(digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]) -> None:
+@pytest.mark.parametrize("name", [*OF_FEW, "cluster-16", "dcgan", "digit-classifier", "autoencoder"])
+def test_the_history_has_the_measures_of_the_model_of_each_report(
+    name: str, digits: DataSet, tmp_path: Path, tiny: dict[str, Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aae_lib.experiments.generators.JUDGED", 100)
+    data = replace(digits, train=digits.train[:1200], test=digits.test[::5])
+    experiment = find(name)
+    (report,) = go(experiment, data, tmp_path, steps=2)
+    (entry,) = left(experiment, tmp_path).header["history"]
+    reported = {measure.name for measure in experiment.chapter.measures if measure.at_reports}
+    expected = {"dcgan": {"fid"}, "digit-classifier": {"fid", "test_error_percent"}, "autoencoder": set()}
+    assert report.measures.keys() == expected.get(name, {"test_error_percent"}) <= reported
+    assert entry == pytest.approx({"step": 2, **report.losses, **report.measures}, abs=1e-4)
+    # Of the trained float32 weights, before they are rounded for the file.
+    model = experiment.model(0)
+    state = read_file(tmp_path / "state.safetensors")[0]
+    model.load_state_dict({key: state.get(f"weights/{key}", value) for key, value in model.state_dict().items()})
+    if name in OF_FEW:
+        evidence = examine(experiment, model, data.test, {"data_name": data.name}, data.train)
+        assert report.measures == pytest.approx(
+            {"test_error_percent": measure(experiment, evidence)["test_error_percent"]}
+        )
+
+
+def test_a_run_goes_on_where_it_stopped(digits: DataSet, tmp_path: Path, tiny: dict[str, Experiment]) -> None:
     experiment = find("aae-gaussian")
     go(experiment, digits, tmp_path / "unbroken", steps=24)
     go(experiment, digits, tmp_path / "resumed", steps=8)
-    reports = go(experiment, digits, tmp_path / "resumed", steps=24)
-    assert reports[-1].step == 24
-    one, other = (load_trained("aae-gaussian", weights_path(experiment, tmp_path / r)) for r in ("unbroken", "resumed"))
+    assert go(experiment, digits, tmp_path / "resumed", steps=24)[-1].step == 24
+    one, other = (left(experiment, tmp_path / run) for run in ("unbroken", "resumed"))
     assert same(one.model, other.model) and other.header["steps"] == 24
 
 
-def test_no_steps_are_refused(digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]) -> None:
-    with pytest.raises(TrainingError, match="nothing to do: 0 steps"):
-        go(find("autoencoder"), digits, tmp_path, steps=0)
+# What is refused, at the call
+
+
+def test_a_folder_of_another_run_is_refused(digits: DataSet, tmp_path: Path, tiny: dict[str, Experiment]) -> None:
+    experiment = find("vae-gaussian")
+    for arguments in ({"steps": 0}, {"seed": 4294}, {"device": "mps"}):
+        with pytest.raises(TrainingError, match=next(iter(arguments))):
+            train_experiment(experiment, digits, tmp_path, **arguments)
     assert not list(tmp_path.iterdir())
+    go(experiment, digits, tmp_path)
+    for other, arguments in ((experiment, {"seed": 1}), (find("vae-gaussian-0.5"), {}), (find("aae-gaussian"), {})):
+        with pytest.raises(TrainingError, match="another run"):
+            train_experiment(other, digits, tmp_path, **arguments)
+    (tmp_path / "state.safetensors").unlink()
+    with pytest.raises(TrainingError, match="earlier run"):
+        train_experiment(experiment, digits, tmp_path)
 
 
-def test_a_state_of_another_seed_or_experiment_is_refused(
-    digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]
+def test_two_runs_do_not_write_to_one_folder(digits: DataSet, tmp_path: Path, tiny: dict[str, Experiment]) -> None:
+    """The lock names its owner. It is free again after a run that was closed, and after a process that has died."""
+    experiment, lock = find("autoencoder"), tmp_path / ".lock"
+    reports = train_experiment(experiment, digits, tmp_path, steps=5, device="cpu", progress=False)
+    with pytest.raises(TrainingError, match=f"process {os.getpid()} .*{tmp_path}"):
+        train_experiment(experiment, digits, tmp_path)
+    next(reports)
+    reports.close()
+    assert not lock.exists()
+    code = f"import os, filelock; lock = filelock.SoftFileLock({str(lock)!r}); lock.acquire(); os._exit(0)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert lock.exists()
+    go(experiment, digits, tmp_path, steps=5)
+    assert not lock.exists()
+
+
+def test_the_revision_is_that_of_the_package_s_own_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repository around the package is not asked, a hook is not run, a git that hangs is not waited for."""
+    assert "threads" in origin()["device"]
+
+    def git(*command: str) -> None:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", *identity, "-C", str(tmp_path), *command], check=True, capture_output=True)
+
+    git("init")
+    (tmp_path / "aae_lib").mkdir()
+    (tmp_path / "aae_lib" / "file.py").write_text("1")
+    git("add", ".")
+    git("commit", "-m", "one")
+    git("config", "core.fsmonitor", f"touch {tmp_path / 'hooked'};")
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    revision = origin()["revision"]
+    assert len(revision) == 12 and int(revision, 16) >= 0 and not (tmp_path / "hooked").exists()
+    (tmp_path / "aae_lib" / "file.py").write_text("2")
+    assert origin()["revision"] == revision + "+"
+    monkeypatch.setattr(runs, "ROOT", tmp_path / "aae_lib")
+    assert origin()["revision"] == "unknown"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git").write_text("#!/bin/sh\nsleep 60\n")
+    (tmp_path / "bin" / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    monkeypatch.setattr(runs, "GIT_SECONDS", 0.2)
+    assert origin()["revision"] == "unknown"
+
+
+# Weights from files
+
+
+def test_weights_are_loaded_with_the_settings_that_they_were_trained_with(digits: DataSet, tmp_path: Path) -> None:
+    experiment = replace(find("likelihood"), settings={**find("likelihood").settings, "hidden": (16,)})
+    go(replace(experiment, prior=type(experiment.prior)(3, 2.0)), digits, tmp_path, steps=1)
+    trained = load_trained(weights_path(experiment, tmp_path))
+    assert trained.experiment.settings["hidden"] == [16] and trained.experiment.prior.standard_deviation == 2
+    assert trained.model.encode(digits.test.images[:2]).shape == (2, 3) and find("likelihood").prior.dimensions == 8
+
+
+def test_weights_that_are_missing_or_of_others_are_refused(
+    digits: DataSet, tmp_path: Path, tiny: dict[str, Experiment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go(find("vae-gaussian"), digits, tmp_path)
-    for name, arguments in {"vae-gaussian": {"seed": 1}, "aae-gaussian": {}}.items():
-        with pytest.raises(TrainingError, match="state of another run"):
-            go(find(name), digits, tmp_path, **arguments)
-
-
-def test_a_state_of_another_kl_weight_is_refused(digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]) -> None:
-    go(find("vae-gaussian"), digits, tmp_path)
-    with pytest.raises(TrainingError, match="state of another run"):
-        go(find("vae-gaussian-0.5"), digits, tmp_path)
-
-
-# Weights that do not fit
-
-
-def test_weights_of_another_experiment_are_refused(
-    digits: Digits, tmp_path: Path, tiny: dict[str, Experiment]
-) -> None:
-    go(find("vae-gaussian"), digits, tmp_path)
-    path = weights_path(find("vae-gaussian"), tmp_path)
-    assert load_trained("vae-gaussian", path).header["experiment"] == "vae-gaussian"
-    with pytest.raises(StorageError, match=f"{path} holds weights of 'vae-gaussian', not of 'vae-gaussian-0.5'"):
-        load_trained("vae-gaussian-0.5", path)  # the networks would fit
-    whose = r"\(it holds weights of 'vae-gaussian'\)"
-    with pytest.raises(StorageError, match=f"{path} does not fit AdversarialAutoencoder {whose}"):
-        load_trained("aae-gaussian", path)
-    with pytest.raises(StorageError, match="does not fit VariationalAutoencoder"):
-        load_trained("vae-gaussian", evidence_path(find("vae-gaussian"), 0, tmp_path))
-
-
-def test_what_is_not_shipped_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aae_lib.experiments.trained.PRETRAINED", tmp_path)
-    monkeypatch.setattr("aae_lib.experiments.evidence.EVIDENCE", tmp_path / "evidence")
-    with pytest.raises(StorageError, match="no weights of 'aae-gaussian' are shipped; .*aae_lib train aae-gaussian"):
+    go(find("vae-gaussian"), digits, tmp_path, steps=1)
+    path, evidence = weights_path(find("vae-gaussian"), tmp_path), evidence_path(find("vae-gaussian"), 0, tmp_path)
+    assert load_trained("vae-gaussian", str(path)).header["experiment"] == load_trained(path).experiment.name
+    for name in ("vae-gaussian-0.5", "aae-gaussian"):
+        with pytest.raises(StorageError, match=f"'vae-gaussian', not of '{name}'"):
+            load_trained(name, path)
+    tensors, header = read_file(path)
+    refused = {"version": {"format": 3}, "settings": {"settings": {"nonsense": 1}}, "prior": {"prior": None}}
+    for word, change in refused.items():
+        write_file(tmp_path / "other.safetensors.gz", tensors, {**header, **change})
+        with pytest.raises(StorageError, match=word):
+            load_trained("vae-gaussian", tmp_path / "other.safetensors.gz")
+    with pytest.raises(StorageError, match="fit"):
+        load_trained("vae-gaussian", evidence)
+    with pytest.raises(StorageError, match="no file"):
+        load_trained("vae-gaussian", tmp_path / "nothing")
+    with pytest.raises(UnknownNameError):
+        load_trained("nothing")
+    for module in ("trained.PRETRAINED", "trained.EVIDENCE"):
+        monkeypatch.setattr(f"aae_lib.experiments.{module}", tmp_path / "pretrained")
+    with pytest.raises(StorageError, match="python -m aae_lib train aae-gaussian"):
         load_trained("aae-gaussian")
-    with pytest.raises(StorageError, match="there is no file .*aae-gaussian-seed-7"):
-        experiments.load_evidence("aae-gaussian", 7)
-    with pytest.raises(StorageError, match="there is no file"):
-        load_trained("aae-gaussian", tmp_path / "nothing")
-    assert experiments.shipped_seeds("aae-gaussian") == []
+    with pytest.raises(StorageError, match="no file .*aae-gaussian-seed-7"):
+        load_evidence("aae-gaussian", 7)
 
 
-# Images of another shape than MNIST's
+def test_a_run_on_images_of_another_shape(tmp_path: Path, tiny: dict[str, Experiment]) -> None:
+    """Its evidence has its own labels, and no FID, for which a classifier of digits gives the features."""
+    generator = torch.Generator().manual_seed(0)
+    parts = [Images(torch.rand(n, 3072, generator=generator), torch.arange(n) % 20) for n in (200, 60)]
+    data = DataSet(*parts, "random colors", "0" * 64, "CIFAR", (3, 32, 32), 20)
+    experiment = find("age-cifar10")
+    (report,) = go(experiment, data, tmp_path, steps=2)
+    assert report.measures == {} and left(experiment, tmp_path).header["shape"] == [3, 32, 32]
+    stored = read_evidence(evidence_path(experiment, 0, tmp_path))
+    assert stored.tensors.keys() == {"codes", "squared_errors", "sharpness"} and torch.equal(
+        stored.labels, parts[1].labels
+    )
+    assert all(torch.tensor(value).isfinite() for value in measure(experiment, stored).values())
+
+
+# From a finished run to what ships
 
 
 @pytest.fixture
-def colored() -> Digits:
-    """Random images of CIFAR-10's shape, of each class as many."""
-    generator = torch.Generator().manual_seed(0)
-    train_set, test_set = (
-        Images(torch.rand(count, 3 * 32 * 32, generator=generator), torch.arange(count) % 10) for count in (200, 60)
-    )
-    return Digits(train_set, test_set, "random colors", "0" * 64, is_full=False)
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in the place of what ships."""
+    pretrained = tmp_path / "pretrained"
+    for name in ("shipping.PRETRAINED", "trained.PRETRAINED"):
+        monkeypatch.setattr(f"aae_lib.experiments.{name}", pretrained)
+    for name in ("shipping.EVIDENCE", "trained.EVIDENCE"):
+        monkeypatch.setattr(f"aae_lib.experiments.{name}", pretrained / "evidence")
+    monkeypatch.chdir(tmp_path)
+    return pretrained
 
 
-def tiny_colored() -> Model:
-    """The model of age-cifar10, with networks of four base channels and codes of eight numbers."""
-    encoder = torch.nn.Sequential(*convolutional_encoder(8, 4, (3, 32, 32)), OntoSphere())
-    return AdversarialGeneratorEncoder(UniformSphere(8), encoder, convolutional_decoder(8, 4, (3, 32, 32)))
+@pytest.fixture
+def finish(
+    shop: Path, digits: DataSet, tiny: dict[str, Experiment], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Path]:
+    """Trains a registered experiment of five steps, whose images are the sample digits, to its end."""
+
+    def make(name: str, seed: int = 0, **arguments: Any) -> Path:
+        recipe = Recipe(find(name).recipe.optimizers, 5, Cosine(2, 5))
+        monkeypatch.setitem(EXPERIMENTS, name, replace(find(name), recipe=recipe, data="MNIST-sample"))
+        folder = Path("runs") / f"{name}-seed-{seed}"
+        go(find(name), digits, folder, seed=seed, **{"steps": None, **arguments})
+        return folder
+
+    return make
 
 
-def test_a_run_on_colored_images_leaves_weights_and_evidence_without_what_is_of_digits(
-    colored: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_finished_run_ships(shop: Path, finish: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codes of many numbers ship beside the weights alone; the weights' seed is replaced together with its evidence."""
+    monkeypatch.setattr("aae_lib.experiments.shipping.MANY_CODES", 1000 * 20)
+    folders = [finish("semi-100", seed) for seed in (0, 1)]
+    evidence = [shop / "evidence" / f"semi-100-seed-{seed}.safetensors.gz" for seed in (0, 1)]
+    weights = shop / "semi-100.safetensors.gz"
+    assert ship("semi-100", 1) == [evidence[1]] and "codes" not in load_evidence("semi-100", 1).tensors
+    assert ship("semi-100", 0, source=folders[0], weights=True) == [weights, evidence[0]]
+    assert load_evidence("semi-100").codes.shape == (1000, 20) and load_trained("semi-100").header["seed"] == 0
+    for path in (weights, evidence[0]):
+        assert path.read_bytes() == (folders[0] / path.name).read_bytes()
+    weights.write_bytes((folders[0] / weights.name).read_bytes())
+    assert ship("semi-100", 0) == [weights, evidence[0]] and ship("semi-100", 1) == [evidence[1]]
+
+
+def test_what_does_not_ship_is_told_in_one_sentence(
+    shop: Path, finish: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither FID, for which a classifier of digits gives the features, nor sharpness; in no report either."""
-    experiment = replace(find("age-cifar10"), build=tiny_colored)
-    monkeypatch.setitem(EXPERIMENTS, "age-cifar10", experiment)
-    (report,) = go(experiment, colored, tmp_path, steps=2)
-    assert report.measures == {} and report.losses.keys() == {"encoder", "generator"}
-    names = ["age-cifar10-seed-0.safetensors", "age-cifar10.safetensors", "state.safetensors"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == names
-    trained = load_trained("age-cifar10", weights_path(experiment, tmp_path))
-    assert trained.header["data"] == "random colors" and trained.header["steps"] == 2
-    stored = read_evidence(evidence_path(experiment, 0, tmp_path), colored.test.labels)
-    assert stored.tensors.keys() == {"codes", "squared_errors"}
-    assert stored.codes.shape == (60, 8) and stored.squared_errors.shape == (60,)
-    topic = examined_topic(experiment, colored)
-    again = examine(trained.model, colored.test, trained.header, training=colored.train, topic=topic)
-    metrics = measure(experiment, stored)
-    assert agree(again, stored) and metrics == measure(experiment, again)
-    assert metrics.keys() == {"reconstruction_error", "neighbor_accuracy", "prior_coverage", "sliced_wasserstein"}
-    assert all(np.isfinite(value) for value in metrics.values())
+    with pytest.raises(UnknownNameError):
+        ship("nothing", 0)
+    with pytest.raises(StorageError, match="python -m aae_lib train autoencoder --seed 0"):
+        ship("autoencoder", 0)
+    folder = finish("autoencoder")
+    path, name = evidence_path(find("autoencoder"), 0, folder), "autoencoder"
+    tensors, header = read_file(path)
+    refused = {
+        "'vae-gaussian', not of 'autoencoder'": {"experiment": "vae-gaussian"},
+        "seed 1, not of seed 0": {"seed": 1},
+        "3 steps, not of a finished run of 5": {"steps": 3},
+        "another recipe,": {"recipe": {**header["recipe"], "steps": 6}},
+        "another settings and prior,": {"settings": {}, "prior": {"kind": "Ring"}},
+        "on CIFAR10, not on MNIST-sample": {"data_name": "CIFAR10"},
+        "validation images, not on the test images": {"evaluated_on": "validation"},
+    }
+    for words, change in refused.items():
+        write_file(path, tensors, {**header, **change})
+        with pytest.raises(StorageError, match=words):
+            ship(name, 0, weights=True)
+    write_file(path, tensors, {**header, "revision": "another"})
+    with pytest.raises(StorageError, match="different runs"):
+        ship(name, 0, weights=True)
+    assert not shop.exists()

@@ -1,28 +1,36 @@
 """Training runs, from an experiment to the files that it leaves."""
 
+import os
 import platform
 import subprocess
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import SoftFileLock, Timeout
 
 import aae_lib
-from aae_lib.data import Digits
-from aae_lib.experiments.evidence import evidence_path, examine, examined_topic, interim_metrics, save_evidence
-from aae_lib.experiments.registry import Experiment, build
-from aae_lib.experiments.trained import weights_path
-from aae_lib.stacking import train_stacked
+from aae_lib.data import DataSet, Images
+from aae_lib.devices import chosen_device, multiplies_bfloat16
+from aae_lib.errors import TrainingError
+from aae_lib.experiments.evidence import Evidence, Examination, examine, save_evidence
+from aae_lib.experiments.experiment import FORMAT, Experiment, evidence_path, weights_path
+from aae_lib.models import Model
+from aae_lib.seeding import check_seed
 from aae_lib.storage import load_weights, save_weights
-from aae_lib.training import Report, TrainingError, check_seed, chosen_device, multiplies_bfloat16
+from aae_lib.training import Report, train
+
+STATE = "state.safetensors"
+LOCK = ".lock"
+ROOT = Path(__file__).parent.parent.parent
+GIT_SECONDS = 10.0
 
 
 def train_experiment(
     experiment: Experiment,
-    digits: Digits,
-    out: Path,
+    data: DataSet,
+    out: str | Path,
     *,
     seed: int = 0,
     steps: int | None = None,
@@ -32,132 +40,169 @@ def train_experiment(
 ) -> Iterator[Report]:
     """Train an experiment, yielding its reports; at the end write weights and evidence to the folder ``out``.
 
+    Everything is checked at the call; training begins with the first report that is asked for.
+
     Args:
-        digits: the experiment selects from ``digits.train`` what it trains on; ``digits.test`` makes the evidence and,
-            for a model that classifies, clusters or generates, the error or FID in every report. Nothing is chosen by
-            those: the model of the last update is kept.
+        data: the experiment selects from ``data.train`` what it trains on. ``data.test`` makes the evidence and the
+            measures in the reports. Nothing is chosen by those: the model of the last update is kept.
+        out: receives ``state.safetensors`` as training goes (an existing one is continued), ``NAME.safetensors.gz`` and
+            ``NAME-seed-SEED.safetensors.gz`` (evidence). No other run may write to it at the same time.
         validation: train without the last sixth of the training images and make the evidence on those: for every
             choice that is made before the final run.
-        out: receives ``state.safetensors`` as training goes (an existing one is continued), ``NAME.safetensors`` and
-            ``NAME-seed-SEED.safetensors`` (evidence).
         seed, steps, device, progress: as for :func:`aae_lib.training.train`.
-    """
-    together = train_seeds(
-        experiment, digits, out, seeds=[seed], steps=steps, device=device, validation=validation, progress=progress
-    )
-    for (report,) in together:
-        yield report
-
-
-def check_request(seeds: Sequence[int], steps: int | None) -> None:
-    """Refuse seeds and a number of steps that nothing can be trained with; no steps: the recipe's.
 
     Raises:
-        TrainingError: for no seed, equal ones, one that is not from 0 to 4293, and fewer steps than one.
+        TrainingError: the folder belongs to another run, or as :func:`aae_lib.training.train`.
     """
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise TrainingError(f"name one seed, or several that differ, not {tuple(seeds)}")
-    for seed in seeds:
-        check_seed(seed)
-    if steps is not None and steps < 1:
-        raise TrainingError(f"nothing to do: {steps} steps")
-
-
-def seed_folder(out: Path, seeds: Sequence[int], seed: int) -> Path:
-    """Where the weights and evidence of one of the seeds that train together go: to ``out`` if it is the only one."""
-    return out if len(seeds) == 1 else out / f"seed-{seed}"
-
-
-def train_seeds(
-    experiment: Experiment,
-    digits: Digits,
-    out: Path,
-    *,
-    seeds: Sequence[int],
-    steps: int | None = None,
-    device: str | None = None,
-    validation: bool = False,
-    progress: bool = True,
-) -> Iterator[list[Report]]:
-    """As :func:`train_experiment`, from several seeds side by side (:func:`aae_lib.stacking.train_stacked`).
-
-    ``out`` receives the state of all; weights and evidence of each go to its :func:`seed_folder`.
-    """
-    check_request(seeds, steps)
-    images, held_out = digits.train.hold_out() if validation else (digits.train, digits.test)
-    sets = [experiment.select(images, seed) for seed in seeds]
-    made_by = origin(device)  # the code that trains, whatever happens to the checkout meanwhile
-    models = [build(experiment, seed) for seed in seeds]
-    history = []
-    topic = examined_topic(experiment, digits)
-    progressing = partial(interim_metrics, images=held_out, naming=images.hold_out()[1], topic=topic)
-    options = {
-        "seeds": seeds,
-        "steps": steps,
-        "measure": progressing,
-        "state": out / "state.safetensors",
-        "device": device,
-        "progress": progress,
+    check_seed(seed)
+    out, used = Path(out), chosen_device(device)
+    images, held_out = data.train.hold_out() if validation else (data.train, data.test)
+    sets = experiment.select(images, seed)
+    model = experiment.model(seed, data.shape, data.classes)
+    header = {
+        **_header(experiment, data, used),
+        "seed": seed,
+        "trained_on": sum(len(part) for part in sets),
+        "evaluated_on": "validation" if validation else "test",
     }
-    for reports in train_stacked(models, sets, experiment.recipe, **options):
-        history.append(reports)
-        yield reports
-    for seed, model, reports, trained_on in zip(seeds, models, zip(*history, strict=True), sets, strict=True):
-        header = {
-            "experiment": experiment.name,
-            "recipe": repr(experiment.recipe),
-            "source": experiment.source,
-            "seed": seed,
-            "steps": reports[-1].step,
-            "seconds": round(reports[-1].seconds, 1),
-            "data": digits.source,
-            "data_name": digits.name,
-            "data_sha256": digits.sha256,
-            "trained_on": sum(len(part) for part in trained_on),
-            "evaluated_on": "validation" if validation else "test",
-            "precision": "bfloat16" if multiplies_bfloat16(chosen_device(device)) else "float32",
-            **made_by,
-            "history": [
-                {"step": r.step, **{name: round(value, 4) for name, value in (r.losses | r.measures).items()}}
-                for r in reports
-            ],
-        }
-        if len(seeds) > 1:
-            header["side_by_side"] = len(seeds)  # the seconds are this run's share
-        folder = seed_folder(out, seeds, seed)
-        weights = weights_path(experiment, folder)
-        save_weights(weights, model.cpu(), header)
-        # The evidence comes from the weights as they ship, so that it can be had again from the file.
-        trained = build(experiment, seed)
-        load_weights(weights, trained)
-        evidence = examine(trained.eval(), held_out, header, training=images, topic=topic)
-        save_evidence(evidence_path(experiment, seed, folder), evidence)
+    lock = _lock(out)
+    try:
+        if weights_path(experiment, out).exists() and not (out / STATE).exists():
+            raise TrainingError(f"{out} holds the weights of an earlier run, but not its state: choose another folder")
+        reports = train(
+            model,
+            sets,
+            experiment.recipe,
+            seed=seed,
+            steps=steps,
+            measure=_measuring(experiment, held_out, images, data.name),
+            state=out / STATE,
+            device=used,
+            progress=progress,
+        )
+    except BaseException:
+        lock.release()
+        raise
+    return _finish(lock, experiment, model, reports, out, header, held_out, images)
 
 
-def origin(device: str | None = None) -> dict[str, Any]:
-    """What a file's header says of where it was made: processor, versions, and git revision of the code."""
+def _header(experiment: Experiment, data: DataSet, device: torch.device) -> dict[str, Any]:
+    """What is known before a run; ``revision`` is that of the code that trains, whatever happens to it meanwhile."""
     return {
-        "device": _processor(device),
+        "format": FORMAT,
+        **experiment.as_data(),
+        "data": data.source,
+        "data_name": data.name,
+        "data_sha256": data.sha256,
+        "shape": list(data.shape),
+        "classes": data.classes,
+        "precision": "bfloat16" if multiplies_bfloat16(device) else "float32",
+        **origin(device),
+    }
+
+
+def _finish(
+    lock: SoftFileLock,
+    experiment: Experiment,
+    model: Model,
+    reports: Iterator[Report],
+    out: Path,
+    header: dict[str, Any],
+    held_out: Images,
+    training: Images,
+) -> Iterator[Report]:
+    """Yield the reports; then write the weights, and the evidence of the weights as they are in the file."""
+    try:
+        history = []
+        for report in reports:
+            history.append(report)
+            yield report
+        header = {
+            **header,
+            "steps": history[-1].step,
+            "seconds": round(history[-1].seconds, 1),
+            "history": [_entry(report) for report in history],
+        }
+        weights = weights_path(experiment, out)
+        leave_out = () if experiment.ships_adversaries else model.adversaries
+        save_weights(weights, model.cpu(), header, leave_out=leave_out)
+        trained = experiment.model(header["seed"], tuple(header["shape"]), header["classes"])
+        load_weights(weights, trained)
+        evidence = examine(experiment, trained, held_out, header, training)
+        save_evidence(evidence_path(experiment, header["seed"], out), evidence)
+    finally:
+        lock.release()
+
+
+def _entry(report: Report) -> dict[str, float]:
+    numbers = report.losses | report.measures
+    return {"step": report.step, **{name: round(value, 4) for name, value in numbers.items()}}
+
+
+def _measuring(
+    experiment: Experiment, images: Images, training: Images, data_name: str
+) -> Callable[[Model], dict[str, float]] | None:
+    """What measures a model at each report, if the chapter has measures for that."""
+    measures = [measure for measure in experiment.chapter.measures if measure.at_reports]
+
+    def measured(model: Model) -> dict[str, float]:
+        examination = Examination(experiment, model, images, training, data_name)
+        tensors = examination.collect(collector for measure in measures for collector in measure.collect)
+        evidence = Evidence({}, images.labels, tensors)
+        values = {measure.name: measure.value(experiment, evidence) for measure in measures}
+        return {name: value for name, value in values.items() if value is not None}
+
+    return measured if measures else None
+
+
+def _lock(out: Path) -> SoftFileLock:
+    """The lock of a run's folder, acquired. That of a process that has died is taken over."""
+    out.mkdir(parents=True, exist_ok=True)
+    lock = SoftFileLock(out / LOCK, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        owner = f"process {lock.pid}" if lock.pid else "another process"
+        raise TrainingError(
+            f"{owner} trains in {out}: wait for it or choose another folder. If it does not run any more, on another "
+            f"machine for instance, delete {out / LOCK}"
+        ) from error
+    return lock
+
+
+def origin(device: torch.device | str = "cpu") -> dict[str, Any]:
+    """What a header says of where a file was made: the device, versions, and the git revision of the code."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        cpu = torch.cpu.get_capabilities().get("cpu_name") or platform.processor()
+        name = f"{cpu}, {torch.get_num_threads()} threads"
+    return {
+        "device": name,
         "versions": {"aae_lib": aae_lib.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "revision": _revision(),
     }
 
 
-def _processor(device: str | None) -> str:
-    if chosen_device(device).type == "cuda":
-        return torch.cuda.get_device_name(chosen_device(device))
-    name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor()
-    return f"{name}, {torch.get_num_threads()} threads"
-
-
 def _revision() -> str:
-    """The git revision, with a + where the package has changes or new files, or 'unknown' outside of a checkout."""
+    """The git revision of the package's own checkout, with a + where the package has changes or new files.
+
+    "unknown" outside of a checkout: a repository that the package is merely installed in is none. Git runs no program
+    that its configuration names, and not for long.
+    """
+    if not (ROOT / ".git").exists():
+        return "unknown"
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
     def git(*command: str) -> str:
-        git_here = ["git", "-C", str(Path(__file__).parent.parent)]
-        return subprocess.check_output([*git_here, *command], text=True, stderr=subprocess.DEVNULL).strip()
+        quietly = ["git", "-C", str(ROOT), "--no-optional-locks", "-c", "core.fsmonitor=false",
+                   "-c", f"core.hooksPath={os.devnull}"]  # fmt: skip
+        options = {"text": True, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL, "timeout": GIT_SECONDS}
+        return subprocess.check_output([*quietly, *command], env=own, **options).strip()
 
     try:
-        return git("describe", "--always", "--abbrev=12") + "+" * bool(git("status", "--porcelain", "--", "."))
-    except (OSError, subprocess.CalledProcessError):
+        changed = git("status", "--porcelain", "--", Path(aae_lib.__file__).parent.name)
+        return git("describe", "--always", "--abbrev=12") + "+" * bool(changed)
+    except (OSError, subprocess.SubprocessError):
         return "unknown"

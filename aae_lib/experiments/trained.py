@@ -1,42 +1,96 @@
-"""Trained models from the files of their weights."""
+"""What ships, and what training runs leave: trained models and their evidence, from files."""
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aae_lib.experiments.registry import Experiment, build, find
+from aae_lib.errors import StorageError
+from aae_lib.experiments.evidence import Evidence, read_evidence
+from aae_lib.experiments.experiment import EVIDENCE, PRETRAINED, Experiment, check_header, evidence_path, weights_path
+from aae_lib.experiments.registry import find
 from aae_lib.models import Model
-from aae_lib.storage import StorageError, load_weights
-
-PRETRAINED = Path(__file__).parent.parent / "pretrained"
+from aae_lib.priors import Prior
+from aae_lib.storage import load_weights, read_file
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model with its experiment and the header of its file (recipe, seed, data, wall time, history)."""
+    """A trained model, in evaluation mode on the CPU.
+
+    Attributes:
+        experiment: with the settings that the model was trained with.
+        header: of the file of its weights (recipe, seed, data, wall time, history).
+    """
 
     experiment: Experiment
     model: Model
     header: dict[str, Any]
 
 
-def load_trained(name: str, path: Path | None = None) -> Trained:
-    """An experiment's trained model, in evaluation mode on the CPU: the shipped one (seed 0), or from ``path``.
+def load_trained(what: str | Path | Experiment, path: str | Path | None = None) -> Trained:
+    """A trained model from the file of its weights.
+
+    Args:
+        what: an experiment or its name: its shipped weights are loaded, or those at ``path``. Or the path alone, of
+            weights of a registered experiment.
 
     Raises:
-        StorageError: if there are no such weights, or they are of another experiment.
+        StorageError: there are no such weights, or they are of another experiment.
+        UnknownNameError: there is no such experiment.
     """
-    experiment = find(name)
-    shipped = weights_path(experiment, PRETRAINED)
-    if path is None and not shipped.exists():
-        raise StorageError(f"no weights of '{name}' are shipped; train them with: python -m aae_lib train {name}")
-    model = build(experiment, 0)
-    header = load_weights(path or shipped, model)
-    if header.get("experiment") != name:
-        raise StorageError(f"{path} holds weights of '{header.get('experiment')}', not of '{name}'")
+    if path is None and (isinstance(what, Path) or str(what).endswith((".safetensors", ".safetensors.gz"))):
+        what, path = None, what
+    experiment = find(what) if isinstance(what, str) else what
+    path = _shipped(experiment) if path is None else Path(path)
+    _, header = read_file(path)
+    check_header(header, path)
+    experiment = experiment or find(header["experiment"])
+    if header["experiment"] != experiment.name:
+        raise StorageError(f"{path} holds weights of {header['experiment']!r:.80}, not of {experiment.name!r}")
+    try:
+        experiment = _as_trained(experiment, header)
+        model = experiment.model(0, tuple(header["shape"]), header["classes"])
+    except (TypeError, ValueError) as error:
+        raise StorageError(f"{path} has settings that {experiment.name!r} has not: {str(error):.200}") from error
+    load_weights(path, model)
     return Trained(experiment, model.eval(), header)
 
 
-def weights_path(experiment: Experiment, folder: Path) -> Path:
-    """Where a run in ``folder`` leaves its weights."""
-    return folder / f"{experiment.name}.safetensors"
+def load_evidence(name: str, seed: int = 0) -> Evidence:
+    """The shipped evidence of one seed of an experiment.
+
+    Raises:
+        StorageError: this experiment or seed ships none.
+    """
+    return read_evidence(evidence_path(find(name), seed, EVIDENCE))
+
+
+def shipped_seeds(name: str) -> list[int]:
+    """The seeds of an experiment that ship evidence; none of one that is only planned."""
+    prefix, suffix = f"{find(name).name}-seed-", ".safetensors.gz"
+    texts = [path.name.removeprefix(prefix).removesuffix(suffix) for path in EVIDENCE.glob(f"{prefix}*{suffix}")]
+    return sorted(map(int, texts))
+
+
+def _shipped(experiment: Experiment) -> Path:
+    path = weights_path(experiment, PRETRAINED)
+    if not path.exists():
+        raise StorageError(
+            f"no weights of {experiment.name!r} are shipped; train them: python -m aae_lib train {experiment.name}"
+        )
+    return path
+
+
+def _as_trained(experiment: Experiment, header: dict[str, Any]) -> Experiment:
+    """The experiment with the settings, and the numbers of the prior, that a header says it was trained with."""
+    prior, numbers = copy.copy(experiment.prior), dict(header.get("prior") or {})
+    if numbers.pop("kind", None) != (type(prior).__name__ if prior else None) or numbers.keys() != _numbers(prior):
+        raise ValueError(f"the prior {header.get('prior')}")
+    for name, value in numbers.items():
+        setattr(prior, name, value)
+    return replace(experiment, settings=header["settings"], prior=prior)
+
+
+def _numbers(prior: Prior | None) -> set[str]:
+    return set(vars(prior)) if prior else set()

@@ -8,10 +8,8 @@ from aae_lib.models.classifier import Classifier
 from aae_lib.models.clustering import ClusteringAutoencoder
 from aae_lib.models.dimensionality_reduction import ReducingAutoencoder, SemiSupervisedReducingAutoencoder
 from aae_lib.models.gan import GenerativeAdversarialNetwork
-from aae_lib.models.label_and_style import LabelAndStyleAutoencoder
 from aae_lib.models.label_informed import LabelInformedAutoencoder
 from aae_lib.models.model import Model
-from aae_lib.models.posteriors import GaussianPosteriorAutoencoder, UniversalPosteriorAutoencoder
 from aae_lib.models.semi_supervised import SemiSupervisedAutoencoder
 from aae_lib.models.semi_supervised_vae import SemiSupervisedVariationalAutoencoder
 from aae_lib.models.supervised import SupervisedAutoencoder
@@ -24,9 +22,7 @@ __all__ = [
     "Autoencoder",
     "Classifier",
     "ClusteringAutoencoder",
-    "GaussianPosteriorAutoencoder",
     "GenerativeAdversarialNetwork",
-    "LabelAndStyleAutoencoder",
     "LabelInformedAutoencoder",
     "Model",
     "ReducingAutoencoder",
@@ -34,6 +30,5 @@ __all__ = [
     "SemiSupervisedReducingAutoencoder",
     "SemiSupervisedVariationalAutoencoder",
     "SupervisedAutoencoder",
-    "UniversalPosteriorAutoencoder",
     "VariationalAutoencoder",
 ]

@@ -28,6 +28,7 @@ class AdversariallyLearnedInference(Model):
     """
 
     moves = {"discriminator": ("discriminator",), "generator": ("encoder", "decoder")}
+    adversaries = ("discriminator",)
 
     def __init__(self, prior: Prior, encoder: nn.Module, decoder: nn.Module, discriminator: nn.Module):
         super().__init__()

@@ -1,41 +1,31 @@
-"""The plain autoencoder: nothing shapes its codes. It is what the other models are measured against."""
+"""The plain autoencoder: nothing shapes its codes. The other models are measured against it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from torch import Tensor, nn
 
 from aae_lib.data import Images
 from aae_lib.losses import half_squared_error
-from aae_lib.models.model import Model
-from aae_lib.networks import PIXELS, multilayer_perceptron
+from aae_lib.models.model import Model, ReconstructionLoss
 
 
 class Autoencoder(Model):
     """An encoder and a decoder trained to reconstruct.
 
     Args:
-        dimensions: length d of a code.
-        hidden: units of the hidden layers.
+        encoder: ``[n, pixels] -> [n, d]``.
+        decoder: ``[n, d] -> [n, pixels]``, logits.
         reconstruction_loss: :func:`~aae_lib.losses.half_squared_error` (the paper's) or
             :func:`~aae_lib.losses.binary_cross_entropy`.
-        networks: encoder and decoder in place of the two perceptrons, such as convolutional ones, as ``nn.Sequential``.
     """
 
     moves = {"reconstruction": ("encoder", "decoder")}
 
     def __init__(
-        self,
-        dimensions: int = 2,
-        hidden: tuple[int, ...] = (1000, 1000),
-        reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
-        networks: tuple[nn.Sequential, nn.Sequential] | None = None,
+        self, encoder: nn.Module, decoder: nn.Module, reconstruction_loss: ReconstructionLoss = half_squared_error
     ):
         super().__init__()
-        self.encoder, self.decoder = networks or (
-            multilayer_perceptron(PIXELS, dimensions, hidden),
-            multilayer_perceptron(dimensions, PIXELS, hidden),
-        )
-        self.reconstruction_loss = reconstruction_loss
+        self.encoder, self.decoder, self.reconstruction_loss = encoder, decoder, reconstruction_loss
 
     def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
         code = self.encoder(batch.images)

@@ -2,49 +2,34 @@
 
 from collections.abc import Iterator
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aae_lib.data import CLASSES, Images
-from aae_lib.models.model import Model
-from aae_lib.networks import PIXELS, disturbed, multilayer_perceptron
+from aae_lib.data import Images
+from aae_lib.models.model import Model, classification_loss
 
 
 class Classifier(Model):
     """The semi-supervised model's classification update and nothing else (AAE, Table 2: the NN baseline).
 
+    It has neither encoder nor decoder.
+
     Args:
-        classes, hidden, input_noise, input_motion: as for
-            :class:`~aae_lib.models.semi_supervised.SemiSupervisedAutoencoder`.
-        network: ``[n, pixels] -> [n, classes]``, logits, in place of the perceptron.
+        classifier: ``[n, pixels] -> [n, classes]``, logits.
     """
 
-    moves = {"classification": ("encoder",)}
+    moves = {"classification": ("classifier",)}
 
-    def __init__(
-        self,
-        classes: int = CLASSES,
-        hidden: tuple[int, ...] = (1000, 1000),
-        input_noise: float = 0.3,
-        network: nn.Sequential | None = None,
-        input_motion: tuple[float, ...] = (),
-    ):
+    def __init__(self, classifier: nn.Sequential):
         super().__init__()
-        self.input_noise, self.input_motion = input_noise, input_motion
-        layers = multilayer_perceptron(PIXELS, classes, hidden) if network is None else network
-        self.encoder = disturbed(layers, input_noise, input_motion)
+        self.classifier = classifier
 
     def updates(self, labeled: Images) -> Iterator[tuple[str, Tensor]]:
-        yield "classification", F.cross_entropy(self.classify(labeled.images), labeled.labels)
+        yield "classification", classification_loss(self.classify(labeled.images), labeled.labels)
 
     def classify(self, images: Tensor) -> Tensor:
-        """Logits of q(y|x): ``[n, 784] -> [n, classes]``."""
-        return self.encoder(images).float()
+        """Logits of q(y|x): ``[n, pixels] -> [n, classes]``, in float32."""
+        return self.classifier(images).float()
 
     def features(self, images: Tensor) -> Tensor:
-        """What the last layer decides by: ``[n, 784] -> [n, k]``, in float32."""
-        return self.encoder[:-1](images).float()
-
-    def encode(self, images: Tensor) -> Tensor:
-        """The label's probabilities: ``[n, 784] -> [n, classes]``."""
-        return self.classify(images).softmax(1)
+        """What the last layer decides by: ``[n, pixels] -> [n, k]``, in float32."""
+        return self.classifier[:-1](images).float()

@@ -1,41 +1,96 @@
 """The clustering adversarial autoencoder (Makhzani et al., section 6; Figure 9, Table 3)."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from aae_lib.losses import half_squared_error
-from aae_lib.models.label_and_style import LabelAndStyleAutoencoder
-from aae_lib.priors import Categorical, Gaussian, LabelAndStyle
+from aae_lib.data import Images
+from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
+from aae_lib.models.model import Model, ReconstructionLoss
+from aae_lib.priors import AroundHeads, LabelAndStyle
 
 
-class ClusteringAutoencoder(LabelAndStyleAutoencoder):
-    """The semi-supervised autoencoder without the classification: nobody says what a label means.
+class ClusteringAutoencoder(Model):
+    """An autoencoder whose code is made of a label y and a style z, with an adversary for each of the two.
 
-    The adversary wants each label definite and all of them used alike; that the clusters it makes of the features are
-    kinds of digits is a hope. Batch-norm on the code itself spreads the labels from the start: without it they remain
-    the same for all images, and most clusters are never in use. A label adversary of less weight lets labels stay soft
-    for longer, so that images can still move to a better cluster.
+    The first adversary pushes the aggregated q(y) to the categorical distribution: each image gets one label, all
+    labels are used alike, and y has no room for style. The second pushes q(z) to a Gaussian. Nobody says what a label
+    means; that clusters of images are kinds of images is a hope. A code is the label's probabilities, then the style.
 
     Args:
-        clusters: number of labels, at least 2 (the paper: 16 and 30).
-        style_dimensions: length of z (the paper: 5, A.3).
-        input_dropout: the share of pixels that the encoder does not see while training (A.3: 0.2).
-        label_weight: of the label's adversary beside the style's, in both its updates (the paper: 1).
-        hidden, reconstruction_loss, input_noise, batch_norm: as for
-            :class:`~aae_lib.models.label_and_style.LabelAndStyleAutoencoder`.
+        prior: of label and style. The paper has 16 and 30 labels, and a 5-D style (A.3).
+        encoder: ``[n, pixels] -> [n, classes + d]``: logits of q(y|x), then the style. Batch-norm on this output
+            spreads the labels from the start; without it most clusters are never in use.
+        decoder: ``[n, classes + d] -> [n, pixels]``, logits.
+        label_discriminator: ``[n, classes] -> [n, 1]``, logits.
+        style_discriminator: ``[n, d] -> [n, 1]``, logits.
+        reconstruction_loss: as for :class:`~aae_lib.models.autoencoder.Autoencoder`.
+        label_weight: of the label's adversary beside the style's, in both its updates (the paper: 1). With less weight
+            labels stay soft for longer, so images can still move to a better cluster.
+        augmentation: ``[n, pixels] -> [n, pixels]``, such as :class:`~aae_lib.networks.RandomAffine`. With it (ours),
+            while training, the label is read from an augmented copy of an image and the style from the image itself:
+            labels become invariant, and reconstructions stay sharp.
     """
+
+    moves = {
+        "reconstruction": ("encoder", "decoder"),
+        "discriminator": ("label_discriminator", "style_discriminator"),
+        "generator": ("encoder",),
+    }
+    adversaries = ("label_discriminator", "style_discriminator")
+    prior: LabelAndStyle | AroundHeads
 
     def __init__(
         self,
-        clusters: int = 16,
-        style_dimensions: int = 5,
-        hidden: tuple[int, ...] = (1000, 1000),
-        reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
-        input_noise: float = 0.0,
-        input_dropout: float = 0.2,
-        batch_norm: bool = True,
+        prior: LabelAndStyle | AroundHeads,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        label_discriminator: nn.Module,
+        style_discriminator: nn.Module,
+        reconstruction_loss: ReconstructionLoss = half_squared_error,
         label_weight: float = 1.0,
+        augmentation: nn.Module | None = None,
     ):
-        prior = LabelAndStyle(Categorical(clusters), Gaussian(style_dimensions))
-        super().__init__(prior, hidden, reconstruction_loss, input_noise, input_dropout, batch_norm, label_weight)
+        super().__init__()
+        self.prior, self.reconstruction_loss, self.label_weight = prior, reconstruction_loss, label_weight
+        self.encoder, self.decoder = encoder, decoder
+        self.label_discriminator, self.style_discriminator = label_discriminator, style_discriminator
+        self.augmentation = augmentation
+
+    def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
+        images = batch.images
+        yield "reconstruction", self.reconstruction_loss(self.decoder(self.encode(images)), images)
+
+        logits, style = self.logits_and_style(images)  # the encoder has just moved
+        label = logits.softmax(1)
+        real_label = self.prior.label.sample(len(images), images.device)
+        real_style = self.prior.style.sample(len(images), images.device)
+        yield (
+            "discriminator",
+            self.label_weight * real_fake_loss(self.label_discriminator, real=real_label, fake=label.detach())
+            + real_fake_loss(self.style_discriminator, real=real_style, fake=style.detach()),
+        )
+        yield (
+            "generator",
+            self.label_weight * fool_loss(self.label_discriminator, label) + fool_loss(self.style_discriminator, style),
+        )
+
+    def logits_and_style(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of q(y|x), ``[n, classes]``, and the style, ``[n, d]``, of images ``[n, pixels]``, in float32.
+
+        While training with an augmentation the logits are those of the augmented images.
+        """
+        if self.augmentation is None or not self.training:
+            return self._split(self.encoder(images))
+        both = self.encoder(torch.cat([self.augmentation(images), images]))  # one pass, and one set of statistics
+        augmented, unchanged = both.split(len(images))
+        return self._split(augmented)[0], self._split(unchanged)[1]
+
+    def encode(self, images: Tensor) -> Tensor:
+        logits, style = self.logits_and_style(images)
+        return torch.cat([logits.softmax(1), style], dim=1)
+
+    def _split(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """The encoder's output ``[n, classes + d]`` as logits and style."""
+        return output[:, : self.prior.classes].float(), output[:, self.prior.classes :].float()

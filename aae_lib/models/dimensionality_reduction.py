@@ -1,60 +1,62 @@
 """Dimensionality reduction with the adversarial autoencoder (Makhzani et al., section 7; Figures 10 and 11)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from aae_lib.data import Images
+from aae_lib.errors import PriorError
 from aae_lib.losses import half_squared_error
-from aae_lib.models.label_and_style import LabelAndStyleAutoencoder
+from aae_lib.models.clustering import ClusteringAutoencoder
+from aae_lib.models.model import ReconstructionLoss
+from aae_lib.models.semi_supervised import SemiSupervisedAutoencoder
 from aae_lib.networks import ClusterHeads, attenuated
 from aae_lib.priors import AroundHeads, Categorical, Gaussian
 
 
-class ReducingAutoencoder(LabelAndStyleAutoencoder):
-    """A map of the images in few dimensions: the code of an image is the head of its cluster plus a style.
+class ReducingAutoencoder(ClusteringAutoencoder):
+    """Codes of few dimensions: the code of an image is the head of its cluster plus a style.
 
-    The encoder makes a label y and a style z of an image, as for clustering, but the decoder gets only ``y W + z``, of
-    as many dimensions as the style. Row k of W is the *head* of cluster k. The heads are learned: the reconstruction
-    moves them, and an update of their own pushes those apart that are closer than ``distance``.
+    The encoder makes a label y and a style z of an image, as for clustering, but the decoder gets only ``y W + z``,
+    which has as many dimensions as the style. Row k of W is the *head* of cluster k. The heads are learned: the
+    reconstruction moves them, and an update of their own pushes apart those that are closer than ``distance``.
 
     Args:
-        clusters: number of heads, at least 2.
-        dimensions: of a code, and of its style.
-        distance: between two heads, below which the cost sets in (the paper gives no number).
-        label_share: how much of the reconstruction's gradient reaches the label. The heads lie many units from the
-            origin, so the full gradient moves the label that much more than the style, and mixes the digits up.
-        hidden, reconstruction_loss, input_noise, input_dropout, batch_norm, label_weight: as for
+        style: the prior of the style; its dimensions are those of a code, at least 2.
+        heads: one head for each cluster, of as many dimensions.
+        encoder: ``[n, pixels] -> [n, clusters + d]``: logits of q(y|x), then the style.
+        decoder: ``[n, d] -> [n, pixels]``, logits.
+        distance: between two heads, below which they are pushed apart (the paper gives no number).
+        label_share: the share of the reconstruction's gradient that reaches the label, in [0, 1]. Heads lie many units
+            from the origin, so all of the gradient would move the label that much more than the style.
+        label_discriminator, style_discriminator, reconstruction_loss, label_weight, augmentation: as for
             :class:`~aae_lib.models.clustering.ClusteringAutoencoder`.
 
     Raises:
-        ValueError: if a code has a single dimension.
+        PriorError: the style has a single dimension.
     """
 
-    moves = LabelAndStyleAutoencoder.moves | {"reconstruction": ("encoder", "heads", "decoder"), "heads": ("heads",)}
+    moves = ClusteringAutoencoder.moves | {"reconstruction": ("encoder", "heads", "decoder"), "heads": ("heads",)}
 
     def __init__(
         self,
-        clusters: int = 20,
-        dimensions: int = 2,
+        style: Gaussian,
+        heads: ClusterHeads,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        label_discriminator: nn.Module,
+        style_discriminator: nn.Module,
+        reconstruction_loss: ReconstructionLoss = half_squared_error,
         distance: float = 6.0,
         label_share: float = 0.1,
-        hidden: tuple[int, ...] = (1000, 1000),
-        reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
-        input_noise: float = 0.0,
-        input_dropout: float = 0.2,
-        batch_norm: bool = True,
         label_weight: float = 1.0,
+        augmentation: nn.Module | None = None,
     ):
-        if dimensions < 2:
-            raise ValueError(
-                f"a map needs at least 2 dimensions, not {dimensions}: on a line heads cannot pass each other"
-            )
-        label, style = Categorical(clusters), Gaussian(dimensions)
-        heads = ClusterHeads(clusters, dimensions)
-        prior = AroundHeads(label, style, heads.positions)
-        super().__init__(prior, hidden, reconstruction_loss, input_noise, input_dropout, batch_norm, label_weight)
+        if style.dimensions < 2:
+            raise PriorError("a code needs at least 2 dimensions, found 1: on a line heads cannot pass each other")
+        prior = AroundHeads(Categorical(len(heads.positions)), style, heads.positions)
+        discriminators = label_discriminator, style_discriminator
+        super().__init__(prior, encoder, decoder, *discriminators, reconstruction_loss, label_weight, augmentation)
         self.heads, self.distance, self.label_share = heads, distance, label_share
 
     def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
@@ -67,15 +69,7 @@ class ReducingAutoencoder(LabelAndStyleAutoencoder):
         return self.heads(attenuated(label, self.label_share) if self.training else label) + style
 
 
-class SemiSupervisedReducingAutoencoder(ReducingAutoencoder):
-    """The same with a few labels, which say that cluster k is the digit k. Arguments as above."""
+class SemiSupervisedReducingAutoencoder(SemiSupervisedAutoencoder, ReducingAutoencoder):
+    """The same with a few labeled images, which say that cluster k is class k."""
 
     moves = ReducingAutoencoder.moves | {"classification": ("encoder",)}
-
-    def updates(self, unlabeled: Images, labeled: Images) -> Iterator[tuple[str, Tensor]]:
-        yield from super().updates(unlabeled)
-        yield "classification", F.cross_entropy(self.classify(labeled.images), labeled.labels)
-
-    def classify(self, images: Tensor) -> Tensor:
-        """Logits of q(y|x): ``[n, 784] -> [n, clusters]``."""
-        return self.logits_and_style(images)[0]

@@ -16,11 +16,12 @@ class GenerativeAdversarialNetwork(Model):
     Args:
         prior: of the codes.
         decoder: the generator, ``[n, d] -> [n, pixels]``, logits.
-        discriminator: ``[n, pixels] -> [n, 1]``, logits. If it has batch-norm it judges minibatches of one kind, and
-            means nothing in evaluation mode.
+        discriminator: ``[n, pixels] -> [n, 1]``, logits. With batch-norm it judges minibatches of one kind, and its
+            output has no meaning in evaluation.
     """
 
     moves = {"discriminator": ("discriminator",), "generator": ("decoder",)}
+    adversaries = ("discriminator",)
 
     def __init__(self, prior: Prior, decoder: nn.Module, discriminator: nn.Module):
         super().__init__()

@@ -1,54 +1,64 @@
 """What every system is made of: networks, and an ordered list of updates per minibatch."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aae_lib.data import Images
+from aae_lib.errors import DataError
 from aae_lib.priors import Prior
+
+ReconstructionLoss = Callable[[Tensor, Tensor], Tensor]  # (logits, images), each [batch, pixels] -> scalar
 
 
 class Model(nn.Module, ABC):
     """Networks, and the updates that train them.
 
-    The network that makes codes is called ``encoder``, and the one that makes images of them ``decoder``: what encodes,
-    decodes and measures models looks for these names.
+    The network that makes codes is called ``encoder``, and the one that makes images of codes ``decoder``: whatever
+    encodes, decodes or measures looks for these names.
 
-    ``moves`` says, once, which networks each update may move. :meth:`updates` is a generator that reads like the
-    paper's algorithm: it yields ``(name of the update, loss)``, and when it goes on, the trainer has moved the
-    networks of that update - so what it computes next uses the new weights.
+    Attributes:
+        moves: the networks that each update moves, by the name of the update, in the order of the updates.
+        adversaries: the networks that only judge the others while training. Shipped weights leave them out unless a
+            notebook draws them, and they are not used in evaluation.
+        prior: what the codes should be distributed like; None where nothing shapes them.
     """
 
     moves: ClassVar[dict[str, tuple[str, ...]]]
+    adversaries: ClassVar[tuple[str, ...]] = ()
     prior: Prior | None = None
 
     @abstractmethod
     def updates(self, *minibatches: Images) -> Iterator[tuple[str, Tensor]]:
-        """Yield one step's updates in order. A ``with`` around a ``yield`` is refused by the trainer.
+        """Yield ``(name of the update, loss)`` for each update of one step, in order.
 
-        Subclasses name the minibatches that they need: ``batch``, or for instance ``unlabeled`` and ``labeled``. Where
-        matrices are multiplied in bfloat16, networks return that here: sums, logarithms, variances want ``.float()``.
+        When the generator goes on after a ``yield``, the trainer has moved the networks of that update, so what is
+        computed next uses the new weights. There must be no ``with`` around a ``yield``.
+
+        Subclasses name the minibatches that they need: ``batch``, or for instance ``unlabeled`` and ``labeled``. Under
+        autocast, networks return bfloat16: sums, logarithms and variances need ``.float()``.
         """
 
     def encode(self, images: Tensor) -> Tensor:
         """Codes of images, ``[n, pixels] -> [n, d]``. A stochastic encoder returns one sample of q(z|x) per image.
 
         Raises:
-            NotImplementedError: from a model that has no encoder.
+            NotImplementedError: the model has no encoder.
         """
         return self._network("encoder")(images)
 
     def code_of(self, images: Images) -> Tensor:
-        """What :meth:`decode` takes for these images, ``[n, d]``: their codes, and their labels where it needs them."""
+        """What :meth:`decode` takes for these images, ``[n, d]``: their codes, with labels where it needs them."""
         return self.encode(images.images)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Images of codes, ``[n, d] -> [n, pixels]``, in (0, 1): the sigmoid of the decoder's logits.
 
         Raises:
-            NotImplementedError: from a model that has no decoder.
+            NotImplementedError: the model has no decoder.
         """
         return self._network("decoder")(codes).float().sigmoid()
 
@@ -56,3 +66,20 @@ class Model(nn.Module, ABC):
         if not hasattr(self, name):
             raise NotImplementedError(f"{type(self).__name__} has no {name}")
         return getattr(self, name)
+
+
+def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of labels ``[n]`` under logits ``[n, classes]``, in nats, averaged over images.
+
+    It takes logits, because it has a softmax of its own.
+
+    Raises:
+        DataError: the labels are not int64 from 0 to ``classes`` - 1. PyTorch would leave out a label of -100 in
+            silence. On a GPU the values are not looked at, because each step would have to wait for them.
+    """
+    classes = logits.shape[1]
+    if labels.is_floating_point():
+        raise DataError(f"labels must be int64 from 0 to {classes - 1}, found {labels.dtype}")
+    if len(labels) and not labels.is_cuda and not 0 <= labels.min() <= labels.max() < classes:
+        raise DataError(f"labels must be from 0 to {classes - 1}, found labels from {labels.min()} to {labels.max()}")
+    return F.cross_entropy(logits.float(), labels)

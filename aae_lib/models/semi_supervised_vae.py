@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from aae_lib.data import CLASSES, Images
+from aae_lib.data import Images
 from aae_lib.losses import binary_cross_entropy, gaussian_kl
-from aae_lib.models.model import Model
-from aae_lib.networks import PIXELS, disturbed, gaussian_sample, multilayer_perceptron
-from aae_lib.priors import Categorical, Gaussian, LabelAndStyle
+from aae_lib.models.model import Model, classification_loss
+from aae_lib.networks import gaussian_sample
+from aae_lib.priors import LabelAndStyle
 
 
 class SemiSupervisedVariationalAutoencoder(Model):
@@ -24,39 +24,35 @@ class SemiSupervisedVariationalAutoencoder(Model):
     A code is the label's probabilities, then a sample of the style given the most probable label.
 
     Args:
+        prior: of label and style; the style's is N(0, I).
+        classifier: ``[n, pixels] -> [n, classes]``, logits of q(y|x).
+        encoder: ``[n, pixels + classes] -> [n, 2 d]``, mean and log-variance of q(z|x, y).
+        decoder: ``[n, classes + d] -> [n, pixels]``, logits.
         classification_weight: of the cross-entropy beside L and U, each an average over its minibatch.
-        classes, style_dimensions, hidden, input_noise, input_motion: as for
-            :class:`~aae_lib.models.semi_supervised.SemiSupervisedAutoencoder`; only the classifier sees noise and
-            motion.
     """
 
     moves = {"evidence_lower_bound": ("classifier", "encoder", "decoder")}
+    prior: LabelAndStyle
 
     def __init__(
         self,
+        prior: LabelAndStyle,
+        classifier: nn.Module,
+        encoder: nn.Module,
+        decoder: nn.Module,
         classification_weight: float,
-        classes: int = CLASSES,
-        style_dimensions: int = 10,
-        hidden: tuple[int, ...] = (1000, 1000),
-        input_noise: float = 0.3,
-        input_motion: tuple[float, ...] = (),
     ):
         super().__init__()
-        self.classification_weight, self.input_noise = classification_weight, input_noise
-        self.input_motion = input_motion
-        self.prior = LabelAndStyle(Categorical(classes), Gaussian(style_dimensions))
-        classifier = multilayer_perceptron(PIXELS, classes, hidden)
-        self.classifier = disturbed(classifier, input_noise, input_motion)
-        self.encoder = multilayer_perceptron(PIXELS + classes, 2 * style_dimensions, hidden)
-        self.decoder = multilayer_perceptron(classes + style_dimensions, PIXELS, hidden)
+        self.prior, self.classification_weight = prior, classification_weight
+        self.classifier, self.encoder, self.decoder = classifier, encoder, decoder
 
     def posterior(self, images: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z|x, y), each ``[n, style_dimensions]``, for one-hot labels ``[n, classes]``."""
+        """Mean and log-variance of q(z|x, y), each ``[n, d]``, for one-hot labels ``[n, classes]``."""
         mean, log_variance = self.encoder(torch.cat([images, label], dim=1)).float().chunk(2, dim=1)
         return mean, log_variance
 
     def bound(self, images: Tensor, label: Tensor) -> Tensor:
-        """L(x, y) in nats, estimated at one style: images ``[n, 784]``, one-hot labels -> ``[n]``."""
+        """L(x, y) in nats, estimated at one style: images ``[n, pixels]``, one-hot labels -> ``[n]``."""
         mean, log_variance = self.posterior(images, label)
         style = gaussian_sample(mean, log_variance)
         logits = self.decoder(torch.cat([label, style], dim=1))
@@ -65,18 +61,18 @@ class SemiSupervisedVariationalAutoencoder(Model):
 
     def updates(self, unlabeled: Images, labeled: Images) -> Iterator[tuple[str, Tensor]]:
         classes, count = self.prior.classes, len(unlabeled)
-        known = self.bound(labeled.images, F.one_hot(labeled.labels, classes).float())
+        known = self.bound(labeled.images, self.prior.label.sample_of_class(labeled.labels))
 
         every_label = torch.eye(classes, device=unlabeled.images.device).repeat_interleave(count, dim=0)
         of_each = self.bound(unlabeled.images.repeat(classes, 1), every_label).unflatten(0, (classes, count))
         log_q = self.classify(unlabeled.images).log_softmax(1).T
         unknown = (log_q.exp() * (of_each + log_q)).sum(0)
 
-        classification = F.cross_entropy(self.classify(labeled.images), labeled.labels)
+        classification = classification_loss(self.classify(labeled.images), labeled.labels)
         yield "evidence_lower_bound", known.mean() + unknown.mean() + self.classification_weight * classification
 
     def classify(self, images: Tensor) -> Tensor:
-        """Logits of q(y|x): ``[n, 784] -> [n, classes]``."""
+        """Logits of q(y|x): ``[n, pixels] -> [n, classes]``, in float32."""
         return self.classifier(images).float()
 
     def encode(self, images: Tensor) -> Tensor:

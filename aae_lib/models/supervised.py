@@ -1,47 +1,46 @@
 """The supervised adversarial autoencoder (Makhzani et al., section 4; Figures 6 and 7)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from aae_lib.data import CLASSES, Images
+from aae_lib.data import Images
 from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
-from aae_lib.models.model import Model
-from aae_lib.networks import PIXELS, multilayer_perceptron
-from aae_lib.priors import Categorical, Gaussian, LabelAndStyle
+from aae_lib.models.model import Model, ReconstructionLoss
+from aae_lib.priors import LabelAndStyle
 
 
 class SupervisedAutoencoder(Model):
     """An adversarial autoencoder whose decoder is told the label, so that the code need not carry it.
 
-    The encoder makes a style z of an image; the decoder gets the one-hot label beside it. What the label says, z need
-    not say again, and where z is short the reconstruction needs its room for the style. But nothing forbids z to tell
-    the label, and the longer it is, the more of the label it carries. A code is the label, then the style:
-    ``[classes + style_dimensions]``; ``encode`` gives the style alone, ``[n, style_dimensions]``.
+    The encoder makes a style z of an image; the decoder gets the one-hot label beside it. Where z is short, the
+    reconstruction needs its room for the style. Nothing forbids z to tell the label, and the longer z is, the more of
+    the label it carries. A code is the label, then the style; ``encode`` gives the style alone.
 
     Args:
-        style_dimensions: length of z (the paper: 15).
-        classes: number of labels.
-        hidden, reconstruction_loss: as for :class:`~aae_lib.models.autoencoder.Autoencoder`; the discriminator has the
-            same hidden layers.
+        prior: of label and style.
+        encoder: ``[n, pixels] -> [n, d]``, the style (the paper: d = 15).
+        decoder: ``[n, classes + d] -> [n, pixels]``, logits.
+        discriminator: of styles, ``[n, d] -> [n, 1]``, logits.
+        reconstruction_loss: as for :class:`~aae_lib.models.autoencoder.Autoencoder`.
     """
 
     moves = {"reconstruction": ("encoder", "decoder"), "discriminator": ("discriminator",), "generator": ("encoder",)}
+    adversaries = ("discriminator",)
+    prior: LabelAndStyle
 
     def __init__(
         self,
-        style_dimensions: int = 15,
-        classes: int = CLASSES,
-        hidden: tuple[int, ...] = (1000, 1000),
-        reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
+        prior: LabelAndStyle,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        discriminator: nn.Module,
+        reconstruction_loss: ReconstructionLoss = half_squared_error,
     ):
         super().__init__()
-        self.reconstruction_loss = reconstruction_loss
-        self.prior = LabelAndStyle(Categorical(classes), Gaussian(style_dimensions))
-        self.encoder = multilayer_perceptron(PIXELS, style_dimensions, hidden)
-        self.decoder = multilayer_perceptron(classes + style_dimensions, PIXELS, hidden)
-        self.discriminator = multilayer_perceptron(style_dimensions, 1, hidden)
+        self.prior, self.reconstruction_loss = prior, reconstruction_loss
+        self.encoder, self.decoder, self.discriminator = encoder, decoder, discriminator
 
     def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
         yield "reconstruction", self.reconstruction_loss(self.decoder(self.code_of(batch)), batch.images)
@@ -52,5 +51,9 @@ class SupervisedAutoencoder(Model):
         yield "generator", fool_loss(self.discriminator, style)
 
     def code_of(self, images: Images) -> Tensor:
-        """The labels of ``images``, one-hot, and the styles: ``[n, classes + style_dimensions]``."""
+        """The labels of ``images``, one-hot, and their styles: ``[n, classes + d]``.
+
+        Raises:
+            PriorError: the labels are not integers from 0 to ``classes`` - 1.
+        """
         return torch.cat([self.prior.label.sample_of_class(images.labels), self.encode(images.images).float()], dim=1)

@@ -1,31 +1,16 @@
 """The variational autoencoder (Kingma & Welling 2014), which the paper compares with."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from torch import Tensor, nn
 
 from aae_lib.data import Images
+from aae_lib.errors import PriorError
 from aae_lib.losses import gaussian_kl, half_squared_error
-from aae_lib.models.model import Model
-from aae_lib.networks import PIXELS, gaussian_sample, multilayer_perceptron
-from aae_lib.priors import Gaussian, Prior, PriorError
-
-
-def sampled_kl(code: Tensor, mean: Tensor, log_variance: Tensor, prior: Prior) -> Tensor:
-    """KL(q(z|x) || p(z)) in nats, estimated by log q(z|x) - log p(z) at one code of each image, averaged over images.
-
-    Its mean over codes is exact, for any prior with a density; where the prior is a Gaussian,
-    :func:`~aae_lib.losses.gaussian_kl` is the same without the noise.
-
-    Args:
-        code: ``[batch, dimensions]``, drawn from q(z|x) = N(mean, exp(log_variance)) by reparameterization.
-        mean, log_variance: ``[batch, dimensions]``.
-        prior: has a ``log_prob``.
-    """
-    squared = (code - mean).square() / log_variance.exp()
-    log_posterior = -0.5 * (squared + log_variance + math.log(2 * math.pi)).sum(1)
-    return (log_posterior - prior.log_prob(code)).mean()
+from aae_lib.models.model import Model, ReconstructionLoss
+from aae_lib.networks import gaussian_sample
+from aae_lib.priors import Gaussian, Prior
 
 
 class VariationalAutoencoder(Model):
@@ -33,14 +18,15 @@ class VariationalAutoencoder(Model):
 
     Args:
         prior: has a ``log_prob`` that is finite everywhere. The KL term of a ``Gaussian`` is computed, that of any
-            other prior estimated by :func:`sampled_kl`.
+            other prior is estimated by :func:`sampled_kl`.
+        encoder: ``[n, pixels] -> [n, 2 d]``, mean and log-variance.
+        decoder: ``[n, d] -> [n, pixels]``, logits.
         kl_weight: the factor of the KL term. 1 is the evidence lower bound of a decoder with unit-variance Gaussian
             pixels (with the half squared error); smaller weights trade the match with the prior for reconstruction.
-        hidden, reconstruction_loss, networks: as for :class:`~aae_lib.models.autoencoder.Autoencoder`; an encoder has
-            twice as many outputs as a code has dimensions, mean and log-variance.
+        reconstruction_loss: as for :class:`~aae_lib.models.autoencoder.Autoencoder`.
 
     Raises:
-        PriorError: if the prior has no ``log_prob``: unlike the adversary, the bound needs the prior's density.
+        PriorError: the prior has no ``log_prob``. Unlike the adversary, the bound needs the prior's density.
     """
 
     moves = {"evidence_lower_bound": ("encoder", "decoder")}
@@ -48,22 +34,19 @@ class VariationalAutoencoder(Model):
     def __init__(
         self,
         prior: Prior,
+        encoder: nn.Module,
+        decoder: nn.Module,
         kl_weight: float = 1.0,
-        hidden: tuple[int, ...] = (1000, 1000),
-        reconstruction_loss: Callable[[Tensor, Tensor], Tensor] = half_squared_error,
-        networks: tuple[nn.Sequential, nn.Sequential] | None = None,
+        reconstruction_loss: ReconstructionLoss = half_squared_error,
     ):
         if not hasattr(prior, "log_prob"):
-            raise PriorError(f"the bound needs the density of its prior, and {type(prior).__name__} has no log_prob")
+            raise PriorError(f"the bound needs the prior's density, but {type(prior).__name__} has no log_prob")
         super().__init__()
         self.prior, self.kl_weight, self.reconstruction_loss = prior, kl_weight, reconstruction_loss
-        self.encoder, self.decoder = networks or (
-            multilayer_perceptron(PIXELS, 2 * prior.dimensions, hidden),
-            multilayer_perceptron(prior.dimensions, PIXELS, hidden),
-        )
+        self.encoder, self.decoder = encoder, decoder
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z|x), each ``[n, d]`` in float32."""
+        """Mean and log-variance of q(z|x), each ``[n, d]``, in float32."""
         mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
         return mean, log_variance
 
@@ -81,3 +64,19 @@ class VariationalAutoencoder(Model):
         else:
             kl = sampled_kl(code, mean, log_variance, self.prior)
         yield "evidence_lower_bound", reconstruction + self.kl_weight * kl
+
+
+def sampled_kl(code: Tensor, mean: Tensor, log_variance: Tensor, prior: Prior) -> Tensor:
+    """KL(q(z|x) || p(z)) in nats, estimated by log q(z|x) - log p(z) at one code of each image, averaged over images.
+
+    Its mean over codes is exact, for any prior with a density; where the prior is a Gaussian,
+    :func:`~aae_lib.losses.gaussian_kl` is the same without the noise.
+
+    Args:
+        code: ``[batch, d]``, drawn from q(z|x) = N(mean, exp(log_variance)) by reparameterization.
+        mean, log_variance: ``[batch, d]``.
+        prior: has a ``log_prob``.
+    """
+    squared = (code - mean).square() / log_variance.exp()
+    log_posterior = -0.5 * (squared + log_variance + math.log(2 * math.pi)).sum(1)
+    return (log_posterior - prior.log_prob(code)).mean()

@@ -1,0 +1,33 @@
+"""The errors that this library raises. A message says what was expected, what was found, and what to do."""
+
+
+class AaeError(Exception):
+    """What every error of this library is."""
+
+
+class DataError(AaeError, RuntimeError):
+    """Images or labels are missing, damaged, or not what was asked for."""
+
+
+class StorageError(AaeError, RuntimeError):
+    """A file of weights, evidence or training state is missing, damaged, or holds something else."""
+
+
+class TrainingError(AaeError, RuntimeError):
+    """Training was asked for something that cannot work, or has stopped working."""
+
+
+class PriorError(AaeError, ValueError):
+    """A prior cannot be used as asked: its samples are broken, or it lacks the density or the classes needed."""
+
+
+class ShapeError(AaeError, ValueError):
+    """Images do not have the shape that they should have, or cannot have it."""
+
+
+class UnknownNameError(AaeError, LookupError):
+    """No experiment, figure or data set has this name; the message lists those that there are."""
+
+
+class SettingError(AaeError, ValueError):
+    """An experiment has no setting of this name, or the value is not of its type."""

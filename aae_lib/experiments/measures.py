@@ -1,0 +1,241 @@
+"""The measures that several chapters share, and what collects the evidence for them.
+
+A collector names the tensors that it puts into the evidence; ``n`` is the number of held-out images, ``d`` the length
+of a code. What only one chapter measures stands in the file of that chapter.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from torch import Tensor
+
+from aae_lib import metrics
+from aae_lib.data import Images
+from aae_lib.devices import device_of
+from aae_lib.experiments.evidence import BATCH, Evidence, Examination
+from aae_lib.experiments.experiment import Experiment, Measure
+from aae_lib.metrics import COVERED_DIMENSIONS, error_percent, prior_samples
+from aae_lib.models import Model
+from aae_lib.priors import Prior
+
+REPEATS = 200  # codes of one image
+SAMPLES = 2000  # of the prior, decoded for the evidence
+TRUSTED = 2000  # images whose neighborhoods are compared with those of their codes
+
+
+# What models make of images, in batches
+
+
+def in_batches(function: Callable[[Tensor], Tensor], inputs: Tensor, model: Model) -> Tensor:
+    """``function`` of inputs ``[n, ...]``, computed in parts on the device of the model; on the CPU."""
+    return torch.cat([function(part.to(device_of(model))).cpu() for part in inputs.split(BATCH)])
+
+
+def predict(model: Model, images: Images) -> Tensor:
+    """The most probable label of each image, ``[n]``, by a model that classifies."""
+    return in_batches(lambda part: model.classify(part).argmax(1), images.images, model)
+
+
+def label_probabilities(model: Model, images: Images) -> Tensor:
+    """q(y|x) of each image, ``[n, classes]``, by a model with a code of label and style."""
+    return in_batches(lambda part: model.logits_and_style(part)[0].softmax(1), images.images, model)
+
+
+def decoded_samples(model: Model, count: int, seed: int = 0) -> Tensor:
+    """Images decoded from samples of a model's prior, ``[count, pixels]``; the same for the same seed."""
+    return in_batches(model.decode, prior_samples(model.prior, count, seed), model)
+
+
+# Collectors
+
+
+def codes(examination: Examination) -> dict[str, Tensor]:
+    """``codes``, ``[n, d]``, float16; see :attr:`~aae_lib.experiments.Chapter.compared_codes`."""
+    if not hasattr(examination.model, "encoder"):
+        return {}
+    found = examination.codes.half()
+    wide = found.shape[1] > COVERED_DIMENSIONS
+    return {"codes": found[: examination.experiment.chapter.compared_codes] if wide else found}
+
+
+def reconstructed(examination: Examination) -> dict[str, Tensor]:
+    """``squared_errors``, ``[n]``: of each reconstruction, in steps of 1/256, which compress well."""
+    model, images = examination.model, examination.images.images
+    if not (hasattr(model, "encoder") and hasattr(model, "decoder")):
+        return {}
+    errors = metrics.squared_errors(images, in_batches(model.decode, examination.codes, model))
+    return {"squared_errors": (256 * errors).round() / 256}
+
+
+def repeated(examination: Examination) -> dict[str, Tensor]:
+    """``repeated``, ``[10, 200, d]``, float16: 200 codes of each of the first ten images, q(z|x) as a cloud."""
+    images = examination.images.images[:10].repeat_interleave(REPEATS, 0)
+    return {"repeated": examination.model.encode(images).unflatten(0, (-1, REPEATS)).half()}
+
+
+def sharpened(examination: Examination) -> dict[str, Tensor]:
+    """``sharpness``, ``[2000]``, float16: of images decoded from samples of the prior."""
+    if examination.model.prior is None:
+        return {}
+    decoded = examination.model.decode(prior_samples(examination.model.prior, SAMPLES))
+    return {"sharpness": metrics.sharpness(decoded).half()}
+
+
+def changing(examination: Examination) -> dict[str, Tensor]:
+    """``changes``, ``[2000]``, float16: how fast the decoded image changes at samples of the prior."""
+    model = examination.model
+    if model.prior is None:
+        return {}
+    return {"changes": metrics.image_change(model.decode, prior_samples(model.prior, SAMPLES)).half()}
+
+
+def classified(examination: Examination) -> dict[str, Tensor]:
+    """``predictions``, ``[n]``, uint8: the most probable label, of a model that was told labels."""
+    if not hasattr(examination.model, "classify"):
+        return {}
+    return {"predictions": predict(examination.model, examination.images).byte()}
+
+
+def clustered(examination: Examination) -> dict[str, Tensor]:
+    """``clusters`` ``[n]``, uint8, and ``names`` ``[2, clusters]``, int8, of a model that was told no labels.
+
+    A cluster is the most probable label. Its names are labels by two rules, that of the majority and that of the most
+    certain image, both on the last sixth of the training images, which the model has not seen.
+    """
+    model = examination.model
+    if hasattr(model, "classify") or not hasattr(model, "logits_and_style"):
+        return {}
+    found = {"clusters": label_probabilities(model, examination.images).argmax(1).byte()}
+    if examination.training is not None:
+        naming = examination.training.hold_out()[1]
+        probabilities = label_probabilities(model, naming)
+        by_majority = metrics.majority_names(probabilities.argmax(1), naming.labels, probabilities.shape[1])
+        found["names"] = torch.stack([by_majority, metrics.most_confident_names(probabilities, naming.labels)])
+    return found
+
+
+def trusted(examination: Examination) -> dict[str, Tensor]:
+    """``trustworthiness``, ``[1]``, float32: of the codes of the first 2,000 images."""
+    some = slice(TRUSTED)
+    kept = metrics.neighborhoods_kept(examination.images.images[some], examination.codes[some].half())
+    return {"trustworthiness": torch.tensor([kept])}
+
+
+def heads(examination: Examination) -> dict[str, Tensor]:
+    """``heads``, ``[clusters, d]``, float32: the heads of the clusters."""
+    return {"heads": examination.model.heads.positions.detach()}
+
+
+# Values
+
+
+def stored(name: str, of: Callable[[Tensor], float], experiment: Experiment, evidence: Evidence) -> float | None:
+    """The value that is a function of one tensor of the evidence."""
+    return of(evidence.tensors[name]) if name in evidence.tensors else None
+
+
+def mean(values: Tensor) -> float:
+    return float(values.double().mean())
+
+
+def matched(of: Callable[[Tensor, Prior], float | None], experiment: Experiment, evidence: Evidence) -> float | None:
+    """The value that is a function of the prior and the codes, or styles beside a label."""
+    prior = experiment.prior
+    if prior is None or "codes" not in evidence.tensors:
+        return None
+    return of(evidence.codes[: experiment.chapter.compared_codes, -prior.dimensions :], prior)
+
+
+def _coverage(codes: Tensor, prior: Prior) -> float | None:
+    wide = prior.dimensions > COVERED_DIMENSIONS
+    return None if wide else metrics.prior_coverage(codes, prior_samples(prior, len(codes)))
+
+
+def _distance(codes: Tensor, prior: Prior) -> float:
+    return metrics.sliced_wasserstein(codes, prior_samples(prior, len(codes)))
+
+
+def _inside(codes: Tensor, prior: Prior) -> float | None:
+    return metrics.inside_prior(codes, prior) if hasattr(prior, "log_prob") else None
+
+
+def _smallest(codes: Tensor, prior: Prior) -> float | None:
+    return float(metrics.class_shares(codes, prior).min()) if hasattr(prior, "nearest_class") else None
+
+
+def _largest(codes: Tensor, prior: Prior) -> float | None:
+    return float(metrics.class_shares(codes, prior).max()) if hasattr(prior, "nearest_class") else None
+
+
+def _neighbor_accuracy(experiment: Experiment, evidence: Evidence) -> float | None:
+    if "codes" not in evidence.tensors:
+        return None
+    codes = evidence.codes[: experiment.chapter.compared_codes]
+    return metrics.neighbor_accuracy(codes, evidence.labels[: len(codes)])
+
+
+def _error(experiment: Experiment, evidence: Evidence) -> float | None:
+    if "predictions" in evidence.tensors:
+        return error_percent(evidence.predictions, evidence.labels)
+    return error_percent(evidence.digits_of_clusters, evidence.labels) if "names" in evidence.tensors else None
+
+
+def _error_most_confident(experiment: Experiment, evidence: Evidence) -> float | None:
+    if "names" not in evidence.tensors:
+        return None
+    return error_percent(evidence.names[1][evidence.clusters.long()], evidence.labels)
+
+
+def clustering_score(
+    of: Callable[[np.ndarray, np.ndarray], float], experiment: Experiment, evidence: Evidence
+) -> float | None:
+    """The value that is a function of true labels and clusters, by scikit-learn."""
+    if "clusters" not in evidence.tensors:
+        return None
+    return float(of(evidence.labels.numpy(), evidence.clusters.numpy()))
+
+
+def _empty_clusters(experiment: Experiment, evidence: Evidence) -> float | None:
+    if "names" not in evidence.tensors:
+        return None
+    return metrics.empty_clusters(evidence.clusters, evidence.names.shape[1])
+
+
+# Measures
+
+RECONSTRUCTION_ERROR = Measure(
+    "reconstruction_error", "reconstruction error", partial(stored, "squared_errors", mean), (codes, reconstructed)
+)
+NEIGHBOR_ACCURACY = Measure("neighbor_accuracy", "neighbor accuracy", _neighbor_accuracy, (codes,))
+PRIOR_COVERAGE = Measure("prior_coverage", "prior coverage", partial(matched, _coverage), (codes,))
+SLICED_WASSERSTEIN = Measure("sliced_wasserstein", "sliced Wasserstein", partial(matched, _distance), (codes,))
+INSIDE_PRIOR = Measure("inside_prior", "inside the prior", partial(matched, _inside), (codes,))
+SMALLEST_CLASS = Measure("smallest_class", "smallest component", partial(matched, _smallest), (codes,))
+LARGEST_CLASS = Measure("largest_class", "largest component", partial(matched, _largest), (codes,))
+SAMPLE_SHARPNESS = Measure("sample_sharpness", "sharpness", partial(stored, "sharpness", mean), (sharpened,))
+IMAGE_CHANGE = Measure("image_change", "image change", partial(stored, "changes", mean), (changing,))
+STEEPEST_TENTH = Measure(
+    "steepest_tenth", "steepest tenth", partial(stored, "changes", metrics.steepest_tenth), (changing,)
+)
+TEST_ERROR = Measure("test_error_percent", "test error, %", _error, (classified, clustered), at_reports=True)
+TEST_ERROR_MOST_CONFIDENT = Measure(
+    "test_error_percent_most_confident", "test error by the most certain image, %", _error_most_confident, (clustered,)
+)
+ADJUSTED_RAND_INDEX = Measure(
+    "adjusted_rand_index", "adjusted Rand index", partial(clustering_score, adjusted_rand_score), (clustered,)
+)
+NORMALIZED_MUTUAL_INFORMATION = Measure(
+    "normalized_mutual_information",
+    "normalized mutual information",
+    partial(clustering_score, normalized_mutual_info_score),
+    (clustered,),
+)
+EMPTY_CLUSTERS = Measure("empty_clusters", "empty clusters", _empty_clusters, (clustered,))
+TRUSTWORTHINESS = Measure("trustworthiness", "trustworthiness", partial(stored, "trustworthiness", float), (trusted,))
+MATCH = (PRIOR_COVERAGE, SLICED_WASSERSTEIN, INSIDE_PRIOR)
+OF_CLUSTERS = (
+    ADJUSTED_RAND_INDEX, NORMALIZED_MUTUAL_INFORMATION, EMPTY_CLUSTERS, TEST_ERROR, TEST_ERROR_MOST_CONFIDENT
+)  # fmt: skip

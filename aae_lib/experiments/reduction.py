@@ -1,0 +1,64 @@
+"""Dimensionality reduction (AAE, section 7; Figures 10 and 11)."""
+
+from dataclasses import replace
+
+from aae_lib.experiments import builders, measures
+from aae_lib.experiments.clustering import HIDDEN, but_validation
+from aae_lib.experiments.clustering import RECIPE as CLUSTERING_RECIPE
+from aae_lib.experiments.experiment import Chapter, Experiment
+from aae_lib.experiments.plane import RECONSTRUCTION
+from aae_lib.experiments.semi_supervised import OPTIMIZERS, unlabeled_and_labeled
+from aae_lib.paper import PAPER
+from aae_lib.priors import Gaussian
+from aae_lib.training import UPDATES_PER_EPOCH, Cosine, Recipe
+
+REDUCTION = Chapter(
+    title="Dimensionality reduction",
+    notebook="08_dimensionality_reduction",
+    measures=(
+        *measures.OF_CLUSTERS, measures.TRUSTWORTHINESS, measures.RECONSTRUCTION_ERROR, measures.NEIGHBOR_ACCURACY
+    ),
+    columns=("test_error_percent", "neighbor_accuracy", "trustworthiness", "reconstruction_error"),
+    keeps=(measures.heads,),
+)  # fmt: skip
+STEPS = 60 * UPDATES_PER_EPOCH
+RECIPE = Recipe({**OPTIMIZERS, "heads": RECONSTRUCTION}, STEPS, Cosine(start=STEPS / 2, end=STEPS))
+
+
+def _labeled(dimensions: int, count: int, figure: str) -> Experiment:
+    name = f"reduce-{dimensions}d-{count}"
+    return Experiment(
+        name=name,
+        title=f"AAE, {dimensions}-D, {count} labels",
+        chapter=REDUCTION,
+        figure=figure,
+        build=builders.semi_supervised_reducing,
+        recipe=RECIPE,
+        prior=Gaussian(dimensions),
+        settings={"hidden": HIDDEN},
+        select=unlabeled_and_labeled(count),
+        paper=PAPER.get(name, {}),
+        source=f"As semi-{count}; size of the networks, schedule and cluster heads are ours, chosen on validation "
+        "images.",
+    )
+
+
+EXPERIMENTS = (
+    _labeled(2, 1000, "AAE Fig. 11a"),
+    _labeled(2, 100, "AAE Fig. 11b"),
+    Experiment(
+        name="reduce-2d-unsupervised",
+        title="AAE, 2-D, no labels, 20 clusters",
+        chapter=REDUCTION,
+        figure="AAE Fig. 11c",
+        build=builders.reducing,
+        recipe=replace(CLUSTERING_RECIPE, optimizers={**CLUSTERING_RECIPE.optimizers, "heads": RECONSTRUCTION}),
+        prior=Gaussian(2),
+        settings={"clusters": 20, "hidden": HIDDEN, "label_weight": 0.4},
+        select=but_validation,
+        paper=PAPER["reduce-2d-unsupervised"],
+        source="As cluster-16; the cluster heads are ours, chosen on validation images.",
+    ),
+    _labeled(10, 100, "AAE Fig. 11d"),
+    _labeled(3, 100, "(ours)"),
+)

@@ -1,0 +1,138 @@
+"""Numbers of a registered experiment changed by name, typed and checked: ``model.label_weight=0.2``.
+
+Three things can be set: ``model.KEY``, an argument of the experiment's builder; ``prior.KEY``, an attribute of its
+prior; and ``recipe.PATH``, a number anywhere in its recipe, such as ``recipe.optimizers.generator.learning_rate``.
+"""
+
+import ast
+import copy
+import inspect
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from aae_lib.errors import SettingError
+from aae_lib.experiments.experiment import Experiment
+from aae_lib.training import Recipe
+
+Value = bool | int | float | str | tuple | None
+
+
+def with_settings(experiment: Experiment, changes: Mapping[str, Value]) -> Experiment:
+    """The experiment with some of its numbers changed.
+
+    Args:
+        changes: values by name, ``{"model.label_weight": 0.2}``.
+
+    Raises:
+        SettingError: if the experiment has no number of that name, or the value has not its type.
+    """
+    model, recipe, prior = dict(experiment.settings), experiment.recipe.to_data(), copy.copy(experiment.prior)
+    for name, value in changes.items():
+        part, _, path = name.partition(".")
+        if part == "model":
+            defaults = _defaults(experiment) | model
+            model[path] = _checked(name, defaults, path, value)
+        elif part == "prior" and prior is not None:
+            setattr(prior, path, _checked(name, vars(prior), path, value))
+        elif part == "recipe":
+            *parents, key = path.split(".")
+            place = recipe
+            for parent in parents:
+                place = place.get(parent) if isinstance(place, dict) else None
+            place = place if isinstance(place, dict) else {}
+            numbers = {name: number for name, number in place.items() if name != "kind" and not isinstance(number, dict)}
+            place[key] = _checked(name, numbers, key, value)
+        else:
+            raise SettingError(f"'{name}' is no setting of '{experiment.name}': begin with model., prior. or recipe.")
+    return replace(experiment, settings=model, recipe=Recipe.from_data(recipe), prior=prior)
+
+
+def parse_settings(texts: Sequence[str]) -> Iterator[dict[str, Value]]:
+    """All combinations of the values in texts such as ``"model.label_weight=0.1,0.2"``, one dictionary each.
+
+    Commas inside brackets belong to a value: ``"model.hidden=(400,400),(1000,1000)"`` has two.
+
+    Raises:
+        SettingError: if a text is not of the form NAME=VALUE[,VALUE...], or a name comes twice.
+    """
+    choices: dict[str, list[Value]] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        if not (name and equals and values):
+            raise SettingError(f"expected NAME=VALUE[,VALUE...], such as model.label_weight=0.1,0.2; found '{text}'")
+        if name in choices:
+            raise SettingError(f"'{name}' is set twice: give all of its values at once, with commas between them")
+        choices[name] = [_parsed(value) for value in _split(values)]
+    for values in itertools.product(*choices.values()):
+        yield dict(zip(choices, values, strict=True))
+
+
+def settings_text(changes: Mapping[str, Value]) -> str:
+    """The changes as a part of a folder's name: ``model.label_weight=0.2``; nothing for none."""
+    return "-".join(f"{name}={str(value).replace(' ', '')}" for name, value in sorted(changes.items()))
+
+
+def changes_of(experiment: Experiment, header: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run, by its header, had set otherwise than the registered experiment: values by name."""
+    ours, theirs = (
+        _flat({"model": data["settings"], "prior": data.get("prior"), "recipe": data["recipe"]})
+        for data in (experiment.as_data(), header)
+    )
+    return {name: value for name, value in theirs.items() if name not in ours or ours[name] != value}
+
+
+def _flat(data: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one, with paths for names."""
+    flat = {}
+    for name, value in data.items():
+        plain = tuple(value) if isinstance(value, list) else value
+        flat |= _flat(value, f"{path}{name}.") if isinstance(value, dict) else {f"{path}{name}": plain}
+    return flat
+
+
+def _defaults(experiment: Experiment) -> dict[str, Any]:
+    """The keyword arguments of the experiment's builder with their default values."""
+    parameters = inspect.signature(experiment.build).parameters.values()
+    return {parameter.name: parameter.default for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+
+
+def _checked(name: str, present: Mapping[str, Any], key: str, value: Value) -> Value:
+    """The value in the type of the one that it replaces."""
+    if key not in present:
+        known = ", ".join(sorted(present)) or "nothing of that kind"
+        raise SettingError(f"there is no '{name}' to set; here are: {known}")
+    old = present[key]
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(old, tuple | list) and isinstance(value, int | float) and not isinstance(value, bool):
+        value = (value,)
+    sequences = isinstance(old, tuple | list) and isinstance(value, tuple)
+    if not sequences and old is not None and value is not None and type(value) is not type(old):
+        raise SettingError(f"'{name}' is {old!r}, {_kind(old)}; {value!r} is {_kind(value)}")
+    return list(value) if isinstance(old, list) else value
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", tuple: "several numbers"}
+    return names.get(type(value), f"a {type(value).__name__}")
+
+
+def _parsed(text: str) -> Value:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _split(text: str) -> list[str]:
+    """The text at its commas, but for those inside brackets."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "([") - (character in ")]")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]

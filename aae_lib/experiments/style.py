@@ -1,0 +1,59 @@
+"""Style and content: the decoder is told the label (AAE, section 4; Figures 6 and 7)."""
+
+from torch import Tensor
+
+from aae_lib.experiments import builders
+from aae_lib.experiments.evidence import Evidence, Examination
+from aae_lib.experiments.experiment import Chapter, Experiment, Measure
+from aae_lib.experiments.measures import MATCH, RECONSTRUCTION_ERROR, in_batches
+from aae_lib.experiments.plane import AAE_RECIPE, SOURCE
+from aae_lib.metrics import error_percent, labels_from_codes
+from aae_lib.priors import Gaussian
+
+
+def read_from_style(examination: Examination) -> dict[str, Tensor]:
+    """``from_style``, ``[n]``, uint8: the label that a classifier, fitted to training images, reads from the style."""
+    training, model = examination.training, examination.model
+    if training is None:
+        return {}
+    styles = in_batches(model.encode, training.images, model)
+    held_out = model.prior.split(examination.codes)[1]
+    return {"from_style": labels_from_codes(styles, training.labels, held_out).byte()}
+
+
+def _label_from_style(experiment: Experiment, evidence: Evidence) -> float | None:
+    if "from_style" not in evidence.tensors:
+        return None
+    return 100 - error_percent(evidence.from_style, evidence.labels)
+
+
+LABEL_FROM_STYLE = Measure(
+    "label_from_style_percent", "label told from style, %", _label_from_style, (read_from_style,)
+)
+STYLE = Chapter(
+    title="Style and content",
+    notebook="05_style_and_content",
+    measures=(RECONSTRUCTION_ERROR, LABEL_FROM_STYLE, *MATCH),
+    columns=("reconstruction_error", "prior_coverage", "sliced_wasserstein", "label_from_style_percent"),
+)
+
+
+def _supervised(name: str, dimensions: int, figure: str, source: str) -> Experiment:
+    return Experiment(
+        name=name,
+        title=f"supervised AAE, {dimensions}-D style",
+        chapter=STYLE,
+        figure=figure,
+        build=builders.supervised,
+        recipe=AAE_RECIPE,
+        prior=Gaussian(dimensions),
+        source=f"{SOURCE} {source}",
+    )
+
+
+SIZES = "AAE Fig. 7 (sizes of the style)", "Fewer styles are ours."
+EXPERIMENTS = (
+    _supervised("supervised", 15, "AAE Fig. 6-7", "Size of the style: AAE, section 4."),
+    _supervised("supervised-8d", 8, *SIZES),
+    _supervised("supervised-2d", 2, *SIZES),
+)

@@ -1,0 +1,53 @@
+"""What a prior is, and the check of one that somebody wrote."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from aae_lib.errors import PriorError
+from aae_lib.seeding import seeded
+
+
+class Prior(ABC):
+    """A distribution over codes of ``dimensions`` numbers. Subclasses implement :meth:`sample`."""
+
+    dimensions: int
+
+    @abstractmethod
+    def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
+        """Draw ``count`` codes ``[count, dimensions]``, float32, from torch's global random-number generator."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
+
+def check_prior(prior: Prior) -> float:
+    """Draw 1,000 samples from ``prior``, refuse what cannot be a prior, and return its variance (mean over dimensions).
+
+    Raises:
+        PriorError: naming what ``sample`` returned and what it should return.
+    """
+    kind = type(prior).__name__
+    with seeded(0):
+        samples = prior.sample(1000, "cpu")
+    expected = (1000, prior.dimensions)
+    if not isinstance(samples, Tensor) or tuple(samples.shape) != expected or samples.dtype != torch.float32:
+        found = f"{tuple(samples.shape)} of {samples.dtype}" if isinstance(samples, Tensor) else type(samples).__name__
+        raise PriorError(f"{kind}.sample(1000) must return a float32 tensor of shape {expected}, but returned {found}")
+    if not samples.isfinite().all():
+        raise PriorError(f"{kind}.sample(1000) must be finite, but holds NaN or infinite values")
+    with seeded(0):
+        again = prior.sample(1000, "cpu")
+    if not torch.equal(again, samples):
+        raise PriorError(
+            f"{kind}.sample is not reproducible: the same seed gave different samples. Draw with torch's global "
+            "generator, for instance with torch.randn"
+        )
+    variance = samples.var(0)
+    if not (variance > 0).all():
+        raise PriorError(
+            f"{kind}.sample(1000) is constant in dimension {int(variance.argmin())}: such codes say nothing about an "
+            "image there. Leave this dimension out"
+        )
+    return float(variance.mean())

@@ -1,0 +1,285 @@
+"""How latent planes and decoded images are drawn, the same in figures, notebooks and the explorer."""
+
+from collections.abc import Iterable, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import torch.nn.functional as F
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from PIL import Image
+from scipy.stats import norm
+from torch import Tensor, nn
+
+from aae_lib.devices import device_of
+from aae_lib.metrics import prior_samples
+from aae_lib.models import Model
+from aae_lib.priors import Prior
+from aae_lib.shapes import Shape, mosaic
+from aae_lib.training import UPDATES_PER_EPOCH
+
+# One color per class, from M. Petroff, "Accessible Color Sequences for Data Visualization" (arXiv:2107.02270). Seen
+# with any of the three color-vision deficiencies, the closest two are 17 apart in CIELAB; the palettes of Tol and of
+# Okabe and Ito, filled up to ten colors, come down to 1 and 10.
+DIGIT_COLORS = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+)  # fmt: skip
+HIDDEN_COLOR = "#d0d0d0"
+MASSES = (0.5, 0.9, 0.99)  # shares of the prior inside its contours
+
+STYLE = {
+    "figure.dpi": 110,
+    "savefig.dpi": 130,
+    "savefig.bbox": "tight",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#999999",
+    "xtick.color": "#666666",
+    "ytick.color": "#666666",
+    "legend.frameon": False,
+}
+
+
+def use_style() -> None:
+    """Give this process's figures the look of the project's."""
+    plt.rcParams.update(STYLE)
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG in its 256 main colors: the eye sees hardly a difference, and the file is half as large."""
+    content = BytesIO()
+    figure.savefig(content)
+    Image.open(content).convert("RGB").quantize(256).save(path, "PNG", optimize=True)
+
+
+def contour_levels(prior: Prior) -> np.ndarray | None:
+    """The prior's log-densities on the contours that hold 99, 90 and 50 % of it, ascending ``[3]``.
+
+    None if the prior has no density, or one without slopes.
+    """
+    if not hasattr(prior, "log_prob"):
+        return None
+    log_density = prior.log_prob(prior_samples(prior)).numpy()
+    levels = np.quantile(log_density, [1 - mass for mass in reversed(MASSES)])
+    return levels if np.isfinite(levels).all() and (np.diff(levels) > 1e-6).all() else None
+
+
+def draw_prior(axes: Axes, prior: Prior, limit: float) -> None:
+    """Contours of a 2-D prior on the square ``[-limit, limit]``; samples as gray dots where it has no density."""
+    levels = contour_levels(prior)
+    if levels is None:
+        axes.scatter(*prior_samples(prior, 2000).T, s=2, c="#d0d0d0", linewidths=0)
+        return
+    side = torch.linspace(-limit, limit, 400)  # a coarser grid makes ragged petals of the mixture, which are 0.05 wide
+    grid = torch.cartesian_prod(side, side).flip(1)  # rows of the picture are the second coordinate
+    log_density = prior.log_prob(grid).reshape(400, 400).clamp_min(levels[0] - 10)  # contours need finite values
+    axes.contour(side, side, log_density, levels, colors="#777777", linewidths=0.7, linestyles="solid")
+
+
+def draw_codes(axes: Axes, codes: Tensor, labels: Tensor) -> None:
+    """Scatter 2-D codes ``[n, 2]``, colored by label ``[n]``, with each label written at the median of its codes.
+
+    From the eleventh class on the colors repeat. Codes with a hidden label (-1) are light gray.
+    """
+    size = 2 if len(codes) > 5000 else 5
+    codes = codes.detach()
+    colors = np.where(labels < 0, HIDDEN_COLOR, np.array(DIGIT_COLORS)[labels % len(DIGIT_COLORS)])
+    axes.scatter(*codes.float().T, s=size, c=colors, alpha=0.8, linewidths=0, rasterized=True)
+    for label in labels[labels >= 0].unique().tolist():
+        x, y = codes[labels == label].float().median(0).values.tolist()
+        halo = [withStroke(linewidth=2.5, foreground="white")]
+        axes.text(x, y, str(label), size=10, weight="bold", ha="center", va="center", path_effects=halo, clip_on=True)
+
+
+def draw_plane(axes: Axes, codes: Tensor, labels: Tensor, prior: Prior | None, limit: float | None = None) -> None:
+    """A latent plane: codes by label and the prior's contours, square, with equal scales.
+
+    Args:
+        codes, labels: ``[n, 2]`` and ``[n]``.
+        prior: None for a plain autoencoder.
+        limit: half the side of the square; default: all codes.
+    """
+    if limit is None:
+        limit = 1.05 * float(codes.abs().max())
+    draw_codes(axes, codes, labels)
+    if prior is not None:
+        draw_prior(axes, prior, limit)
+    axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
+
+
+def draw_images(axes: Axes, images: Tensor, columns: int, shape: Shape | None = None) -> None:
+    """Flat images ``[rows * columns, pixels]`` of any shape as one mosaic, gray or in color."""
+    axes.imshow(mosaic(images, columns, shape), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.axis("off")
+
+
+def percentiles(count: int) -> Tensor:
+    """The standard Gaussian's values at ``count`` equal steps of its percentiles, ascending ``[count]``."""
+    steps = torch.linspace(0, 1, count + 2, dtype=torch.float64)[1:-1]
+    return torch.from_numpy(norm.ppf(steps)).float()
+
+
+def _decoded(model: Model, codes: Tensor) -> Tensor:
+    """Images of codes ``[n, d]``, ``[n, pixels]`` on the CPU, wherever the model is."""
+    return model.decode(codes.to(device_of(model))).cpu()
+
+
+@torch.no_grad()
+def decoded_manifold(model: Model, side: int = 20) -> Tensor:
+    """Images ``[side * side, pixels]`` of codes at equal steps of the Gaussian's percentiles along each dimension.
+
+    Row by row from the upper left, z1 growing to the right and z2 upward (AAE, Figure 2e). The prior of the model is
+    a 2-D Gaussian.
+    """
+    values = percentiles(side) * model.prior.standard_deviation
+    codes = torch.cartesian_prod(values.flip(0), values).flip(1)
+    return _decoded(model, codes)
+
+
+@torch.no_grad()
+def decoded_component(model: Model, component: int, rows: int, columns: int) -> Tensor:
+    """Images ``[rows * columns, pixels]`` at equal steps of the percentiles along a component's axes (AAE, Figure 4b).
+
+    The prior of the model is a Gaussian mixture. From left to right the codes move outward along the component's
+    long axis, from top to bottom across it.
+    """
+    across, along = torch.cartesian_prod(percentiles(rows), percentiles(columns)).T
+    labels = torch.full((rows * columns,), component)
+    return _decoded(model, model.prior.place(torch.stack([along, across], 1), labels))
+
+
+@torch.no_grad()
+def decoded_walk(model: Model, steps: int) -> Tensor:
+    """Images ``[steps, pixels]`` at equal steps of the prior's path (AAE, Figure 4d: along the swiss roll)."""
+    return _decoded(model, model.prior.walk((torch.arange(steps) + 0.5) / steps))
+
+
+@torch.no_grad()
+def decoded_styles(model: Model, styles: Tensor) -> Tensor:
+    """Images ``[n * classes, pixels]`` of styles ``[n, d]``, each with every label in turn (AAE, Figure 7a).
+
+    The prior of the model is a :class:`~aae_lib.priors.LabelAndStyle`.
+    """
+    classes = model.prior.classes
+    label = model.prior.label.sample_of_class(torch.arange(classes).repeat(len(styles)))
+    return _decoded(model, torch.cat([label, styles.repeat_interleave(classes, dim=0)], dim=1))
+
+
+@torch.no_grad()
+def decoded_clusters(model: Model, codes: Tensor, labels: Tensor, columns: int) -> Tensor:
+    """Images ``[classes * columns, pixels]``, a row per cluster (AAE, Figure 9).
+
+    First the head of the cluster, its label with the style 0, then the images of its first codes, in their order; where
+    a cluster has fewer, the rest of its row is white.
+
+    Args:
+        codes, labels: ``[n, d]`` and ``[n]``, the cluster of each code.
+    """
+    rows = []
+    for cluster in range(model.prior.classes):
+        head = torch.zeros(1, codes.shape[1])
+        head[0, cluster] = 1
+        own = codes[labels == cluster][: columns - 1]
+        images = _decoded(model, torch.cat([head, own]))
+        rows += [images, torch.ones(columns - len(images), images.shape[1])]
+    return torch.cat(rows)
+
+
+def on_circle(codes: Tensor, heads: Tensor) -> Tensor:
+    """Codes ``[n, d]`` in the plane, by the affine map that sends the heads evenly around a circle (AAE, Figure 11d).
+
+    Of all such maps it is the one that enlarges codes least. Heads that repel each other balance around their mean and
+    nearly span a dimension less than there are heads, which is why the mean is taken off first.
+
+    Args:
+        heads: ``[classes, d]``, with d at least ``classes`` - 1, so that such a map exists.
+
+    Returns:
+        ``[n, 2]``, in units in which the circle's radius is the mean distance of the heads from their mean.
+    """
+    angle = 2 * torch.pi * torch.arange(len(heads)) / len(heads)
+    mean = heads.mean(0)
+    circle = (heads - mean).norm(dim=1).mean() * torch.stack([angle.cos(), angle.sin()], 1)
+    return (codes - mean) @ torch.linalg.pinv(heads - mean, rtol=1e-5) @ circle
+
+
+def draw_map(axes: Axes, codes: Tensor, labels: Tensor, heads: Tensor) -> None:
+    """Codes ``[n, 2]`` in the colors of their labels, and the heads of the clusters, ``[clusters, 2]``, as crosses."""
+    draw_codes(axes, codes, labels)
+    axes.scatter(*heads.T, marker="+", s=50, c="black", linewidths=1.2, zorder=5)
+    axes.set(aspect="equal", xticks=[], yticks=[])
+
+
+def draw_counts(axes: Axes, table: Tensor) -> None:
+    """How many images of each digit lie in each cluster: the darker, the larger the share of the digit.
+
+    The clusters are in the order of the digit that they hold most of, so that pure ones make a staircase.
+
+    Args:
+        table: counts, ``[digits, clusters]``.
+    """
+    order = (table.argmax(0) * (table.max() + 1) - table.max(0).values).argsort(stable=True)
+    axes.imshow((table / table.sum(1, keepdim=True))[:, order], cmap="Blues", vmin=0, vmax=0.7, aspect="auto")
+    for digit in range(len(table)):
+        for column, cluster in enumerate(order.tolist()):
+            if number := int(table[digit, cluster]):
+                light = number > 0.45 * table[digit].sum()
+                axes.text(column, digit, number, ha="center", va="center", size=6, color="white" if light else "black")
+    axes.set(xlabel="cluster", ylabel="digit", xticks=range(len(order)), yticks=range(len(table)))
+    axes.set_xticklabels(order.tolist(), size=7)
+
+
+def epochs_of(history: Iterable[dict[str, float]], batch_size: int = 100) -> list[float]:
+    """For each entry of a run's history the passes over 60,000 images, by its step and the recipe's batch size."""
+    return [entry["step"] * batch_size / (100 * UPDATES_PER_EPOCH) for entry in history]
+
+
+def draw_history(
+    axes: Axes, history: Sequence[dict[str, float]], updates: Iterable[str], batch_size: int = 100
+) -> None:
+    """Loss curves of the named updates against the epoch (60,000 images).
+
+    Args:
+        history: entries with the step and the losses, as in the header of weights and evidence.
+        batch_size: of the recipe.
+    """
+    epochs = epochs_of(history, batch_size)
+    for update in updates:
+        axes.plot(epochs, [entry[update] for entry in history], label=update)
+    axes.set(xlabel="epoch")
+    axes.legend()
+
+
+def draw_discriminator(axes: Axes, discriminator: nn.Module, limit: float) -> None:
+    """D(z), the discriminator's probability of *real*, on ``[-limit, limit]^2``: blue is 1, red 0, white 1/2."""
+    side = torch.linspace(-limit, limit, 120)
+    grid = torch.cartesian_prod(side, side).flip(1)  # rows of the picture are the second coordinate
+    with torch.no_grad():
+        probability = discriminator(grid.to(device_of(discriminator))).float().sigmoid().reshape(120, 120).cpu()
+    extent = (-limit, limit, -limit, limit)
+    axes.imshow(probability, extent=extent, origin="lower", cmap="RdBu", vmin=0, vmax=1, alpha=0.6, rasterized=True)
+    axes.set(xlim=extent[:2], ylim=extent[2:], aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
+
+
+def draw_game(axes: Axes, discriminator: nn.Module, real: Tensor, fake: Tensor, limit: float) -> None:
+    """The adversarial game in the plane: D(z), real and fake points, and where the generator's update pushes the fakes.
+
+    The arrows are a fifth of the gradient of log D(z), which the generator's update climbs.
+
+    Args:
+        real, fake: ``[n, 2]`` each.
+        limit: half the side of the square.
+    """
+    draw_discriminator(axes, discriminator, limit)
+    real, fake = real.detach().cpu(), fake.detach().cpu()
+    axes.scatter(*real.T, s=3, c="#1f4e8c", linewidths=0, label="real")
+    axes.scatter(*fake.T, s=3, c="#a01515", linewidths=0, label="fake")
+    start = fake[:60].to(device_of(discriminator)).requires_grad_()
+    (push,) = torch.autograd.grad(F.logsigmoid(discriminator(start)).sum(), start)
+    axes.quiver(*fake[:60].T, *(0.2 * push).cpu().T, angles="xy", scale_units="xy", scale=1, width=0.005)

@@ -1,0 +1,91 @@
+"""Clusters without labels, and maps of the digits."""
+
+import matplotlib.pyplot as plt
+
+from aae_lib.experiments import find, load_evidence, load_trained, test_set
+from aae_lib.report.baselines import read_comparisons, recorded_metrics
+from aae_lib.report.drawing import decoded_clusters, draw_codes, draw_images, draw_map, on_circle
+from aae_lib.report.figures.registry import RED, Drawing, figure, set_title
+from aae_lib.report.results import values_of
+from aae_lib.shapes import shape_of
+
+EIGHT = "08_dimensionality_reduction"
+MAP_PANELS = {
+    "reduce-2d-1000": "a  2-D, 1,000 labels",
+    "reduce-2d-100": "b  2-D, 100 labels",
+    "reduce-2d-unsupervised": "c  2-D, 20 clusters, no labels",
+    "reduce-10d-100": "d  10-D, 100 labels, heads laid on a circle",
+}
+
+
+@figure("figure-9", paper="AAE Fig. 9", notebook="07_clustering")
+def figure_9() -> Drawing:
+    """Sixteen clusters, found without labels.
+
+    In each row the cluster's head, then test images of the cluster, as their codes draw them. The rows are in the order
+    of the clusters' names.
+    """
+    drawn, axes = plt.subplots(figsize=(7.2, 7.0), layout="constrained")
+    model, evidence = load_trained("cluster-16").model, load_evidence("cluster-16")
+    columns, clusters, names = 16, evidence.clusters.long(), evidence.names[0].long()
+    rows = decoded_clusters(model, evidence.codes.float(), clusters, columns).unflatten(0, (-1, columns))
+    _, height, width = shape_of(rows.shape[-1])
+    order = names.argsort(stable=True)
+    draw_images(axes, rows[order].flatten(0, 1), columns)
+    axes.axvline(width - 0.5, color=RED, lw=1.5)
+    integers = {}
+    for row, cluster in enumerate(order.tolist()):
+        digit, size = int(names[cluster]), int((clusters == cluster).sum())
+        right = int((evidence.labels[clusters == cluster] == digit).sum())
+        text = f"{digit}: {right} of {size}" if digit >= 0 else f"no name, {size}"
+        axes.text(columns * width + 4, (row + 0.5) * height, text, va="center", size=8)
+        integers[f"cluster {cluster}, named {digit}: test images of that digit, of {size:,}"] = right
+    set_title(axes, "Sixteen clusters without a label: the head of each (z = 0), then test images\nof the cluster, as "
+              "their codes draw them; right: how many are the digit it is named after")
+    return drawn, integers
+
+
+@figure("figure-11", paper="AAE Fig. 11", notebook=EIGHT)
+def figure_11() -> Drawing:
+    """Maps of the digits with 1,000, 100 and no labels.
+
+    Four maps of the test images, with their test errors; crosses are the heads of the clusters.
+    """
+    drawn, panels = plt.subplots(2, 2, figsize=(9.6, 9.8), layout="constrained")
+    integers = {}
+    for axes, (name, title) in zip(panels.flat, MAP_PANELS.items(), strict=True):
+        evidence = load_evidence(name)
+        codes, heads = evidence.codes.float(), evidence.heads
+        if codes.shape[1] > 2:
+            codes, heads = on_circle(codes, heads), on_circle(heads, heads)
+        draw_map(axes, codes, evidence.labels, heads)
+        paper = find(name).paper["test_error_percent"]
+        error = values_of(name, "test_error_percent")[0]
+        set_title(axes, f"{title}\ntest error {error:.2f} %, the paper {paper} %")
+        integers[f"{title[3:]}: test digits that are wrong, of 10,000"] = round(100 * error)
+    drawn.supxlabel("† recalled, not checked against the paper", size=8)
+    return drawn, integers
+
+
+@figure("maps", paper="ours", notebook=EIGHT)
+def maps() -> Drawing:
+    """Maps by other methods and by the AAE.
+
+    The test images in the plane by PCA, t-SNE and UMAP (recorded) and by the AAE with a hundred labels and none.
+    """
+    ours = {name: load_evidence(name).codes for name in ("reduce-2d-unsupervised", "reduce-2d-100")}
+    theirs = {name: comparison.codes for name, comparison in read_comparisons().items() if len(comparison.codes)}
+    measured = {name: {metric: values_of(name, metric)[0] for metric in ("neighbor_accuracy", "trustworthiness")}
+                for name in ours} | recorded_metrics()  # fmt: skip
+    columns = len(ours) + len(theirs)
+    drawn, panels = plt.subplots(1, columns, figsize=(3.3 * columns, 3.9), layout="constrained")
+    integers = {}
+    for axes, (name, codes) in zip(panels, (theirs | ours).items(), strict=True):
+        draw_codes(axes, codes, test_set()["labels"])
+        axes.set(xticks=[], yticks=[])
+        title = find(name).title if name in ours else f"{name} (recorded)"
+        accuracy = measured[name]["neighbor_accuracy"]
+        set_title(axes, f"{title}\nneighbor accuracy {accuracy:.3f},\n"
+                  f"trustworthiness {measured[name]['trustworthiness']:.3f}")
+        integers[f"{title}: test images whose neighbors are of their digit, of 10,000"] = round(10_000 * accuracy)
+    return drawn, integers

@@ -1,0 +1,194 @@
+"""Planes of codes: the adversarial autoencoder against the variational and the plain one."""
+
+from fractions import Fraction
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from aae_lib.experiments import VAE_CURVE, load_evidence, load_trained
+from aae_lib.metrics import covered, prior_samples
+from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture
+from aae_lib.report.drawing import decoded_manifold, draw_codes, draw_images
+from aae_lib.report.figures.registry import BLUE, RED, Drawing, draw_codes_of, figure, set_title
+from aae_lib.report.results import band, equal_reconstruction, values_of
+
+TWO, THREE = "02_adversarial_autoencoder", "03_aae_versus_vae"
+
+
+def count_inside(codes: Tensor) -> dict[str, int]:
+    """How many codes ``[n, 2]`` lie within 1, 2 and 3 standard deviations of the standard Gaussian.
+
+    Of 10,000 samples of the Gaussian itself, 3,935, 8,647 and 9,889 are expected (1 - exp(-r^2 / 2)).
+    """
+    radii = codes.float().norm(dim=1)
+    return {f"codes within {r} standard deviations": int((radii <= r).sum()) for r in (1, 2, 3)}
+
+
+def count_parts(codes: Tensor, prior: ClassConditionalPrior) -> dict[str, int]:
+    """How many codes ``[n, 2]`` lie in each part of the prior."""
+    counts = prior.nearest_class(codes.float()).bincount(minlength=prior.classes)
+    return {f"codes in component {part}": count for part, count in enumerate(counts.tolist())}
+
+
+@figure("figure-2", paper="AAE Fig. 2", notebook=THREE)
+def figure_2() -> Drawing:
+    """AAE against VAE: a Gaussian and a mixture of ten.
+
+    Codes under the AAE (a, b) and the VAE (c, d), and images decoded from the plane of a (e).
+    """
+    drawn = plt.figure(figsize=(14.6, 8.6), layout="constrained")
+    drawn.get_layout_engine().set(wspace=0.1)  # titles are wider than their axes
+    a, b, c, d, e = (axes for _, axes in sorted(drawn.subplot_mosaic("abee;cdee").items()))
+    integers: dict[str, int] = {}
+    for axes, name, title in (
+        (a, "aae-gaussian", "a  AAE, 2-D Gaussian"),
+        (c, "vae-gaussian", "c  VAE, 2-D Gaussian"),
+    ):
+        evidence = draw_codes_of(axes, name, title)
+        integers |= {f"{title[3:]}: {label}": count for label, count in count_inside(evidence.codes).items()}
+    for axes, name, title in (
+        (b, "aae-mixture", "b  AAE, mixture"),
+        (d, "vae-mixture-0.25", "d  VAE (KL weight 1/4), mixture"),
+    ):
+        evidence = draw_codes_of(axes, name, title, "inside_prior")
+        counts = count_parts(evidence.codes, GaussianMixture()).values()
+        integers |= {f"{title[3:]}: codes in the {word} component": count
+                     for word, count in (("fullest", max(counts)), ("emptiest", min(counts)))}
+    integers |= _draw_manifold(e)
+    e.set_title("e  Decoded from the plane of a, at equal steps of the Gaussian's percentiles", loc="left")
+    return drawn, integers
+
+
+@figure("figure-2a", paper="AAE Fig. 2a", notebook=TWO)
+def figure_2a() -> Drawing:
+    """AAE codes of held-out digits.
+
+    The prior is a 2-D Gaussian, with its 50, 90 and 99 % contours.
+    """
+    drawn, axes = plt.subplots(figsize=(4.6, 4.8))
+    evidence = draw_codes_of(axes, "aae-gaussian", "Adversarial autoencoder: codes of held-out digits")
+    return drawn, count_inside(evidence.codes)
+
+
+@figure("figure-2b", paper="AAE Fig. 2b", notebook=THREE)
+def figure_2b() -> Drawing:
+    """AAE codes of held-out digits, mixture.
+
+    The prior is a mixture of ten Gaussians; no label is used.
+    """
+    drawn, axes = plt.subplots(figsize=(4.6, 4.8))
+    title = "Adversarial autoencoder, mixture of ten Gaussians"
+    evidence = draw_codes_of(axes, "aae-mixture", title, "inside_prior")
+    return drawn, count_parts(evidence.codes, GaussianMixture())
+
+
+@figure("figure-2c", paper="AAE Fig. 2c", notebook=THREE)
+def figure_2c() -> Drawing:
+    """VAE codes of held-out digits.
+
+    The KL weight is 1; codes are samples of q(z|x).
+    """
+    drawn, axes = plt.subplots(figsize=(4.6, 4.8))
+    evidence = draw_codes_of(axes, "vae-gaussian", "Variational autoencoder: codes of held-out digits")
+    return drawn, count_inside(evidence.codes)
+
+
+@figure("figure-2d", paper="AAE Fig. 2d", notebook=THREE)
+def figure_2d() -> Drawing:
+    """VAE codes of held-out digits, mixture.
+
+    The KL term is estimated at one code per image. Its weight is 1/4, the largest of the curve with which the codes
+    say anything about the image.
+    """
+    drawn, axes = plt.subplots(figsize=(4.6, 4.8))
+    title = "Variational autoencoder (KL weight 1/4), mixture of ten Gaussians"
+    evidence = draw_codes_of(axes, "vae-mixture-0.25", title, "inside_prior")
+    return drawn, count_parts(evidence.codes, GaussianMixture())
+
+
+@figure("figure-2e", paper="AAE Fig. 2e", notebook=TWO)
+def figure_2e() -> Drawing:
+    """Images decoded from the latent plane.
+
+    Their codes are a 20 x 20 grid of the Gaussian's percentiles.
+    """
+    drawn, axes = plt.subplots(figsize=(4.6, 4.8))
+    return drawn, _draw_manifold(axes)
+
+
+def _draw_manifold(axes: Axes) -> dict[str, int]:
+    images = decoded_manifold(load_trained("aae-gaussian").model)
+    draw_images(axes, images, columns=20)
+    set_title(axes, "Images decoded at equal steps of the\nGaussian's percentiles along each dimension")
+    ink = (images > 0.5).float().mean()
+    return {"decoded images": len(images), "percent of pixels above one half": round(100 * float(ink))}
+
+
+@figure("coverage-curve", paper="ours", notebook=THREE)
+def coverage_curve() -> Drawing:
+    """Match of the prior against reconstruction.
+
+    The VAE at five KL weights and the AAE as a point, all seeds.
+    """
+    drawn, axes = plt.subplots(figsize=(5.6, 4.2))
+    low, high = band(Gaussian(2))["prior_coverage"]
+    axes.axhspan(low, high, color="#dddddd", lw=0)
+    axes.text(0.99, low, "the prior against itself ", transform=axes.get_yaxis_transform(), ha="right", va="top")
+
+    curve = {}
+    for name, weight in VAE_CURVE.items():
+        errors, coverages = values_of(name, "reconstruction_error"), values_of(name, "prior_coverage")
+        axes.scatter(errors, coverages, s=14, c=BLUE, alpha=0.6, linewidths=0)
+        axes.annotate(f"{weight:g}", (errors.mean(), coverages.mean()), (6, -10), textcoords="offset points",
+                      color=BLUE)
+        curve[weight] = (errors.mean(), coverages.mean())
+    axes.plot(*zip(*curve.values(), strict=True), color=BLUE, label="VAE, by weight of its KL term")
+    axes.scatter(values_of("aae-gaussian", "reconstruction_error"), values_of("aae-gaussian", "prior_coverage"),
+                 s=40, c=RED, marker="D", label="AAE")
+    plain = values_of("autoencoder", "reconstruction_error").mean()
+    axes.axvline(plain, color="#999999", lw=0.8, ls=":")
+    axes.text(plain, axes.get_ylim()[0], " plain autoencoder", rotation=90, va="bottom", ha="right", color="#666666",
+              size=8)
+    axes.set(xlabel="reconstruction error of test images (better to the left)",
+             ylabel="prior coverage (better upward)")
+    axes.legend(loc="lower right")
+    ours = values_of("aae-gaussian", "prior_coverage").mean()
+    theirs = equal_reconstruction("prior_coverage", "aae-gaussian", VAE_CURVE)
+    set_title(axes, f"At the AAE's reconstruction error: coverage {ours:.3f} (AAE), {theirs:.3f} (VAE)")
+    integers = {
+        f"VAE, KL weight {Fraction(weight)}: coverage in percent": round(100 * c) for weight, (_, c) in curve.items()
+    }
+    return drawn, integers | {"AAE: coverage in percent": round(100 * ours)}
+
+
+@figure("autoencoder-sampling", paper="ours", notebook="01_autoencoders")
+def autoencoder_sampling() -> Drawing:
+    """Why sampling a plain autoencoder fails.
+
+    Its codes, the Gaussian fitted to them, and samples of that Gaussian decoded.
+    """
+    trained, evidence = load_trained("autoencoder"), load_evidence("autoencoder")
+    codes = evidence.codes.float()
+    samples = fitted_gaussian_samples(codes)
+    near = covered(codes, samples)
+
+    drawn, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.7), layout="constrained")
+    left.scatter(*samples.T, s=2, c=np.where(near, "#dddddd", "#444444"), linewidths=0)
+    draw_codes(left, codes, evidence.labels)
+    low, high = codes.quantile(0.005, dim=0), codes.quantile(0.995, dim=0)
+    left.set(xlabel="$z_1$", ylabel="$z_2$", xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    percent = round(100 * float((~near).float().mean()))
+    set_title(left, f"Codes of held-out digits on samples of the Gaussian\nfitted to them; {percent} % of those "
+              "(black) have no code near")
+    draw_images(right, trained.model.decode(torch.cat([samples[near][:50], samples[~near][:50]])), columns=10)
+    set_title(right, "Decoded: 50 samples with a code nearby,\nthen 50 without")
+    return drawn, {"samples of the fitted Gaussian": len(samples), "percent of them without a code nearby": percent}
+
+
+def fitted_gaussian_samples(codes: Tensor) -> Tensor:
+    """As many samples of the Gaussian with the mean and covariance of ``codes [n, d]``, always the same ``[n, d]``."""
+    noise = prior_samples(Gaussian(codes.shape[1]), len(codes))
+    return codes.mean(0) + noise @ torch.linalg.cholesky(codes.T.cov()).T

@@ -1,0 +1,48 @@
+"""Every system trains on images of other sizes, in gray and in color."""
+
+import math
+
+import pytest
+import torch
+from short_runs import run
+from support import SYSTEMS, sets_of, tiny
+
+from aae_lib.data import Images
+from aae_lib.seeding import seeded
+from aae_lib.shapes import Shape
+from aae_lib.training import Adam, Recipe
+
+STEPS = 50
+
+
+def blobs(shape: Shape, count: int) -> Images:
+    """Images of three kinds, labeled 0 to 2: a bright disk, small to large, at a random place."""
+    channels, height, width = shape
+    with seeded(0):
+        labels = torch.arange(count) % 3
+        down, across = (side * (0.3 + 0.4 * torch.rand(count, 1, 1)) for side in (height, width))
+    rows, columns = torch.arange(height)[:, None], torch.arange(width)
+    distance = ((rows - down) ** 2 + (columns - across) ** 2).sqrt() / height
+    pixels = torch.sigmoid(30 * (0.1 * (1 + labels[:, None, None]) - distance))
+    return Images(pixels[:, None].expand(count, *shape).flatten(1), labels, shape)
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 32, 32)], ids=str)
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_each_system_trains_on_images_of_another_shape(name: str, shape: Shape) -> None:
+    images = blobs(shape, 120)
+    settings = {} if "label-informed" in name else {"classes": 3}
+    model = tiny(name, shape, **settings)
+    recipe = Recipe(dict.fromkeys(model.moves, Adam(0.003)), STEPS, batch_size=20)
+    reports = run(model, sets_of(model, images, images), recipe, report_every=25)
+    for update in model.moves:
+        assert reports[0].losses[update] != reports[-1].losses[update] or update == "heads"
+    first, *_ = model.moves
+    if name not in ("AGE", "GAN", "ALI"):
+        assert reports[-1].losses[first] < reports[0].losses[first]
+    if hasattr(model, "decoder"):
+        codes = model.prior.sample(5) if name == "GAN" else model.code_of(images)
+        decoded = model.decode(codes)
+        assert decoded.shape[1] == math.prod(shape) and decoded.isfinite().all()
+    if hasattr(model, "classify"):
+        assert model.classify(images.images).shape == (120, 10 if "label-informed" in name else 3)

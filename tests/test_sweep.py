@@ -1,0 +1,238 @@
+"""Sweeps: every run of the grid as it would be alone, whatever dies on the way, and the table of what came out."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from aae_lib.data import load_images
+from aae_lib.errors import AaeError, SettingError, StorageError, TrainingError
+from aae_lib.experiments import find, sweep, train_experiment
+from aae_lib.experiments.collect import collect, summarize
+from aae_lib.experiments.settings import changes_of, parse_settings, settings_text, with_settings
+from aae_lib.experiments.sweep import Task, is_finished, local_cluster, parse_seeds, plan
+from aae_lib.storage import read_file
+
+TINY = {"model.hidden": (8,)}
+RATE = "recipe.optimizers.generator.learning_rate"
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator:
+    with local_cluster(2) as client:
+        yield client
+
+
+def outcomes(client: object, tasks: list[Task]) -> dict[str, str]:
+    return {outcome.task.folder: outcome.error for outcome in sweep.sweep(client, tasks, progress=False)}
+
+
+def weights(folder: str | Path) -> dict[str, torch.Tensor]:
+    return read_file(Path(folder) / "state.safetensors")[0]
+
+
+def same(one: str | Path, other: str | Path) -> bool:
+    first, second = weights(one), weights(other)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def alone(task: Task, folder: Path) -> Path:
+    """The same run without a sweep, on one thread."""
+    data = load_images(task.experiment.data)
+    list(train_experiment(task.experiment, data, folder, seed=task.seed, steps=task.steps, progress=False))
+    return folder
+
+
+# Settings
+
+
+def test_settings_are_typed_and_checked_and_come_back_from_a_header() -> None:
+    experiment = find("cluster-16")
+    changed = with_settings(experiment, {"model.label_weight": 1, RATE: 0.02, "recipe.batch_size": 50,
+                                         "prior.dimensions": 5, "model.hidden": (8, 8)})  # fmt: skip
+    assert changed.settings["label_weight"] == 1.0 and isinstance(changed.settings["label_weight"], float)
+    assert changed.recipe.optimizers["generator"].learning_rate == 0.02 and changed.recipe.batch_size == 50
+    assert changed.prior.dimensions == 5 and experiment.prior.dimensions == 10
+    assert changes_of(experiment, changed.as_data())["model.label_weight"] == 1.0
+    assert changes_of(experiment, experiment.as_data()) == {}
+    assert experiment == find("cluster-16"), "the registered one stays as it is"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["model.label_wait=1", "model.clusters=16.5", "model.batch_norm=1", "model.hidden=wide", "recipe.steps=many",
+     "recipe.optimizers.generator.rate=1", "recipe.schedule.kind='Drops'", "prior.deviation=1", "steps=3",
+     "recipe.steps=0", "recipe.schedule.end=1"],
+)  # fmt: skip
+def test_a_setting_that_is_none_is_refused(text: str) -> None:
+    (changes,) = parse_settings([text])
+    with pytest.raises((SettingError, TrainingError)):
+        with_settings(find("cluster-16"), changes)
+
+
+def test_a_grid_is_every_combination() -> None:
+    grid = list(parse_settings(["model.label_weight=0.1,0.2", "model.hidden=(8,),(8, 8)"]))
+    assert [tuple(change.values()) for change in grid] == [(0.1, (8,)), (0.1, (8, 8)), (0.2, (8,)), (0.2, (8, 8))]
+    assert settings_text(grid[1]) == "model.hidden=(8,8)-model.label_weight=0.1" and settings_text({}) == ""
+    for wrong in (["model.hidden"], ["=1"], ["a=1", "a=2"]):
+        with pytest.raises(SettingError):
+            list(parse_settings(wrong))
+
+
+def test_seeds_are_numbers_and_ranges() -> None:
+    assert parse_seeds("0-3,7") == [0, 1, 2, 3, 7] and parse_seeds("5") == [5]
+    for wrong in ("", "a", "1-", "3-1", "1,1"):
+        with pytest.raises(SettingError):
+            parse_seeds(wrong)
+
+
+def test_nothing_starts_if_a_part_of_the_plan_is_wrong(tmp_path: Path) -> None:
+    for name, seed, changes, steps in (
+        ("nonsense", 0, {}, 1), ("aae-gaussian", -1, {}, 1), ("aae-gaussian", 0, {"model.x": 1}, 1),
+        ("aae-gaussian", 0, {}, 0),
+    ):  # fmt: skip
+        with pytest.raises(AaeError):
+            plan([name], [seed], [changes], tmp_path, steps)
+    assert not list(tmp_path.iterdir())
+
+
+# Runs
+
+
+def test_each_run_has_the_bits_that_it_has_alone_and_the_table_has_all(client, tmp_path: Path) -> None:
+    tasks = plan(["aae-gaussian"], [0, 1], [{**TINY, RATE: 0.1}, {**TINY, RATE: 0.05}], tmp_path / "runs", steps=40)
+    assert outcomes(client, tasks) == {task.folder: "" for task in tasks}
+    for task in tasks[::3]:
+        assert same(task.folder, alone(task, tmp_path / f"alone-{task.seed}-{task.changes[RATE]}"))
+    assert all(map(is_finished, tasks)) and outcomes(client, tasks) == {}, "finished runs are skipped"
+
+    runs = collect(tmp_path / "runs")
+    assert len(runs) == 4 and set(runs["seed"]) == {0, 1}
+    assert set(runs["settings"]) == {settings_text(TINY), settings_text({**TINY, RATE: 0.05})}, "0.1 is registered"
+    table = summarize(runs).set_index(["settings", "measure"])
+    row = table.loc[(settings_text(TINY), "reconstruction_error")]
+    values = runs.loc[runs["settings"] == settings_text(TINY), "reconstruction_error"]
+    assert row["count"] == 2 and row["mean"] == pytest.approx(values.mean())
+    assert row["interval"] == pytest.approx(12.706 * values.std() / 2**0.5, rel=1e-3)
+
+
+def test_a_run_that_raises_is_told_and_stops_no_other(client, tmp_path: Path) -> None:
+    bad, good = {**TINY, "recipe.optimizers.reconstruction.learning_rate": 1e9}, TINY
+    tasks = plan(["aae-gaussian"], [0], [bad, good], tmp_path, steps=120)
+    found = outcomes(client, tasks)
+    first, second = (found[task.folder] for task in tasks)
+    assert "loss of update" in first
+    assert second == "" and is_finished(tasks[1]) and not is_finished(tasks[0])
+
+
+def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on(client, tmp_path: Path) -> None:
+    (task,) = plan(["aae-gaussian"], [0], [TINY], tmp_path / "runs", steps=2_000)
+    state, killed = Path(task.folder) / "state.safetensors", []
+
+    def kill() -> None:
+        while not state.exists():
+            time.sleep(0.01)
+        owner = int((Path(task.folder) / ".lock").read_text().split()[0])
+        os.kill(owner, signal.SIGKILL)
+        killed.append(owner)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    assert outcomes(client, [task]) == {task.folder: ""}
+    assert killed and same(task.folder, alone(task, tmp_path / "alone"))
+
+
+SCRIPT = """
+import sys
+from aae_lib.experiments.sweep import local_cluster, plan, sweep
+if __name__ == "__main__":
+    with local_cluster(1) as client:
+        tasks = plan(["aae-gaussian"], [0], [{"model.hidden": (8,)}], sys.argv[1], steps=2_000)
+        print([outcome.error for outcome in sweep(client, tasks)])
+"""
+
+
+def test_a_sweep_that_is_killed_or_interrupted_goes_on(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(tmp_path / "runs")]
+    (task,) = plan(["aae-gaussian"], [0], [TINY], tmp_path / "runs", steps=2_000)
+    state = Path(task.folder) / "state.safetensors"
+    for how in (signal.SIGKILL, signal.SIGINT):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        while not state.exists() and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(how)
+        process.wait(60)
+    assert not is_finished(task)
+    deadline = time.monotonic() + 60
+    while (owner := _owner(task)) and time.monotonic() < deadline:  # a worker leaves when it misses its sweep
+        time.sleep(0.1)
+    assert not owner
+    sweep.run(task)
+    assert same(task.folder, alone(task, tmp_path / "alone"))
+
+
+def _owner(task: Task) -> bool:
+    """Whether the process that holds the lock of the run's folder still runs."""
+    lock = Path(task.folder) / ".lock"
+    if not lock.exists():
+        return False
+    try:
+        os.kill(int(lock.read_text().split()[0]), 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (task,) = plan(["aae-gaussian"], [0], [TINY], tmp_path / "runs", steps=300)
+    fsync, calls = os.fsync, []
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises((OSError, StorageError)):
+            sweep.run(task)
+    assert not is_finished(task) and (Path(task.folder) / "state.safetensors").exists()
+    sweep.run(task)
+    assert same(task.folder, alone(task, tmp_path / "alone"))
+
+
+def test_two_sweeps_on_one_folder_do_not_train_the_same_run(client, tmp_path: Path) -> None:
+    (task,) = plan(["aae-gaussian"], [0], [TINY], tmp_path, steps=200)
+    data = load_images(task.experiment.data)
+    mine = train_experiment(task.experiment, data, task.folder, seed=0, steps=200, progress=False)
+    assert str(os.getpid()) in outcomes(client, [task])[task.folder], "the error names the owner"
+    list(mine)
+    assert is_finished(task) and outcomes(client, [task]) == {}
+
+
+def test_scheduling_takes_few_milliseconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = [replace(task, folder=f"{tmp_path}/{task.seed}") for task in
+             plan(["aae-gaussian"], range(200), [{}], tmp_path, steps=1)]  # fmt: skip
+    monkeypatch.setattr(sweep, "run", str)
+    with local_cluster(4) as client:
+        outcomes(client, tasks[:20])
+        started = time.perf_counter()
+        assert len(outcomes(client, tasks)) == 200
+        assert time.perf_counter() - started < 200 * 0.05, "10 ms each on a quiet machine, five times as much here"
+
+
+def test_no_runs_are_no_table(tmp_path: Path) -> None:
+    with pytest.raises(StorageError):
+        collect(tmp_path)
