@@ -105,6 +105,7 @@ def experiments() -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print("\n† recalled, not checked against the paper")
 
 
 @app.command
@@ -350,11 +351,13 @@ def _checkout() -> Path:
 @contextmanager
 def _writing(where: Path, remedy: str) -> Iterator[None]:
     """Inside, errors of writing become one line that says where and what to do."""
+    from safetensors import SafetensorError
+
     try:
         yield
     except BrokenPipeError:  # of the terminal, not of a file
         raise
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise StorageError(f"cannot write to {where} ({error}). {remedy}") from error
 
 

@@ -1,10 +1,9 @@
-"""A training run from its name to its files, on the sample digits and a tiny budget; and from these to what ships."""
+"""A training run from its name to its files, on the sample digits and a tiny budget."""
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from aae_lib.data import DataSet, Images
 from aae_lib.errors import StorageError, TrainingError, UnknownNameError
 from aae_lib.experiments import (
     AUGMENTED,
-    EXPERIMENTS,
     Experiment,
     Trained,
     evidence_path,
@@ -29,13 +27,12 @@ from aae_lib.experiments import (
     origin,
     read_evidence,
     runs,
-    ship,
     train_experiment,
     weights_path,
 )
 from aae_lib.models import Model
 from aae_lib.storage import read_file, write_file
-from aae_lib.training import Cosine, Recipe, Report
+from aae_lib.training import Report
 
 STEPS = 20
 OF_FEW = {"semi-100" + AUGMENTED: 4100, "labels-100": 100, "m2-100": 4100}
@@ -356,78 +353,3 @@ def test_a_run_on_images_of_another_shape(tmp_path: Path, tiny: dict[str, Experi
         stored.labels, parts[1].labels
     )
     assert all(torch.tensor(value).isfinite() for value in measure(experiment, stored).values())
-
-
-# From a finished run to what ships
-
-
-@pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder in the place of what ships."""
-    pretrained = tmp_path / "pretrained"
-    for name in ("shipping.PRETRAINED", "trained.PRETRAINED"):
-        monkeypatch.setattr(f"aae_lib.experiments.{name}", pretrained)
-    for name in ("shipping.EVIDENCE", "trained.EVIDENCE"):
-        monkeypatch.setattr(f"aae_lib.experiments.{name}", pretrained / "evidence")
-    monkeypatch.chdir(tmp_path)
-    return pretrained
-
-
-@pytest.fixture
-def finish(
-    shop: Path, digits: DataSet, tiny: dict[str, Experiment], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Path]:
-    """Trains a registered experiment of five steps, whose images are the sample digits, to its end."""
-
-    def make(name: str, seed: int = 0, **arguments: Any) -> Path:
-        recipe = Recipe(find(name).recipe.optimizers, 5, Cosine(2, 5))
-        monkeypatch.setitem(EXPERIMENTS, name, replace(find(name), recipe=recipe, data="MNIST-sample"))
-        folder = Path("runs") / f"{name}-seed-{seed}"
-        go(find(name), digits, folder, seed=seed, **{"steps": None, **arguments})
-        return folder
-
-    return make
-
-
-def test_a_finished_run_ships(shop: Path, finish: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Codes of many numbers ship beside the weights alone; the weights' seed is replaced together with its evidence."""
-    monkeypatch.setattr("aae_lib.experiments.shipping.MANY_CODES", 1000 * 20)
-    folders = [finish("semi-100", seed) for seed in (0, 1)]
-    evidence = [shop / "evidence" / f"semi-100-seed-{seed}.safetensors.gz" for seed in (0, 1)]
-    weights = shop / "semi-100.safetensors.gz"
-    assert ship("semi-100", 1) == [evidence[1]] and "codes" not in load_evidence("semi-100", 1).tensors
-    assert ship("semi-100", 0, source=folders[0], weights=True) == [weights, evidence[0]]
-    assert load_evidence("semi-100").codes.shape == (1000, 20) and load_trained("semi-100").header["seed"] == 0
-    for path in (weights, evidence[0]):
-        assert path.read_bytes() == (folders[0] / path.name).read_bytes()
-    weights.write_bytes((folders[0] / weights.name).read_bytes())
-    assert ship("semi-100", 0) == [weights, evidence[0]] and ship("semi-100", 1) == [evidence[1]]
-
-
-def test_what_does_not_ship_is_told_in_one_sentence(
-    shop: Path, finish: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(UnknownNameError):
-        ship("nothing", 0)
-    with pytest.raises(StorageError, match="python -m aae_lib train autoencoder --seed 0"):
-        ship("autoencoder", 0)
-    folder = finish("autoencoder")
-    path, name = evidence_path(find("autoencoder"), 0, folder), "autoencoder"
-    tensors, header = read_file(path)
-    refused = {
-        "'vae-gaussian', not of 'autoencoder'": {"experiment": "vae-gaussian"},
-        "seed 1, not of seed 0": {"seed": 1},
-        "3 steps, not of a finished run of 5": {"steps": 3},
-        "another recipe,": {"recipe": {**header["recipe"], "steps": 6}},
-        "another settings and prior,": {"settings": {}, "prior": {"kind": "Ring"}},
-        "on CIFAR10, not on MNIST-sample": {"data_name": "CIFAR10"},
-        "validation images, not on the test images": {"evaluated_on": "validation"},
-    }
-    for words, change in refused.items():
-        write_file(path, tensors, {**header, **change})
-        with pytest.raises(StorageError, match=words):
-            ship(name, 0, weights=True)
-    write_file(path, tensors, {**header, "revision": "another"})
-    with pytest.raises(StorageError, match="different runs"):
-        ship(name, 0, weights=True)
-    assert not shop.exists()

@@ -1,59 +1,93 @@
-"""What many runs give: a row for each, and mean, interval and count for each setting."""
+"""What many runs gave: a row for each, and mean, interval and count for each setting."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aae_lib.errors import StorageError
+from aae_lib.errors import SettingError, StorageError
 from aae_lib.experiments.evidence import measure, read_evidence
 from aae_lib.experiments.registry import find
-from aae_lib.experiments.settings import changes_of, settings_text
+from aae_lib.experiments.settings import changes_of, settings_text, value_of
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.figure import Figure
 
 ABOUT = ("experiment", "settings", "seed", "evaluated_on", "steps", "minutes", "device", "revision")
 
 
 def collect(folder: str | Path) -> "pandas.DataFrame":
-    """A row for each finished run below ``folder``: what it was, then every measure.
+    """A row for each finished run below ``folder``: what it was, each number that any run has set, and every measure.
 
     Raises:
         StorageError: if there are no finished runs.
     """
     import pandas
 
-    rows = []
+    rows, changed = [], {}
     for path in sorted(Path(folder).rglob("*-seed-*.safetensors.gz")):
         evidence = read_evidence(path)
-        header = evidence.header
-        experiment = find(header["experiment"])
-        about = {
-            "experiment": experiment.name,
-            "settings": settings_text(changes_of(experiment, header)),
-            "minutes": round(header["seconds"] / 60, 2),
-            **{name: header[name] for name in ("seed", "evaluated_on", "steps", "device", "revision")},
-        }
-        rows.append({name: about[name] for name in ABOUT} | measure(experiment, evidence))
+        header, experiment = evidence.header, find(evidence.header["experiment"])
+        changes = changes_of(experiment, header)
+        changed |= changes
+        about = header | {"settings": settings_text(changes), "minutes": round(header["seconds"] / 60, 2)}
+        rows.append(({name: about[name] for name in ABOUT}, experiment, changes, measure(experiment, evidence)))
     if not rows:
         raise StorageError(f"expected finished runs below {folder}, found none: they end in -seed-S.safetensors.gz")
-    return pandas.DataFrame(rows)
+    return pandas.DataFrame([
+        about | {name: changes.get(name, value_of(experiment, name)) for name in sorted(changed)} | measures
+        for about, experiment, changes, measures in rows
+    ])  # fmt: skip
+
+
+def measures_in(runs: "pandas.DataFrame") -> list[str]:
+    """The measures among the columns of :func:`collect`; names of settings have dots in them."""
+    return [name for name in runs.columns if name not in ABOUT and "." not in name]
 
 
 def summarize(runs: "pandas.DataFrame") -> "pandas.DataFrame":
-    """Mean, half the 95 % Student interval, and count of each measure, for each experiment and setting.
+    """Mean, half the 95 % Student interval, and count of each measure: a row for each experiment, setting and measure.
 
     Args:
         runs: as :func:`collect` returns them.
-
-    Returns:
-        A row for each (experiment, settings, evaluated_on, steps, measure).
     """
-    import pandas
+    keys = ["experiment", "settings", "evaluated_on", "steps"]
+    long = runs.melt(id_vars=keys, value_vars=measures_in(runs), var_name="measure").dropna()
+    table = long.groupby([*keys, "measure"], sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
+    return table.drop(columns="std").assign(interval=_interval(table["std"], table["count"]))
+
+
+def draw_measure(runs: "pandas.DataFrame", measure: str, setting: str) -> "Figure":
+    """A measure against a setting: a dot for each run, and a line through the means with their 95 % intervals.
+
+    Args:
+        runs: as :func:`collect` returns them.
+        setting: a name such as ``model.label_weight``; a run that has not set it stands at its registered value.
+
+    Raises:
+        SettingError: if no run has that measure or has set that setting.
+    """
+    from matplotlib.figure import Figure
+
+    settings = [name for name in runs.columns if "." in name]
+    if measure not in measures_in(runs) or setting not in settings:
+        raise SettingError(
+            f"no plot of '{measure}' against '{setting}': the measures are {', '.join(measures_in(runs))}, and the "
+            f"runs differ in {', '.join(settings) or 'no setting'}"
+        )
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, of_one in runs.groupby("experiment"):
+        table = of_one.groupby(setting)[measure].agg(["mean", "std", "count"])
+        interval = _interval(table["std"], table["count"])
+        bars = axes.errorbar(table.index, table["mean"], interval, capsize=3, label=f"{name}, mean and 95 % interval")
+        axes.scatter(of_one[setting], of_one[measure], s=12, color=bars.lines[0].get_color(), alpha=0.5)
+    axes.set(xlabel=setting, ylabel=measure)
+    axes.legend()
+    return figure
+
+
+def _interval(deviation: "pandas.Series", count: "pandas.Series") -> "pandas.Series":
+    """Half the 95 % Student interval of a mean; NaN for one run."""
     from scipy.stats import t as student
 
-    keys = ["experiment", "settings", "evaluated_on", "steps"]
-    measures = [name for name in runs.columns if name not in ABOUT]
-    long = runs.melt(id_vars=keys, value_vars=measures, var_name="measure").dropna()
-    table = long.groupby([*keys, "measure"], sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
-    interval = student.ppf(0.975, table["count"] - 1) * table["std"] / table["count"] ** 0.5
-    return pandas.DataFrame(table.drop(columns="std").assign(interval=interval))
+    return student.ppf(0.975, count - 1) * deviation / count**0.5

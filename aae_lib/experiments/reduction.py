@@ -7,10 +7,10 @@ from aae_lib.experiments.clustering import HIDDEN, but_validation
 from aae_lib.experiments.clustering import RECIPE as CLUSTERING_RECIPE
 from aae_lib.experiments.experiment import Chapter, Experiment
 from aae_lib.experiments.plane import RECONSTRUCTION
-from aae_lib.experiments.semi_supervised import OPTIMIZERS, unlabeled_and_labeled
+from aae_lib.experiments.semi_supervised import AUGMENTED, MOTION, OPTIMIZERS, unlabeled_and_labeled
 from aae_lib.paper import PAPER
 from aae_lib.priors import Gaussian
-from aae_lib.training import UPDATES_PER_EPOCH, Cosine, Recipe
+from aae_lib.training import UPDATES_PER_EPOCH, Cosine, Recipe, Rise
 
 REDUCTION = Chapter(
     title="Dimensionality reduction",
@@ -23,6 +23,13 @@ REDUCTION = Chapter(
 )  # fmt: skip
 STEPS = 60 * UPDATES_PER_EPOCH
 RECIPE = Recipe({**OPTIMIZERS, "heads": RECONSTRUCTION}, STEPS, Cosine(start=STEPS / 2, end=STEPS))
+# As for semi-supervised classification, the label's adversary has a part of its weight until the rates fall.
+AUGMENTED_RECIPE = Recipe(
+    RECIPE.optimizers,
+    steps=40 * UPDATES_PER_EPOCH,
+    schedule=Cosine(start=24 * UPDATES_PER_EPOCH, end=40 * UPDATES_PER_EPOCH),
+    weights={"label_weight": Rise(0.3, start=24 * UPDATES_PER_EPOCH, end=30 * UPDATES_PER_EPOCH)},
+)
 
 
 def _labeled(dimensions: int, count: int, figure: str) -> Experiment:
@@ -43,9 +50,26 @@ def _labeled(dimensions: int, count: int, figure: str) -> Experiment:
     )
 
 
+def _augmented(plain: Experiment) -> Experiment:
+    """The experiment with labels that are read from an augmented copy of each image, and styles from the image."""
+    return replace(
+        plain,
+        name=plain.name + AUGMENTED,
+        title=f"{plain.title}, augmentation",
+        recipe=AUGMENTED_RECIPE,
+        settings={**plain.settings, "label_motion": MOTION},
+        paper={},
+        source="The augmentation, the weight of the label's adversary and the schedule are ours, chosen on validation "
+        "images.",
+    )
+
+
+REDUCE_2D_100 = _labeled(2, 100, "AAE Fig. 11b")
+REDUCE_10D_100 = _labeled(10, 100, "AAE Fig. 11d")
 EXPERIMENTS = (
     _labeled(2, 1000, "AAE Fig. 11a"),
-    _labeled(2, 100, "AAE Fig. 11b"),
+    REDUCE_2D_100,
+    _augmented(REDUCE_2D_100),
     Experiment(
         name="reduce-2d-unsupervised",
         title="AAE, 2-D, no labels, 20 clusters",
@@ -59,6 +83,7 @@ EXPERIMENTS = (
         paper=PAPER["reduce-2d-unsupervised"],
         source="As cluster-16; the cluster heads are ours, chosen on validation images.",
     ),
-    _labeled(10, 100, "AAE Fig. 11d"),
+    REDUCE_10D_100,
+    _augmented(REDUCE_10D_100),
     _labeled(3, 100, "(ours)"),
 )

@@ -42,7 +42,7 @@ def with_settings(experiment: Experiment, changes: Mapping[str, Value]) -> Exper
             for parent in parents:
                 place = place.get(parent) if isinstance(place, dict) else None
             place = place if isinstance(place, dict) else {}
-            numbers = {name: number for name, number in place.items() if name != "kind" and not isinstance(number, dict)}
+            numbers = {key: old for key, old in place.items() if key != "kind" and not isinstance(old, dict)}
             place[key] = _checked(name, numbers, key, value)
         else:
             raise SettingError(f"'{name}' is no setting of '{experiment.name}': begin with model., prior. or recipe.")
@@ -81,6 +81,12 @@ def changes_of(experiment: Experiment, header: Mapping[str, Any]) -> dict[str, A
         for data in (experiment.as_data(), header)
     )
     return {name: value for name, value in theirs.items() if name not in ours or ours[name] != value}
+
+
+def value_of(experiment: Experiment, name: str) -> Value:
+    """The registered value of a setting; None if the experiment has none of that name."""
+    model = _defaults(experiment) | dict(experiment.settings)
+    return _flat({"model": model, "recipe": experiment.recipe.to_data()}).get(name)
 
 
 def _flat(data: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -165,7 +165,8 @@ def table_of_maps() -> str:
     metrics = ("neighbor_accuracy", "trustworthiness")
     rows = []
     for name in (*_of_chapter(REDUCTION), "autoencoder"):
-        if shipped_seeds(name) and load_evidence(name).codes.shape[1] == 2:
+        seeds = shipped_seeds(name)
+        if seeds and load_evidence(name, seeds[0]).codes.shape[1] == 2:
             cells = [summary(values_of(name, metric)) for metric in metrics]
             rows.append((f"**{find(name).title}**", *cells, "yes", "yes"))
     for name, measured in recorded_metrics().items():

@@ -62,7 +62,7 @@ def train(
 
     Raises:
         TrainingError: at the call, if model, images, recipe and checkpoint do not fit together; later, if a loss is not
-            finite, an update does not reach its networks, or the codes collapse.
+            finite or computed with weights of before, an update does not reach its networks, or the codes collapse.
     """
     run = Run(model, images, recipe, seed, steps, report_every, device, bfloat16)
     checkpoint = Checkpoint(run, state)

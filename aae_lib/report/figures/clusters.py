@@ -2,11 +2,10 @@
 
 import matplotlib.pyplot as plt
 
-from aae_lib.experiments import find, load_evidence, load_trained, test_set
+from aae_lib.experiments import find, load_trained, test_set
 from aae_lib.report.baselines import read_comparisons, recorded_metrics
 from aae_lib.report.drawing import decoded_clusters, draw_codes, draw_images, draw_map, on_circle
-from aae_lib.report.figures.registry import RED, Drawing, figure, set_title
-from aae_lib.report.results import values_of
+from aae_lib.report.figures.registry import RED, Drawing, figure, set_title, shown_evidence, shown_value
 from aae_lib.shapes import shape_of
 
 EIGHT = "08_dimensionality_reduction"
@@ -26,7 +25,7 @@ def figure_9() -> Drawing:
     of the clusters' names.
     """
     drawn, axes = plt.subplots(figsize=(7.2, 7.0), layout="constrained")
-    model, evidence = load_trained("cluster-16").model, load_evidence("cluster-16")
+    model, evidence = load_trained("cluster-16").model, shown_evidence("cluster-16")
     columns, clusters, names = 16, evidence.clusters.long(), evidence.names[0].long()
     rows = decoded_clusters(model, evidence.codes.float(), clusters, columns).unflatten(0, (-1, columns))
     _, height, width = shape_of(rows.shape[-1])
@@ -54,13 +53,13 @@ def figure_11() -> Drawing:
     drawn, panels = plt.subplots(2, 2, figsize=(9.6, 9.8), layout="constrained")
     integers = {}
     for axes, (name, title) in zip(panels.flat, MAP_PANELS.items(), strict=True):
-        evidence = load_evidence(name)
+        evidence = shown_evidence(name)
         codes, heads = evidence.codes.float(), evidence.heads
         if codes.shape[1] > 2:
             codes, heads = on_circle(codes, heads), on_circle(heads, heads)
         draw_map(axes, codes, evidence.labels, heads)
         paper = find(name).paper["test_error_percent"]
-        error = values_of(name, "test_error_percent")[0]
+        error = shown_value(name, "test_error_percent")
         set_title(axes, f"{title}\ntest error {error:.2f} %, the paper {paper} %")
         integers[f"{title[3:]}: test digits that are wrong, of 10,000"] = round(100 * error)
     drawn.supxlabel("† recalled, not checked against the paper", size=8)
@@ -73,9 +72,9 @@ def maps() -> Drawing:
 
     The test images in the plane by PCA, t-SNE and UMAP (recorded) and by the AAE with a hundred labels and none.
     """
-    ours = {name: load_evidence(name).codes for name in ("reduce-2d-unsupervised", "reduce-2d-100")}
+    ours = {name: shown_evidence(name).codes for name in ("reduce-2d-unsupervised", "reduce-2d-100")}
     theirs = {name: comparison.codes for name, comparison in read_comparisons().items() if len(comparison.codes)}
-    measured = {name: {metric: values_of(name, metric)[0] for metric in ("neighbor_accuracy", "trustworthiness")}
+    measured = {name: {metric: shown_value(name, metric) for metric in ("neighbor_accuracy", "trustworthiness")}
                 for name in ours} | recorded_metrics()  # fmt: skip
     columns = len(ours) + len(theirs)
     drawn, panels = plt.subplots(1, columns, figsize=(3.3 * columns, 3.9), layout="constrained")

@@ -17,7 +17,7 @@ from aae_lib.experiments import (
     weights_path,
 )
 from aae_lib.report.drawing import DIGIT_COLORS, draw_images, epochs_of
-from aae_lib.report.figures.registry import RED, Drawing, figure, set_title
+from aae_lib.report.figures.registry import RED, Drawing, figure, set_title, shown_evidence
 from aae_lib.report.results import summary, values_of
 from aae_lib.seeding import seeded
 from aae_lib.shapes import shape_of
@@ -51,7 +51,7 @@ def figure_5() -> Drawing:
     draw_images(axes, torch.cat([samples, nearest[:, None]], dim=1).flatten(0, 1), columns + 1)
     _, _, width = shape_of(training.shape[1])
     axes.axvline(columns * width - 0.5, color=RED, lw=1.5)
-    log_likelihoods = load_evidence("likelihood").log_likelihoods
+    log_likelihoods = shown_evidence("likelihood").log_likelihoods
     mean = float(log_likelihoods.double().mean())
     set_title(axes, f"Samples of the AAE with an 8-D Gaussian, and right the nearest of\n{len(training):,} training "
               f"images to the tenth; Parzen log-likelihood {mean:.0f} nats")
@@ -72,7 +72,7 @@ def generators() -> Drawing:
     for axes, name in zip(panels.flat, names, strict=False):
         draw_images(axes, decoded_samples(load_trained(name).model, side * side), side)
         set_title(axes, f"{find(name).title}\nFID {summary(values_of(name, 'fid'), 1)}")
-        evidence = load_evidence(name)
+        evidence = shown_evidence(name)
         counts = evidence.sample_digits.long().bincount(minlength=len(evidence.labels.unique()))
         integers[f"{name}: samples of the rarest digit, of 10,000"] = int(counts.min())
         integers[f"{name}: hundredths of FID"] = round(100 * float(evidence.fid))
@@ -97,7 +97,7 @@ def reconstructions() -> Drawing:
         for name in RECONSTRUCTING:
             model = load_trained(name).model
             rows.append(model.decode(model.encode(rows[0])))
-            error = float(load_evidence(name).squared_errors.double().mean())
+            error = float(shown_evidence(name).squared_errors.double().mean())
             integers[f"{name}: hundredths of the reconstruction error"] = round(100 * error)
     draw_images(axes, torch.cat(rows), count)
     _, height, _ = shape_of(rows[0].shape[1])

@@ -9,7 +9,7 @@ from aae_lib.data import Images
 from aae_lib.experiments import find, load_evidence, load_trained, predict, shipped_seeds, test_set
 from aae_lib.paper import PAPER_ERRORS
 from aae_lib.report.drawing import DIGIT_COLORS, decoded_styles, draw_images, epochs_of
-from aae_lib.report.figures.registry import BLUE, RED, Drawing, figure, set_title
+from aae_lib.report.figures.registry import BLUE, RED, Drawing, figure, set_title, shown_evidence
 from aae_lib.report.results import METRICS, values_of
 
 STYLE_SIZES = ("supervised-2d", "supervised-8d", "supervised")
@@ -29,7 +29,7 @@ def figure_7() -> Drawing:
         (panels[0], "supervised", "a  15-D styles of ten held-out digits, 0 to 9;\non the diagonal their images again"),
         (panels[1], "supervised-2d", "b  2-D styles of the same digits"),
     ):
-        model, evidence = load_trained(name).model, load_evidence(name)
+        model, evidence = load_trained(name).model, shown_evidence(name)
         _, styles = model.prior.split(evidence.codes.float())
         classes = model.prior.classes
         first = torch.stack([(evidence.labels == digit).nonzero()[0, 0] for digit in range(classes)])
@@ -63,7 +63,8 @@ def style_sizes() -> Drawing:
     set_title(left, "How much of the label leaks into the style")
     set_title(right, "What the style is good for")
     for size, name in sorted(names.items()):
-        right_ones = (load_evidence(name).from_style == load_evidence(name).labels).sum()
+        evidence = shown_evidence(name)
+        right_ones = (evidence.from_style == evidence.labels).sum()
         integers[f"{size}-D style: test digits told from it, of 10,000"] = int(right_ones)
     return drawn, integers
 

@@ -8,11 +8,11 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from aae_lib.experiments import VAE_CURVE, load_evidence, load_trained
+from aae_lib.experiments import VAE_CURVE, load_trained
 from aae_lib.metrics import covered, prior_samples
 from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture
 from aae_lib.report.drawing import decoded_manifold, draw_codes, draw_images
-from aae_lib.report.figures.registry import BLUE, RED, Drawing, draw_codes_of, figure, set_title
+from aae_lib.report.figures.registry import BLUE, RED, Drawing, draw_codes_of, figure, set_title, shown_evidence
 from aae_lib.report.results import band, equal_reconstruction, values_of
 
 TWO, THREE = "02_adversarial_autoencoder", "03_aae_versus_vae"
@@ -170,7 +170,7 @@ def autoencoder_sampling() -> Drawing:
 
     Its codes, the Gaussian fitted to them, and samples of that Gaussian decoded.
     """
-    trained, evidence = load_trained("autoencoder"), load_evidence("autoencoder")
+    trained, evidence = load_trained("autoencoder"), shown_evidence("autoencoder")
     codes = evidence.codes.float()
     samples = fitted_gaussian_samples(codes)
     near = covered(codes, samples)

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aae_lib.experiments import Evidence, find, load_evidence, look_up
+from aae_lib.experiments import PRETRAINED, Evidence, find, load_evidence, look_up, shipped_seeds, weights_path
 from aae_lib.priors import ClassConditionalPrior
 from aae_lib.report.drawing import DIGIT_COLORS, draw_plane, use_style
-from aae_lib.report.results import METRICS, values_of
+from aae_lib.report.results import METRICS, results_of
+from aae_lib.storage import read_file
 
 Drawing = tuple[Figure, dict[str, int]]
 
@@ -68,11 +70,29 @@ def set_title(axes: Axes, title: str) -> None:
     axes.set_title(title, loc="left")
 
 
+@cache
+def shown_seed(name: str) -> int:
+    """The seed of an experiment that figures show: that of the shipped weights, else the first one with evidence."""
+    weights = weights_path(find(name), PRETRAINED)
+    return read_file(weights)[1]["seed"] if weights.exists() else shipped_seeds(name)[0]
+
+
+def shown_evidence(name: str) -> Evidence:
+    """The evidence of :func:`shown_seed`."""
+    return load_evidence(name, shown_seed(name))
+
+
+def shown_value(name: str, metric: str) -> float:
+    """A metric of :func:`shown_seed`."""
+    (value,) = (row.value for row in results_of(name) if (row.seed, row.metric) == (shown_seed(name), metric))
+    return value
+
+
 def draw_codes_of(axes: Axes, name: str, title: str, metric: str = "prior_coverage") -> Evidence:
-    """Codes of an experiment's test images on the prior's contours, with a metric of seed 0 in the title."""
-    evidence, prior = load_evidence(name), find(name).prior
+    """Codes of an experiment's test images on the prior's contours, with a metric of theirs in the title."""
+    evidence, prior = shown_evidence(name), find(name).prior
     limit = PARTS_LIMIT if isinstance(prior, ClassConditionalPrior) else PLANE_LIMIT
     draw_plane(axes, evidence.codes, evidence.labels, prior, limit)
-    set_title(axes, f"{title}\n{METRICS[metric]} {values_of(name, metric)[0]:.3f}, "
-              f"reconstruction error {values_of(name, 'reconstruction_error')[0]:.2f}")
+    set_title(axes, f"{title}\n{METRICS[metric]} {shown_value(name, metric):.3f}, "
+              f"reconstruction error {shown_value(name, 'reconstruction_error'):.2f}")
     return evidence

@@ -1,0 +1,82 @@
+"""Many runs at once: ``sweep``, and ``collect`` what they gave."""
+
+import sys
+import time
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from aae_lib.errors import AaeError
+
+
+def sweep(
+    names: Positional[tuple[str, ...]],
+    seeds: str = "0",
+    steps: int | None = None,
+    set: tuple[str, ...] = (),  # noqa: A002 - as the option is called
+    validation: bool = False,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    out: Path = Path("runs"),
+) -> None:
+    """Train experiments from many seeds and with many settings, as independent runs side by side.
+
+    Finished runs are skipped and broken ones go on, so the same command continues an interrupted sweep.
+
+    Args:
+        names: the experiments.
+        seeds: such as 0-49 or 0,3,5-7.
+        steps: stop each run after this many minibatches; the schedule stays where it is.
+        set: numbers to change, such as model.label_weight=0.1,0.2; several values are several runs. Names begin with
+            model. (arguments of the builder), prior. or recipe.
+        validation: hold out the last sixth of the training images and measure on those instead of the test set.
+        workers: processes on this machine, with one thread each; default: as many as there are cores.
+        scheduler: address (tcp://host:port) or scheduler file of a running dask cluster, instead of processes here.
+        out: folder that receives a folder for each run.
+    """
+    from aae_lib.experiments import sweep as engine
+    from aae_lib.experiments.settings import parse_settings
+
+    tasks = engine.plan(names, engine.parse_seeds(seeds), list(parse_settings(set)), out.absolute(), steps, validation)
+    started, failed = time.perf_counter(), 0
+    with engine.remote_cluster(scheduler) if scheduler else engine.local_cluster(workers) as client:
+        waiting = [task for task in tasks if not engine.is_finished(task)]
+        print(f"{len(tasks)} runs, {len(tasks) - len(waiting)} of them finished; {client.dashboard_link}", flush=True)
+        try:
+            for outcome in engine.sweep(client, tasks):
+                failed += bool(outcome.error)
+                minutes = (time.perf_counter() - started) / 60
+                print(f"{Path(outcome.task.folder).name}: {outcome.error or 'done'} ({minutes:.1f} min)", flush=True)
+        except KeyboardInterrupt:
+            sys.exit(f"\ninterrupted; the same command goes on from the checkpoints in {out}")
+    if failed:
+        raise AaeError(f"{failed} of {len(tasks)} runs did not come to their end; the same command tries them again")
+
+
+def collect(
+    folder: Positional[Path] = Path("runs"),
+    csv: Path | None = None,
+    plot: tuple[str, str, Path] | None = None,
+) -> None:
+    """List all finished runs below a folder, and mean, interval and count of every measure for each setting.
+
+    Args:
+        csv: write a row for each run to this file.
+        plot: a measure, a setting and a file: draw the measure against the setting, with all runs and their means.
+    """
+    import pandas
+
+    from aae_lib.experiments.collect import collect as collected
+    from aae_lib.experiments.collect import draw_measure, summarize
+
+    runs = collected(folder)
+    with pandas.option_context("display.width", 200, "display.max_rows", None, "display.max_columns", None):
+        print(runs.to_string(index=False))
+        print(f"\n{summarize(runs).to_string(index=False)}")
+    if csv:
+        runs.to_csv(csv, index=False)
+        print(f"wrote {csv}")
+    if plot:
+        measure, setting, path = plot
+        draw_measure(runs, measure, setting).savefig(path)
+        print(f"wrote {path}")
