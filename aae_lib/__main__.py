@@ -18,6 +18,7 @@ from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
 from aae_lib.errors import AaeError, StorageError, TrainingError, UnknownNameError
+from aae_lib.sweeps import collect, sweep
 
 if TYPE_CHECKING:
     from aae_lib.data import DataSet
@@ -118,6 +119,7 @@ def train(
     resume: bool = False,
     validation: bool = False,
     data: str | None = None,
+    set: tuple[str, ...] = (),  # noqa: A002 - as the option is called
 ) -> None:
     """Train an experiment from scratch and write its weights and evidence.
 
@@ -130,20 +132,23 @@ def train(
         resume: continue from the state in that folder.
         validation: hold out the last sixth of the training images and measure on those instead of the test set.
         data: other images, by their name in torchvision.datasets, such as FashionMNIST; default: the experiment's own.
+        set: numbers to change, such as model.label_weight=0.2 recipe.batch_size=50; see `sweep`.
     """
     from aae_lib.data import load_images
     from aae_lib.devices import chosen_device
     from aae_lib.experiments import evidence_path, find, measure, read_evidence, train_experiment, weights_path
+    from aae_lib.experiments.settings import parse_one, with_settings
     from aae_lib.seeding import check_seed
     from aae_lib.training import checks
 
-    experiment = find(name)
+    changes = parse_one(set)
+    experiment = with_settings(find(name), changes)
     # What cannot work is better found out before a download than after it.
     chosen_device(device)
     check_seed(seed)
     if steps is not None:
         checks.check_count("steps", steps)
-    out = out or _run_folder(experiment, data, seed, validation)
+    out = out or _run_folder(experiment, data, changes, seed, validation)
     state = out / "state.safetensors"
     if state.exists() and not resume:
         raise TrainingError(f"{out} holds an earlier run: continue it with --resume, or choose another --out")
@@ -165,9 +170,14 @@ def train(
     print(f"wrote {weights_path(experiment, out)} and {evidence_path(experiment, seed, out)}")
 
 
-def _run_folder(experiment: Experiment, data: str | None, seed: int, validation: bool) -> Path:
-    on = "" if data in (None, experiment.data) else f"-{data.replace('/', '-')}"
-    return Path("runs") / f"{experiment.name}{on}-seed-{seed}{'-validation' * validation}"
+def _run_folder(
+    experiment: Experiment, data: str | None, changes: dict[str, Any], seed: int, validation: bool
+) -> Path:
+    from aae_lib.experiments.settings import settings_text
+
+    on = "" if data in (None, experiment.data) else data.replace("/", "-")
+    parts = (experiment.name, on, settings_text(changes), f"seed-{seed}", "validation" * validation)
+    return Path("runs") / "-".join(filter(None, parts))
 
 
 def _print_reports(reports: Iterable[Any]) -> None:
@@ -242,6 +252,10 @@ def _finite(metrics: dict[str, float], source: str) -> dict[str, float]:
     if broken:
         raise StorageError(f"{', '.join(broken)}: expected finite numbers; the weights ({source}) are damaged")
     return metrics
+
+
+app.command(sweep)
+app.command(collect)
 
 
 @app.command

@@ -236,3 +236,35 @@ def test_scheduling_takes_few_milliseconds(tmp_path: Path, monkeypatch: pytest.M
 def test_no_runs_are_no_table(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         collect(tmp_path)
+
+
+# The command line
+
+
+def test_the_command_line_sweeps_collects_and_draws(tmp_path: Path) -> None:
+    def command(*arguments: str) -> subprocess.CompletedProcess:
+        whole = [sys.executable, "-m", "aae_lib", *arguments]
+        return subprocess.run(whole, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+
+    common = ("sweep", "aae-gaussian", "--seeds", "0-1", "--steps", "20", "--workers", "2", "--set", "model.hidden=(8,)")
+    done = command(*common, f"{RATE}=0.1,0.05")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(": done") == 4
+    again = command(*common, f"{RATE}=0.1,0.05")
+    assert "4 of them finished" in again.stdout and ": done" not in again.stdout
+    plot = ("--plot", "reconstruction_error", RATE, "plot.png")
+    table = command("collect", "runs", "--csv", "runs.csv", *plot)
+    assert table.returncode == 0, table.stderr
+    assert "reconstruction_error" in table.stdout and (tmp_path / "plot.png").stat().st_size > 1000
+    assert len((tmp_path / "runs.csv").read_text().splitlines()) == 5
+    for wrong in ((), ("nonsense",), ("aae-gaussian", "--set", "model.x=1"), ("aae-gaussian", "--seeds", "x")):
+        failed = command("sweep", *wrong)
+        assert failed.returncode == 1 and failed.stderr.startswith("error: ") and "Traceback" not in failed.stderr
+
+
+def test_train_takes_settings(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "aae_lib", "train", "aae-gaussian", "--steps", "5", "--set", "model.hidden=(8,)"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (weights,) = (tmp_path / "runs" / "aae-gaussian-model.hidden=(8,)-seed-0").glob("aae-gaussian.safetensors.gz")
+    assert read_file(weights)[1]["settings"]["hidden"] == [8]

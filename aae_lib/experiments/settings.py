@@ -69,6 +69,14 @@ def parse_settings(texts: Sequence[str]) -> Iterator[dict[str, Value]]:
         yield dict(zip(choices, values, strict=True))
 
 
+def parse_one(texts: Sequence[str]) -> dict[str, Value]:
+    """The one combination of texts with one value each; raises as :func:`parse_settings`, and for several values."""
+    first, *others = parse_settings(texts)
+    if others:
+        raise SettingError(f"one run takes one value of each setting, found several in {' '.join(texts)}: use `sweep`")
+    return first
+
+
 def settings_text(changes: Mapping[str, Value]) -> str:
     """The changes as a part of a folder's name: ``model.label_weight=0.2``; nothing for none."""
     return "-".join(f"{name}={str(value).replace(' ', '')}" for name, value in sorted(changes.items()))

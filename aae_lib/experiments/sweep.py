@@ -77,6 +77,8 @@ def plan(
     Raises:
         AaeError: if there is no such experiment, setting or seed; nothing has been started then.
     """
+    if not names:
+        raise SettingError("name at least one experiment; `python -m aae_lib experiments` lists them")
     tasks = []
     for name in names:
         for change in changes or [{}]:
