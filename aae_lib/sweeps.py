@@ -34,6 +34,8 @@ def sweep(
         scheduler: address (tcp://host:port) or scheduler file of a running dask cluster, instead of processes here.
         out: folder that receives a folder for each run.
     """
+    from tqdm.auto import tqdm
+
     from aae_lib.experiments import sweep as engine
     from aae_lib.experiments.settings import parse_settings
 
@@ -46,7 +48,8 @@ def sweep(
             for outcome in engine.sweep(client, tasks):
                 failed += bool(outcome.error)
                 minutes = (time.perf_counter() - started) / 60
-                print(f"{Path(outcome.task.folder).name}: {outcome.error or 'done'} ({minutes:.1f} min)", flush=True)
+                name = Path(outcome.task.folder).name
+                tqdm.write(f"{name}: {outcome.error or 'done'} ({minutes:.1f} min)", sys.stdout)
         except KeyboardInterrupt:
             sys.exit(f"\ninterrupted; the same command goes on from the checkpoints in {out}")
     if failed:
