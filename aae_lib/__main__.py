@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_format
-import math
 import os
 import shutil
 import sys
@@ -17,12 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
-from aae_lib.errors import AaeError, StorageError, TrainingError, UnknownNameError
+from aae_lib.errors import AaeError, StorageError, TrainingError
+from aae_lib.evaluation import evaluate, print_metrics
 from aae_lib.sweeps import collect, sweep
 
 if TYPE_CHECKING:
     from aae_lib.data import DataSet
-    from aae_lib.experiments import Evidence, Experiment, Trained
+    from aae_lib.experiments import Experiment
 
 app = SubcommandApp()
 ROOT = Path(__file__).parent.parent
@@ -76,7 +76,7 @@ def _measure_shipped(data: DataSet) -> None:
     for name, experiment in EXPERIMENTS.items():
         if experiment.data == "MNIST" and weights_path(experiment, PRETRAINED).exists():
             evidence = examine(experiment, load_trained(name).model, data.test, {"data_name": data.name})
-            _print_metrics(name, measure(experiment, evidence))
+            print_metrics(name, measure(experiment, evidence))
 
 
 def _write_results(folder: Path, with_readme: bool) -> None:
@@ -107,6 +107,26 @@ def experiments() -> None:
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     print("\n† recalled, not checked against the paper")
+
+
+@app.command
+def explore(names: Positional[tuple[str, ...]] = (), out: Path = Path("explorer.html"), show: bool = True) -> None:
+    """Write the explorer of shipped models as one page that needs no kernel and no network, and open it.
+
+    Args:
+        names: one experiment, two to move through side by side, or more with a slider; default: a gallery.
+        out: the page.
+        show: open it in a browser.
+    """
+    import webbrowser
+
+    from aae_lib.explore import explore as write
+
+    with _writing(out, "Choose another file with --out"):
+        write(names, out)
+    print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
+    if show:
+        webbrowser.open(out.absolute().as_uri())
 
 
 @app.command
@@ -166,7 +186,7 @@ def train(
             sys.exit(f"\ninterrupted; {saved if state.exists() else 'nothing was saved yet'}")
     evidence = read_evidence(evidence_path(experiment, seed, out))
     print(f"on the {len(evidence.labels):,} held-out images, {'validation' if validation else 'test'}:")
-    _print_metrics(name, measure(experiment, evidence))
+    print_metrics(name, measure(experiment, evidence))
     print(f"wrote {weights_path(experiment, out)} and {evidence_path(experiment, seed, out)}")
 
 
@@ -189,71 +209,7 @@ def _print_reports(reports: Iterable[Any]) -> None:
         tqdm.write(f"{where}  {numbers}", sys.stdout)
 
 
-@app.command
-def evaluate(
-    name: Positional[str],
-    weights: Path | None = None,
-    data: str | None = None,
-    json: Annotated[bool, arg(help="print one JSON object")] = False,
-) -> None:
-    """Measure a trained model: on its test set; without MNIST, from the shipped evidence or on the sample digits.
-
-    Args:
-        name: the experiment.
-        weights: a file that `train` wrote; default: the shipped weights.
-        data: as for `train`; default: what the weights were trained on.
-    """
-    from aae_lib.experiments import find, measure
-
-    experiment = find(name)
-    evidence, described, source = _evidence(experiment, weights, data)
-    metrics = _finite(measure(experiment, evidence), source)
-    if json:
-        paper = {metric: float(reported) for metric, reported in experiment.paper.items()}
-        result = {"experiment": name, "metrics": metrics, "paper": paper, "data": described, "weights": source}
-        print(json_format.dumps(result, allow_nan=False))
-        return
-    print(f"{experiment.title}, weights: {source}\ndata: {described}")
-    _print_metrics(name, metrics)
-
-
-def _evidence(experiment: Experiment, weights: Path | None, data: str | None) -> tuple[Evidence, str, str]:
-    """Evidence of trained weights, new or as it ships, and in words: on which images, and of which weights."""
-    from aae_lib.experiments import PRETRAINED, examine, load_evidence, load_trained, shipped_seeds, weights_path
-
-    ships = weights_path(experiment, PRETRAINED).exists()
-    seeds = shipped_seeds(experiment.name) if weights is None and data in (None, experiment.data) else []
-    if ships or not seeds:
-        trained = load_trained(experiment, weights)  # what is missing is better found out before a download
-        images = _images_of(trained, data)
-        if images.name != "MNIST-sample" or not seeds:
-            header = {"data_name": images.name}
-            evidence = examine(trained.experiment, trained.model, images.test, header, images.train)
-            return evidence, images.source, str(weights or "shipped")
-    evidence = load_evidence(experiment.name, seeds[0])
-    described = f"the {len(evidence.labels):,} test images of {experiment.data} (from the shipped evidence)"
-    return evidence, described, "shipped" if ships else "not shipped, their evidence is"
-
-
-def _images_of(trained: Trained, data: str | None) -> DataSet:
-    """The images of that name, by default those of the training, in the shape that the model takes."""
-    from aae_lib.data import load_images
-
-    name = data or trained.header["data_name"]
-    try:
-        return load_images(name, shape=tuple(trained.header["shape"]))
-    except UnknownNameError as error:
-        remedy = "" if data else " These weights were trained on it; choose others with --data."
-        raise UnknownNameError(f"{error}{remedy}") from error
-
-
-def _finite(metrics: dict[str, float], source: str) -> dict[str, float]:
-    broken = [name for name, value in metrics.items() if not math.isfinite(value)]
-    if broken:
-        raise StorageError(f"{', '.join(broken)}: expected finite numbers; the weights ({source}) are damaged")
-    return metrics
-
-
+app.command(evaluate)
 app.command(sweep)
 app.command(collect)
 
@@ -293,7 +249,7 @@ def compare(out: Path = Path("runs/comparisons.safetensors.gz")) -> None:
     from aae_lib.report import baselines
 
     def show(comparison: baselines.Comparison, data: DataSet) -> None:
-        _print_metrics(f"{comparison.name} ({comparison.seconds:.0f} s)", comparison.measure(data.test.labels))
+        print_metrics(f"{comparison.name} ({comparison.seconds:.0f} s)", comparison.measure(data.test.labels))
 
     _record(baselines.compare, show, baselines.save_comparisons, out)
 
@@ -373,10 +329,6 @@ def _writing(where: Path, remedy: str) -> Iterator[None]:
         raise
     except (OSError, SafetensorError) as error:
         raise StorageError(f"cannot write to {where} ({error}). {remedy}") from error
-
-
-def _print_metrics(name: str, metrics: dict[str, float]) -> None:
-    print(f"  {name}: " + ", ".join(f"{metric} {value:.4f}" for metric, value in metrics.items()), flush=True)
 
 
 def main() -> None:

@@ -246,11 +246,11 @@ def test_the_command_line_sweeps_collects_and_draws(tmp_path: Path) -> None:
         whole = [sys.executable, "-m", "aae_lib", *arguments]
         return subprocess.run(whole, cwd=tmp_path, capture_output=True, text=True, timeout=300)
 
-    common = ("sweep", "aae-gaussian", "--seeds", "0-1", "--steps", "20", "--workers", "2", "--set", "model.hidden=(8,)")
-    done = command(*common, f"{RATE}=0.1,0.05")
+    grid = ("--seeds", "0-1", "--steps", "20", "--set", "model.hidden=(8,)", f"{RATE}=0.1,0.05")
+    done = command("sweep", "aae-gaussian", "--workers", "2", *grid)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(": done") == 4
-    again = command(*common, f"{RATE}=0.1,0.05")
+    again = command("sweep", "aae-gaussian", "--workers", "2", *grid)
     assert "4 of them finished" in again.stdout and ": done" not in again.stdout
     plot = ("--plot", "reconstruction_error", RATE, "plot.png")
     table = command("collect", "runs", "--csv", "runs.csv", *plot)

@@ -3,14 +3,3 @@
 from aae_lib.data.images import DataSet, Images, balanced_subset
 from aae_lib.data.mnist import MNIST_CLASSES, MNIST_SHAPE, load_mnist, load_sample
 from aae_lib.data.torchvision_sets import load_images
-
-__all__ = [
-    "MNIST_CLASSES",
-    "MNIST_SHAPE",
-    "DataSet",
-    "Images",
-    "balanced_subset",
-    "load_images",
-    "load_mnist",
-    "load_sample",
-]

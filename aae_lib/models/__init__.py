@@ -14,21 +14,3 @@ from aae_lib.models.semi_supervised import SemiSupervisedAutoencoder
 from aae_lib.models.semi_supervised_vae import SemiSupervisedVariationalAutoencoder
 from aae_lib.models.supervised import SupervisedAutoencoder
 from aae_lib.models.vae import VariationalAutoencoder
-
-__all__ = [
-    "AdversarialAutoencoder",
-    "AdversarialGeneratorEncoder",
-    "AdversariallyLearnedInference",
-    "Autoencoder",
-    "Classifier",
-    "ClusteringAutoencoder",
-    "GenerativeAdversarialNetwork",
-    "LabelInformedAutoencoder",
-    "Model",
-    "ReducingAutoencoder",
-    "SemiSupervisedAutoencoder",
-    "SemiSupervisedReducingAutoencoder",
-    "SemiSupervisedVariationalAutoencoder",
-    "SupervisedAutoencoder",
-    "VariationalAutoencoder",
-]

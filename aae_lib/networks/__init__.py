@@ -14,24 +14,3 @@ from aae_lib.networks.layers import (
     has_batch_norm,
 )
 from aae_lib.networks.perceptrons import multilayer_perceptron
-
-__all__ = [
-    "Attenuated",
-    "BatchNorm",
-    "ClusterHeads",
-    "Dropout",
-    "GaussianEncoder",
-    "GaussianNoise",
-    "JointDiscriminator",
-    "OntoSphere",
-    "RandomAffine",
-    "TrainingNoise",
-    "UniversalEncoder",
-    "attenuated",
-    "convolutional_decoder",
-    "convolutional_encoder",
-    "gaussian_sample",
-    "has_batch_norm",
-    "multilayer_perceptron",
-    "set_noise_strength",
-]

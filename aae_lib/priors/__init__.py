@@ -25,20 +25,3 @@ from aae_lib.priors.class_conditional import (
 from aae_lib.priors.continuous import Gaussian, Ring, UniformSphere, UniformSquare
 from aae_lib.priors.paths import great_circle, straight_line
 from aae_lib.priors.prior import Prior, check_prior
-
-__all__ = [
-    "AroundHeads",
-    "Categorical",
-    "ClassConditionalPrior",
-    "Gaussian",
-    "GaussianMixture",
-    "LabelAndStyle",
-    "Prior",
-    "Ring",
-    "SwissRoll",
-    "UniformSphere",
-    "UniformSquare",
-    "check_prior",
-    "great_circle",
-    "straight_line",
-]

@@ -15,19 +15,3 @@ from aae_lib.training.recipe import (
     WarmUp,
 )
 from aae_lib.training.run import Report
-
-__all__ = [
-    "SGD",
-    "UPDATES_PER_EPOCH",
-    "Adam",
-    "Constant",
-    "Cosine",
-    "Drops",
-    "Recipe",
-    "Report",
-    "Rise",
-    "Schedule",
-    "WarmUp",
-    "recompute_batch_norm",
-    "train",
-]

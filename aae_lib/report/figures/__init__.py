@@ -12,16 +12,3 @@ from aae_lib.report.figures.registry import FIGURES, PaperFigure, figure, find_f
 
 from aae_lib.report.figures import plane, priors, labels, clusters, generators  # isort: skip - the order of FIGURES
 from aae_lib.report.figures.priors import POSTERIOR_TITLES
-
-__all__ = [
-    "FIGURES",
-    "POSTERIOR_TITLES",
-    "PaperFigure",
-    "clusters",
-    "figure",
-    "find_figure",
-    "generators",
-    "labels",
-    "plane",
-    "priors",
-]

@@ -1,0 +1,109 @@
+// The explorer in a notebook: an anywidget. What is chosen lies in traits. The model comes when it is asked for, so
+// that no notebook stores it, and networks that the browser cannot run are asked of the kernel.
+
+import { Explorer } from "./explorer.js";
+import { Latent, unzip } from "./latent.js";
+import { TurningMap } from "./map.js";
+
+const CHOSEN = ["z", "others", "label", "digit", "drawing", "pins", "way", "share", "layers"];
+
+/** Send a message to the kernel and wait for its answer: (message) => promise of [answer, buffers]. */
+function asker(model) {
+  const waiting = new Map(), view = Math.random().toString(36).slice(2); // views of one model hear each other's answers
+  let last = 0;
+  model.on("msg:custom", (answer, buffers) => {
+    const { resolve, reject } = waiting.get(answer.number) ?? {};
+    waiting.delete(answer.number);
+    if (answer.error) reject?.(new Error(answer.error));
+    else resolve?.([answer, buffers]);
+  });
+  return (message) => new Promise((resolve, reject) => {
+    const number = `${view}-${++last}`;
+    waiting.set(number, { resolve, reject });
+    model.send({ ...message, number });
+  });
+}
+
+const bytesOf = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice();
+const floatsOf = (view) => new Float32Array(bytesOf(view).buffer);
+
+async function latentOf(ask) {
+  const [{ description }, contents] = await ask({ what: "model" });
+  const blocks = await Promise.all(contents.map((content) => unzip(bytesOf(content))));
+  return new Latent(description, ...blocks, async (what, numbers, label) => {
+    const [answer, buffers] = await ask({ what, numbers: Array.from(numbers), label });
+    if (what === "decode") return floatsOf(buffers[0]);
+    return { place: answer.place, label: answer.label, probabilities: buffers[0] ? floatsOf(buffers[0]) : null };
+  });
+}
+
+/** The traits that a change of what is chosen touches. */
+function traitsOf({ places, ...changes }) {
+  if (places) [changes.z, changes.others] = [places[0].slice(0, 2), places[0].slice(2)];
+  if (changes.pins) changes.pins = changes.pins.map((pin) => pin && pin[0]);
+  if ("isCode" in changes) {
+    if (!changes.isCode) changes.digit = -1;
+    const drawn = changes.isCode && changes.digit < 0 ? changes.picture : [];
+    changes.drawing = new DataView(Uint8Array.from(drawn, (value) => Math.round(255 * value)).buffer);
+  }
+  return Object.entries(changes).filter(([name]) => CHOSEN.includes(name));
+}
+
+/** What these traits choose, as changes of the explorer's own. */
+function changesOf(names, model, latent) {
+  const changes = {};
+  for (const name of ["label", "way", "share", "layers"]) if (names.has(name)) changes[name] = model.get(name);
+  if (names.has("pins")) changes.pins = model.get("pins").map((pin) => pin && [pin]);
+  if (!["z", "others", "digit", "drawing"].some((name) => names.has(name))) return changes;
+  const digit = model.get("digit"), drawing = bytesOf(model.get("drawing"));
+  const picture = digit >= 0 ? latent.image(digit) : Float32Array.from(drawing, (value) => value / 255);
+  changes.places = [[...model.get("z"), ...model.get("others")]];
+  changes.isCode = picture.length > 0;
+  return changes.isCode ? { ...changes, digit, picture } : changes;
+}
+
+async function renderExplorer(model, element, ask) {
+  let mine = false; // whether a change is this view's own
+  const tell = (changes) => {
+    mine = true;
+    for (const [name, value] of traitsOf(changes)) model.set(name, value);
+    model.save_changes();
+    mine = false;
+  };
+  const latent = await latentOf(ask), changed = new Set(CHOSEN);
+  const explorer = new Explorer(element, [{ title: latent.title, load: () => latent }], { tell });
+  const follow = () => {
+    if (changed.size) explorer.set(changesOf(changed, model, latent), false);
+    changed.clear();
+  };
+  await explorer.ready;
+  follow();
+  const listeners = CHOSEN.map((name) => [`change:${name}`, () => {
+    if (mine) return;
+    changed.add(name);
+    setTimeout(follow); // several traits change at once
+  }]);
+  for (const [event, listener] of listeners) model.on(event, listener);
+  return () => {
+    for (const [event, listener] of listeners) model.off(event, listener);
+    explorer.view.close();
+  };
+}
+
+async function renderMap(element, ask) {
+  const [answer, [points]] = await ask({ what: "points" });
+  const map = new TurningMap(element, answer, floatsOf(points));
+  return () => map.close();
+}
+
+const widget = {
+  async render({ model, el }) {
+    const element = el.appendChild(document.createElement("div")), ask = asker(model);
+    try {
+      return await (model.get("kind") === "map" ? renderMap(element, ask) : renderExplorer(model, element, ask));
+    } catch (error) {
+      element.textContent = `The explorer cannot be shown: ${error.message}`;
+      throw error;
+    }
+  },
+};

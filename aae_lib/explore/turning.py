@@ -1,0 +1,51 @@
+"""Maps in three dimensions that turn under the pointer."""
+
+from typing import Any
+
+import matplotlib.style
+import torch
+from PIL import Image
+from torch import Tensor
+
+from aae_lib.errors import ShapeError
+from aae_lib.explore.front import COLORS, FrontEnd
+from aae_lib.explore.space import POINTS
+from aae_lib.explore.still import new_figure, rendered
+
+
+class TurningMap(FrontEnd):
+    """Codes of three dimensions, colored by class, and the heads of clusters with their numbers. Drag turns the map.
+
+    Args:
+        codes, labels: ``[n, 3]`` and ``[n]``, of which the first 2,000 are drawn.
+        heads: ``[clusters, 3]``.
+
+    Raises:
+        ShapeError: codes or heads do not have three dimensions.
+    """
+
+    def __init__(self, codes: Tensor, labels: Tensor, heads: Tensor) -> None:
+        for points in (codes, heads):
+            if points.ndim != 2 or points.shape[1] != 3:
+                raise ShapeError(f"a map that turns needs points [n, 3], not {list(points.shape)}")
+        self._codes, self._labels = codes[:POINTS].detach().float().cpu(), labels[:POINTS].tolist()
+        self._heads = heads.detach().float().cpu()
+        super().__init__(kind="map")
+
+    def answer(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        points = torch.cat([self._codes, self._heads]).numpy().tobytes()
+        return {"labels": self._labels, "heads": len(self._heads)}, [points]
+
+    def picture(self) -> Image.Image:
+        with matplotlib.style.context("default"):
+            figure = new_figure(6.4, 5.6)
+            axes = figure.add_subplot(projection="3d")
+            palette = COLORS["light"]
+            axes.scatter(*self._codes.T, s=5, c=[palette[label % len(palette)] for label in self._labels], linewidths=0)
+            for number, head in enumerate(self._heads.tolist()):
+                axes.text(*head, str(number), weight="bold")
+            axes.set_box_aspect((1, 1, 1))
+            return rendered(figure)
+
+    def __repr__(self) -> str:
+        return f"TurningMap({len(self._codes)} codes, {len(self._heads)} heads)"

@@ -1,0 +1,122 @@
+"""A headless Chromium without a network, for the tests of pages."""
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytest.importorskip("selenium", reason="the browser tests need selenium: pip install selenium")
+if not (CHROMIUM and DRIVER):
+    pytest.skip("the browser tests need chromium and chromedriver on the PATH", allow_module_level=True)
+
+from selenium import webdriver  # noqa: E402
+from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402, F401
+
+FLAGS = (
+    "headless=new", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking",
+    "disable-component-update", "disable-sync", "disable-dev-shm-usage", "hide-scrollbars",
+    "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)  # fmt: skip
+
+
+def start(folder: Path) -> webdriver.Chrome:
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"user-data-dir={folder}"):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.set_script_timeout(120)
+    return driver
+
+
+class Page:
+    """The explorer's page in the browser, and its gestures. Places in a canvas are shares of its sides."""
+
+    def __init__(self, driver: webdriver.Chrome, path: Path, width: int = 1000, height: int = 1100, dark: bool = False):
+        self.driver = driver
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        driver.get(path.as_uri())
+        self.wait(lambda: self.js("return performance.getEntriesByName('first picture').length"))
+
+    def js(self, script, *values):
+        return self.driver.execute_script(script, *values)
+
+    def later(self, script, *values):
+        """The result of an asynchronous function's body."""
+        body = f"const done = arguments[arguments.length - 1]; (async () => {{ {script} }})()"
+        body += ".then(done, (error) => done('failed: ' + error.stack))"
+        found = self.driver.execute_async_script(body, *values)
+        assert not str(found).startswith("failed: "), found
+        return found
+
+    def wait(self, condition, seconds=30):
+        end = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < end, "it does not happen"
+            time.sleep(0.05)
+        return found
+
+    def every(self, selector):
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def canvas(self, selector=".aae-plane", number=0):
+        return self.every(f"{selector} canvas.aae-canvas")[number]
+
+    def to(self, actions, place, canvas=None):
+        canvas = canvas or self.canvas()
+        size = canvas.size
+        offsets = [round(size[side] * (share - 0.5)) for side, share in zip(("width", "height"), place, strict=True)]
+        return actions.move_to_element_with_offset(canvas, *offsets)
+
+    def actions(self, milliseconds=20):
+        return ActionChains(self.driver, duration=milliseconds)
+
+    def hover(self, place, **where):
+        self.to(self.actions(), place, **where).perform()
+
+    def click(self, place, **where):
+        self.to(self.actions(), place, **where).click().perform()
+
+    def keys(self, *keys):
+        self.actions().send_keys(*keys).perform()
+
+    def draw(self, strokes):
+        """Draw with the mouse on the pad."""
+        pad = self.canvas(".aae-pad")
+        for first, *rest in strokes:
+            actions = self.to(self.actions(0), first, pad).click_and_hold()
+            for place in (*rest[1:-1:2], rest[-1]):
+                self.to(actions, place, pad)
+            actions.release().perform()
+        time.sleep(0.2)
+
+    def place_of(self, u, v):
+        """Where a point of the plane is seen."""
+        return self.js(
+            "const {plane} = explorer.panels[0]; return plane.pixelOf(...arguments).map((x) => x / plane.size)", u, v
+        )
+
+    def state(self, name):
+        return self.js(f"return explorer.state.{name}")
+
+    @property
+    def place(self):
+        return self.js("return explorer.panels[0].place")
+
+    def shown(self, selector=".aae-out"):
+        """What a canvas shows, as one text."""
+        return self.js("return arguments[0].toDataURL()", self.canvas(selector))
+
+    def text(self, selector):
+        return self.js("return document.querySelector(arguments[0]).textContent", selector)
+
+    def errors(self):
+        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]

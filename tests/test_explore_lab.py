@@ -1,0 +1,244 @@
+"""The explorers in a real JupyterLab in headless Chromium.
+
+Pictures of the page are saved to the folder $AAE_SCREENSHOTS, where it is set.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from browser import ActionChains, By, Keys, start
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SECONDS = 240  # for everything, on a busy machine
+SETUP = """\
+import ipywidgets as widgets
+import torch
+import traitlets
+from torch import nn
+
+from aae_lib.data import load_sample
+from aae_lib.experiments import load_trained
+from aae_lib.explore import LatentExplorer, TurningMap
+from aae_lib.models import Autoencoder
+
+digits = load_sample().test
+explorer = LatentExplorer(load_trained("aae-gaussian").model, digits)
+torch.manual_seed(0)
+own = nn.Sequential(nn.Linear(784, 2), nn.GELU()), nn.Sequential(nn.GELU(), nn.Linear(2, 784))  # the kernel decodes
+linked = LatentExplorer(Autoencoder(*own), digits)
+traitlets.link((explorer, "z"), (linked, "z"))
+said = widgets.Label()
+def say(_=None):
+    pins = sum(pin is not None for pin in explorer.pins)
+    drawn, layers = len(explorer.drawing), explorer.layers
+    said.value = f"z {explorer.z[0]:.2f} digit {explorer.digit} pins {pins} drawn {drawn} {layers}"
+
+explorer.observe(say)
+say()
+said
+"""
+CELLS = [
+    SETUP,
+    "explorer",
+    "linked",
+    "explorer",
+    "TurningMap(torch.randn(50, 3), torch.arange(50) % 10, torch.randn(9, 3))",
+]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The address and the folder of a JupyterLab that has read none of the user's settings."""
+    folder = tmp_path_factory.mktemp("lab")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folders = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+    folders |= {f"JUPYTERLAB_{name}_DIR": str(folder / name.lower()) for name in ("SETTINGS", "WORKSPACES")}
+    notifications = folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    notifications.parent.mkdir(parents=True)
+    notifications.write_text('{"fetchNews": "false", "checkForUpdates": false}')  # it would ask in front of the page
+    options = {
+        "ServerApp.ip": "127.0.0.1", "ServerApp.port": port, "ServerApp.port_retries": 0, "IdentityProvider.token": "",
+        "ServerApp.root_dir": folder, "ServerApp.allow_root": True,
+    }  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        *(f"--{key}={value}" for key, value in options.items()),
+    ]
+    paths = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, **folders, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    with (folder / "lab.log").open("w") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        wait(lambda: answers(f"{address}/api/status") or server.poll() is not None)
+        yield address, folder
+    finally:
+        server.send_signal(signal.SIGTERM)  # it ends its kernels, too
+        try:
+            server.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+
+
+def answers(address):
+    try:
+        urllib.request.urlopen(address, timeout=2).close()
+    except (urllib.error.URLError, OSError):
+        return False
+    return True
+
+
+def wait(condition, seconds=SECONDS):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(0.1)
+    return found
+
+
+class Notebook:
+    """A notebook in the browser."""
+
+    def __init__(self, driver, lab, name="explorer.ipynb"):
+        self.driver, (self.address, folder) = driver, lab
+        self.path = folder / name
+
+    def write(self, cells):
+        blank = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
+        notebook = {
+            "cells": [blank | {"id": f"cell-{number}", "source": source} for number, source in enumerate(cells)],
+            "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+            "nbformat": 4,
+            "nbformat_minor": 5,
+        }
+        self.path.write_text(json.dumps(notebook))
+
+    def open(self):
+        size = {"width": 1000, "height": 1100, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        self.driver.get(f"{self.address}/lab/tree/{self.path.name}")
+        wait(lambda: "| Idle" in self.driver.find_element(By.TAG_NAME, "body").text)
+
+    def menu(self, *items):
+        for item in items:
+            path = f"//div[contains(@class, 'MenuBar-itemLabel') or contains(@class, 'Menu-itemLabel')][.='{item}']"
+            wait(lambda path=path: self.driver.find_elements(By.XPATH, path))[0].click()
+            time.sleep(0.3)
+
+    def run(self, explorers):
+        self.menu("Run", "Run All Cells")
+        wait(lambda: len(self.every(".aae-plane canvas.aae-canvas")) == explorers)
+        time.sleep(1)
+
+    def every(self, selector):
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def said(self):
+        return self.every(".widget-label")[0].text
+
+    def status(self, number):
+        return self.every(".aae-code .aae-status")[number].text.replace("\N{MINUS SIGN}", "-").split("\n")[0]
+
+    def at(self, number, across, down, selector=".aae-plane"):
+        """Actions that begin at a place of a canvas, in shares of its side."""
+        canvas = self.every(f"{selector} canvas.aae-canvas")[number]
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+        time.sleep(0.5)
+        side = canvas.size["width"]
+        actions = ActionChains(self.driver, duration=20)
+        return actions.move_to_element_with_offset(canvas, round(side * (across - 0.5)), round(side * (down - 0.5)))
+
+    def shoot(self, name):
+        if folder := os.environ.get("AAE_SCREENSHOTS"):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self.driver.save_screenshot(str(Path(folder) / name))
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    driver = start(tmp_path_factory.mktemp("chromium"))
+    yield driver
+    driver.quit()
+
+
+def test_an_explorer_in_a_notebook(driver, lab):
+    notebook = Notebook(driver, lab)
+    notebook.write(CELLS)
+    notebook.open()
+    notebook.run(explorers=4)  # with the map
+
+    # A click moves the kernel's z, the linked explorer, whose kernel decodes, and the second view of the first.
+    notebook.at(0, 0.8, 0.9).click().perform()
+    wait(lambda: not notebook.said().startswith("z 0.00") and notebook.status(0) != "z = (0.00, 0.00)")
+    wait(lambda: notebook.status(0) == notebook.status(1) == notebook.status(2))
+    notebook.shoot("lab-linked.png")
+
+    # Keys reach the explorer, not the notebook: "b" would insert a cell, "dd" delete one.
+    cells = len(notebook.every(".jp-Notebook-cell"))
+    notebook.at(0, 0.8, 0.9).click().send_keys("abdd" + Keys.ARROW_RIGHT).perform()
+    wait(lambda: "digit -1 pins 2" in notebook.said())
+    assert len(notebook.every(".jp-Notebook-cell")) == cells
+    assert len([tile for tile in notebook.every(".aae-tiles button") if tile.is_displayed()]) >= 9
+    notebook.at(0, 0.5, 0.5).send_keys("g").perform()
+    wait(lambda: "tiles" in notebook.said())
+    notebook.at(0, 0.5, 0.5).send_keys("e").perform()
+    wait(lambda: "image" in notebook.every(".aae-x h3")[0].text and "digit -1" not in notebook.said())
+
+    # Hovering previews, in the kernel's explorer too; dragging moves.
+    out = notebook.every(".aae-out h3")
+    notebook.at(1, 0.3, 0.3).perform()
+    wait(lambda: "pointer" in out[1].text)
+    notebook.at(0, 0.5, 0.5).click_and_hold().move_by_offset(60, 40).release().perform()
+    wait(lambda: notebook.status(0) == notebook.status(1))
+
+    # A drawing reaches the kernel, which has the same code of it.
+    pad = notebook.at(0, 0.5, 0.2, ".aae-pad").click_and_hold().move_by_offset(0, 60).move_by_offset(4, 60).release()
+    pad.perform()
+    wait(lambda: notebook.every(".aae-x h3")[0].text == notebook.every(".aae-x h3")[2].text == "x: your image")
+    wait(lambda: "drawn 784" in notebook.said())
+    notebook.shoot("lab-drawing.png")
+
+    # The map turns.
+    before = driver.execute_script("return arguments[0].toDataURL()", notebook.every(".aae-map canvas")[0])
+    notebook.at(0, 0.4, 0.5, ".aae-map").click_and_hold().move_by_offset(50, 20).release().perform()
+    wait(
+        lambda: before != driver.execute_script("return arguments[0].toDataURL()", notebook.every(".aae-map canvas")[0])
+    )
+    notebook.shoot("lab-map.png")
+
+    # What is saved holds pictures and no weights.
+    notebook.menu("File", "Save Notebook")
+    wait(lambda: "image/png" in notebook.path.read_text())
+    saved = json.loads(notebook.path.read_text())
+    assert notebook.path.stat().st_size < 700_000 and "widgets" not in saved["metadata"]
+    outputs = [output["data"] for cell in saved["cells"] for output in cell["outputs"] if "data" in output]
+    assert sum("image/png" in data for data in outputs) == 4
+
+    # After a restart of the kernel everything can be run again.
+    driver.get("about:blank")
+    notebook.open()
+    notebook.menu("Kernel", "Restart Kernel…")
+    wait(lambda: notebook.every(".jp-Dialog button.jp-mod-accept"))[0].click()
+    time.sleep(2)
+    wait(lambda: "| Idle" in driver.find_element(By.TAG_NAME, "body").text)
+    notebook.shoot("lab-opened-again.png")
+    notebook.run(explorers=4)
+    notebook.at(0, 0.7, 0.3).click().perform()
+    wait(lambda: notebook.status(0) != "z = (0.00, 0.00)")
+    severe = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
+    assert not [message for message in severe if "blob:" in message]
