@@ -165,8 +165,8 @@ def table_of_maps() -> str:
     metrics = ("neighbor_accuracy", "trustworthiness")
     rows = []
     for name in (*_of_chapter(REDUCTION), "autoencoder"):
-        seeds = shipped_seeds(name)
-        if seeds and load_evidence(name, seeds[0]).codes.shape[1] == 2:
+        prior = find(name).prior  # none: the plain autoencoder's codes have two dimensions
+        if shipped_seeds(name) and (prior is None or prior.dimensions == 2):
             cells = [summary(values_of(name, metric)) for metric in metrics]
             rows.append((f"**{find(name).title}**", *cells, "yes", "yes"))
     for name, measured in recorded_metrics().items():
