@@ -139,7 +139,7 @@ def train(
     resume: bool = False,
     validation: bool = False,
     data: str | None = None,
-    set: tuple[str, ...] = (),  # noqa: A002 - as the option is called
+    settings: Annotated[tuple[str, ...], arg(name="set")] = (),
 ) -> None:
     """Train an experiment from scratch and write its weights and evidence.
 
@@ -152,7 +152,7 @@ def train(
         resume: continue from the state in that folder.
         validation: hold out the last sixth of the training images and measure on those instead of the test set.
         data: other images, by their name in torchvision.datasets, such as FashionMNIST; default: the experiment's own.
-        set: numbers to change, such as model.label_weight=0.2 recipe.batch_size=50; see `sweep`.
+        settings: numbers to change, such as model.label_weight=0.2 recipe.batch_size=50; see `sweep`.
     """
     from aae_lib.data import load_images
     from aae_lib.devices import chosen_device
@@ -161,7 +161,7 @@ def train(
     from aae_lib.seeding import check_seed
     from aae_lib.training import checks
 
-    changes = parse_one(set)
+    changes = parse_one(settings)
     experiment = with_settings(find(name), changes)
     # What cannot work is better found out before a download than after it.
     chosen_device(device)

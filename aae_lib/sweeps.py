@@ -3,8 +3,9 @@
 import sys
 import time
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from aae_lib.errors import AaeError
 
@@ -13,7 +14,7 @@ def sweep(
     names: Positional[tuple[str, ...]],
     seeds: str = "0",
     steps: int | None = None,
-    set: tuple[str, ...] = (),  # noqa: A002 - as the option is called
+    settings: Annotated[tuple[str, ...], arg(name="set")] = (),
     validation: bool = False,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -27,8 +28,8 @@ def sweep(
         names: the experiments.
         seeds: such as 0-49 or 0,3,5-7.
         steps: stop each run after this many minibatches; the schedule stays where it is.
-        set: numbers to change, such as model.label_weight=0.1,0.2; several values are several runs. Names begin with
-            model. (arguments of the builder), prior. or recipe.
+        settings: numbers to change, such as model.label_weight=0.1,0.2; several values are several runs. Names begin
+            with model. (arguments of the builder), prior. or recipe.
         validation: hold out the last sixth of the training images and measure on those instead of the test set.
         workers: processes on this machine, with one thread each; default: as many as there are cores.
         scheduler: address (tcp://host:port) or scheduler file of a running dask cluster, instead of processes here.
@@ -39,7 +40,8 @@ def sweep(
     from aae_lib.experiments import sweep as engine
     from aae_lib.experiments.settings import parse_settings
 
-    tasks = engine.plan(names, engine.parse_seeds(seeds), list(parse_settings(set)), out.absolute(), steps, validation)
+    grid = list(parse_settings(settings))
+    tasks = engine.plan(names, engine.parse_seeds(seeds), grid, out.absolute(), steps, validation)
     started, failed = time.perf_counter(), 0
     with engine.remote_cluster(scheduler) if scheduler else engine.local_cluster(workers) as client:
         waiting = [task for task in tasks if not engine.is_finished(task)]
