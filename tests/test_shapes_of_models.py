@@ -1,6 +1,7 @@
 """Every system trains on images of other sizes, in gray and in color."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -29,12 +30,14 @@ def blobs(shape: Shape, count: int) -> Images:
 
 @pytest.mark.parametrize("shape", [(1, 16, 16), (3, 32, 32)], ids=str)
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_each_system_trains_on_images_of_another_shape(name: str, shape: Shape) -> None:
+def test_each_system_trains_on_images_of_another_shape(name: str, shape: Shape, tmp_path: Path) -> None:
     images = blobs(shape, 120)
     settings = {} if "label-informed" in name else {"classes": 3}
     model = tiny(name, shape, **settings)
     recipe = Recipe(dict.fromkeys(model.moves, Adam(0.003)), STEPS, batch_size=20)
-    reports = run(model, sets_of(model, images, images), recipe, report_every=25)
+    sets, state = sets_of(model, images, images), tmp_path / "state.safetensors"
+    run(tiny(name, shape, **settings), sets, recipe, steps=1, report_every=25, state=state)
+    reports = run(model, sets, recipe, report_every=25, state=state)  # goes on from step 1
     for update in model.moves:
         assert reports[0].losses[update] != reports[-1].losses[update] or update == "heads"
     first, *_ = model.moves

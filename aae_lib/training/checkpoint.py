@@ -133,10 +133,11 @@ def position_of(run: Run) -> dict[str, Any]:
 def fingerprint(run: Run) -> dict[str, str]:
     """All that decides the bits of a run: a checkpoint of a run with another one is refused."""
     prior = run.model.prior
-    tensors = {name: value for name, value in getattr(prior, "__dict__", {}).items() if isinstance(value, Tensor)}
+    fixed = {name: value for name, value in getattr(prior, "__dict__", {}).items()
+             if isinstance(value, Tensor) and not value.requires_grad}  # fmt: skip  # learned ones are weights
     return {
         "model": describe(run.model),
-        "prior": f"{prior!r}, tensors {checksum(tensors)}",  # the text of a tensor is rounded
+        "prior": f"{prior!r}, tensors {checksum(fixed)}",  # the text of a tensor is rounded
         "recipe": str(run.recipe.to_data()),
         "seed": str(run.seed),
         "images": " + ".join(str(len(part)) for part in run.sets),
