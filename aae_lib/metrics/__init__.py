@@ -22,13 +22,7 @@ from aae_lib.metrics.codes import (
     neighborhoods_kept,
     steepest_tenth,
 )
-from aae_lib.metrics.errors import (
-    empty_clusters,
-    error_percent,
-    majority_names,
-    most_confident_names,
-    squared_errors,
-)
+from aae_lib.metrics.errors import empty_clusters, error_percent, majority_names, most_confident_names, squared_errors
 from aae_lib.metrics.images import frechet_distance, sharpness
 from aae_lib.metrics.parzen import BANDWIDTHS, PARZEN_BLOCK, choose_bandwidth, parzen_log_likelihood
 from aae_lib.metrics.prior import (
