@@ -14,12 +14,12 @@ from PIL import Image
 from torch import nn
 
 from aae_lib.data import load_sample
+from aae_lib.data.pictures import centered, image_of
 from aae_lib.errors import DataError, PriorError, ShapeError
 from aae_lib.experiments import PRETRAINED, load_trained
 from aae_lib.explore.description import describe
 from aae_lib.explore.front import COLORS, FILES, FRONT, STYLE, module
 from aae_lib.explore.networks import Pack, layers_of
-from aae_lib.explore.pictures import centered, image_of
 from aae_lib.explore.space import Space
 from aae_lib.explore.turning import TurningMap
 from aae_lib.explore.widget import LatentExplorer, StyleExplorer

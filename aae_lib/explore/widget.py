@@ -19,10 +19,10 @@ from PIL import Image
 from torch import Tensor
 
 from aae_lib.data import Images
+from aae_lib.data.pictures import Picture, image_of
 from aae_lib.errors import PriorError, ShapeError
 from aae_lib.explore.description import describe
 from aae_lib.explore.front import FrontEnd
-from aae_lib.explore.pictures import Picture, image_of
 from aae_lib.explore.space import Space
 from aae_lib.explore.still import still
 from aae_lib.models import Model
