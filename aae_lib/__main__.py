@@ -246,12 +246,9 @@ def compare(out: Path = Path("runs/comparisons.safetensors.gz")) -> None:
     Args:
         out: the file to write.
     """
-    from aae_lib.report import baselines
+    from aae_lib.report.baselines import record_comparisons
 
-    def show(comparison: baselines.Comparison, data: DataSet) -> None:
-        print_metrics(f"{comparison.name} ({comparison.seconds:.0f} s)", comparison.measure(data.test.labels))
-
-    _record(baselines.compare, show, baselines.save_comparisons, out)
+    _record(record_comparisons, out)
 
 
 @app.command
@@ -261,13 +258,9 @@ def likelihoods(out: Path = Path("runs/likelihoods.safetensors.gz")) -> None:
     Args:
         out: the file to write.
     """
-    from aae_lib.report import baselines
+    from aae_lib.report.baselines import record_likelihoods
 
-    def show(window: baselines.Likelihood, _: DataSet) -> None:
-        print(f"  {window.name}, {window.samples:,} samples, bandwidth {window.bandwidth:.3f}: "
-              f"{window.log_likelihood:.1f} ± {window.standard_error:.1f} nats", flush=True)
-
-    _record(baselines.estimate, show, baselines.save_likelihoods, out)
+    _record(record_likelihoods, out)
 
 
 @app.command
@@ -289,27 +282,14 @@ def benchmark() -> None:
         )
 
 
-def _record(
-    make: Callable[[DataSet], Iterable[Any]],
-    show: Callable[[Any, DataSet], None],
-    save: Callable[[Path, list[Any], dict[str, Any]], None],
-    out: Path,
-) -> None:
-    """Make all entries of a record of the digits at hand, show each as it comes, and write them with their origin."""
-    from aae_lib.data import load_mnist
-    from aae_lib.experiments import origin
-
+def _record(record: Callable[[Path], Iterable[str]], out: Path) -> None:
+    """Print the lines of a record while it is made and written to ``out``."""
     if out.is_dir():
         raise StorageError(f"{out} is a folder: name a file in it")
     with _writing(out, "Make room, or choose another file with --out"):
         out.parent.mkdir(parents=True, exist_ok=True)
-        made_by = origin("cpu")  # the code that measures, whatever happens to the checkout meanwhile
-        data, entries = load_mnist(), []
-        print(f"data: {data.source}", flush=True)
-        for entry in make(data):
-            entries.append(entry)
-            show(entry, data)
-        save(out, entries, {"data": data.source, "data_sha256": data.sha256, **made_by})
+        for line in record(out):
+            print(f"  {line}", flush=True)
     print(f"wrote {out}")
 
 

@@ -14,7 +14,6 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from support import small
 from torch import Tensor
 
-from aae_lib import __main__ as command_line
 from aae_lib.data import DataSet, Images
 from aae_lib.errors import StorageError
 from aae_lib.experiments import Trained, find, load_evidence
@@ -31,14 +30,13 @@ from aae_lib.models import Model
 from aae_lib.report import baselines
 from aae_lib.report.baselines import (
     Comparison,
-    Likelihood,
-    compare,
     estimate,
+    measured,
     read_comparisons,
     read_likelihoods,
+    record_comparisons,
+    record_likelihoods,
     recorded_metrics,
-    save_comparisons,
-    save_likelihoods,
 )
 from aae_lib.storage import read_file
 
@@ -53,12 +51,15 @@ PROVENANCE = {"data", "data_sha256", "device", "versions", "revision"}
 # Clusters and maps
 
 
-def compared(few: DataSet) -> dict[str, Comparison]:
+def recorded(digits: DataSet, path: Path) -> tuple[dict[str, Comparison], list[str]]:
+    """The record of some digits, from its file, and the lines that were printed meanwhile."""
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(action="ignore"):
+        patch.setattr(baselines, "load_mnist", lambda: digits)
         patch.setattr(baselines, "COMPONENTS", 8)
         patch.setattr(baselines, "TRUSTED", 40)
         patch.setitem(sys.modules, "umap", None)
-        return {comparison.name: comparison for comparison in compare(few)}
+        lines = list(record_comparisons(path))
+    return read_comparisons(path), lines
 
 
 @pytest.fixture(scope="module")
@@ -68,52 +69,51 @@ def few(digits: DataSet) -> DataSet:
 
 
 @pytest.fixture(scope="module")
-def found(few: DataSet) -> dict[str, Comparison]:
-    return compared(few)
+def record(few: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("record") / "comparisons.safetensors.gz"
+
+
+@pytest.fixture(scope="module")
+def found(few: DataSet, record: Path) -> dict[str, Comparison]:
+    comparisons, lines = recorded(few, record)
+    assert all(line.startswith(name) for line, name in zip(lines, comparisons, strict=True))
+    return comparisons
 
 
 def test_every_method_makes_clusters_or_a_map_and_a_missing_umap_is_skipped(
-    found: dict[str, Comparison], few: DataSet
+    found: dict[str, Comparison], few: DataSet, record: Path
 ) -> None:
     assert list(found) == ["PCA", *OF_CLUSTERS, "t-SNE"]
+    header = read_file(record)[1]
+    assert header["data"] == few.source and header.keys() >= PROVENANCE and list(header["seconds"]) == list(found)
     for name, one in found.items():
-        metrics = one.measure(few.test.labels)
+        metrics = measured(one, few.test.labels)
         if name in OF_CLUSTERS:
-            assert one.clusters.shape == (60,) and one.clusters.dtype == torch.uint8
-            assert one.names.shape == (OF_CLUSTERS[name],) and one.names.dtype == torch.int8
-            assert metrics == {"test_error_percent": error_percent(one.names[one.clusters.long()], few.test.labels)}
-            assert 0 < metrics["test_error_percent"] < 85  # 90 by chance
+            assert one["clusters"].shape == (60,) and one["clusters"].dtype == torch.uint8
+            assert one["names"].shape == (OF_CLUSTERS[name],) and one["names"].dtype == torch.int8
+            error = error_percent(one["names"][one["clusters"].long()], few.test.labels)
+            assert metrics == {"test_error_percent": error} and 0 < error < 85  # 90 by chance
         else:
-            assert one.codes.shape == (60, 2) and one.codes.dtype == torch.float16 and one.codes.isfinite().all()
-            kept = neighborhoods_kept(few.test.images[:40], one.codes[:40])
-            expected = {"neighbor_accuracy": neighbor_accuracy(one.codes, few.test.labels), "trustworthiness": kept}
+            codes = one["codes"]
+            assert codes.shape == (60, 2) and codes.dtype == torch.float16 and codes.isfinite().all()
+            kept = neighborhoods_kept(few.test.images[:40], codes[:40])
+            expected = {"neighbor_accuracy": neighbor_accuracy(codes, few.test.labels), "trustworthiness": kept}
             assert metrics == pytest.approx(expected)
 
 
 def test_clusters_are_fitted_without_the_last_sixth_which_names_them(
-    found: dict[str, Comparison], few: DataSet
+    found: dict[str, Comparison], few: DataSet, tmp_path: Path
 ) -> None:
     method = KMeans(16, n_init=4, random_state=0).fit(few.train.images[:300].numpy())
     one, naming = found["k-means, pixels, 16 clusters"], few.train[300:]
-    assert one.clusters.tolist() == method.predict(few.test.images.numpy()).tolist()
+    assert one["clusters"].tolist() == method.predict(few.test.images.numpy()).tolist()
     clusters = method.predict(naming.images.numpy())
-    for cluster, name in enumerate(one.names.tolist()):
+    for cluster, name in enumerate(one["names"].tolist()):
         own = naming.labels.numpy()[clusters == cluster]
         assert name == (np.bincount(own).argmax() if len(own) else -1)
     hidden = replace(few, train=replace(few.train, labels=few.train.labels.index_fill(0, torch.arange(300), -1)))
-    again = compared(replace(hidden, test=few.test.without_labels()))
-    assert all(torch.equal(again[name].names, one.names) for name, one in found.items()), "no other label is read"
-
-
-def test_comparisons_go_through_a_file(found: dict[str, Comparison], tmp_path: Path) -> None:
-    save_comparisons(tmp_path / "record", list(found.values()), {"data": "some digits"})
-    again = read_comparisons(tmp_path / "record")
-    assert list(again) == list(found)
-    for name, one in found.items():
-        assert again[name].seconds == one.seconds
-        for part in ("clusters", "names", "codes", "trustworthiness"):
-            assert torch.equal(getattr(again[name], part), getattr(one, part))
-    assert read_file(tmp_path / "record")[1].keys() == {"data", "seconds"}
+    again, _ = recorded(hidden, tmp_path / "record")
+    assert all(torch.equal(again[name]["names"], found[name]["names"]) for name in OF_CLUSTERS), "no other is read"
 
 
 def test_the_shipped_comparisons_are_of_every_method_and_of_all_test_images() -> None:
@@ -121,8 +121,7 @@ def test_the_shipped_comparisons_are_of_every_method_and_of_all_test_images() ->
     assert sorted(record) == sorted([*OF_CLUSTERS, "PCA", "t-SNE", "UMAP"])
     metrics = recorded_metrics()
     for name, one in record.items():
-        assert len(one.clusters if name in OF_CLUSTERS else one.codes) == len(labels)
-        assert metrics[name] == one.measure(labels)
+        assert len(one["clusters" if name in OF_CLUSTERS else "codes"]) == len(labels)
         assert 5 < metrics[name].get("test_error_percent", 10) < 60
     assert metrics["t-SNE"]["neighbor_accuracy"] > 0.9 > metrics["PCA"]["neighbor_accuracy"]
     assert read_file(baselines.COMPARISONS)[1].keys() >= PROVENANCE
@@ -185,27 +184,19 @@ def test_windows_are_those_of_their_samples(small_windows: DataSet, model: Model
         assert window.standard_error == pytest.approx(sem(of_each), rel=1e-3)
 
 
-def test_the_command_measures_the_windows_and_writes_the_record(
-    small_windows: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_record_holds_every_window_and_what_is_missing_or_damaged_is_refused(
+    small_windows: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aae_lib.data.load_mnist", lambda: small_windows)
-    out = tmp_path / "new" / "record.safetensors.gz"
-    command_line.likelihoods(out)
-    windows = read_likelihoods(out)
+    monkeypatch.setattr(baselines, "load_mnist", lambda: small_windows)
+    lines = list(record_likelihoods(tmp_path / "windows"))
+    windows = read_likelihoods(tmp_path / "windows")
     assert windows == list(estimate(small_windows))
-    header = read_file(out)[1]
+    assert all(f"{window.log_likelihood:.1f}" in line for window, line in zip(windows, lines, strict=True))
+    header = read_file(tmp_path / "windows")[1]
     assert header["data"] == small_windows.source and header.keys() >= PROVENANCE
-    printed = capsys.readouterr().out
-    assert str(out) in printed and all(f"{window.log_likelihood:.1f}" in printed for window in windows)
-
-
-def test_likelihoods_go_through_a_file_and_what_is_missing_or_damaged_is_refused(tmp_path: Path) -> None:
-    some = [Likelihood("AAE", 10_000, 0.2, 300.25, 2.5), Likelihood("training images", 10_000, 0.25, 250.0, 1.5)]
-    save_likelihoods(tmp_path / "record", some, {"data": "some digits"})
-    assert read_likelihoods(tmp_path / "record") == some
-    (tmp_path / "record").write_bytes(b"no record")
+    (tmp_path / "damaged").write_bytes(b"no record")
     for read in (read_likelihoods, read_comparisons):
-        for name in ("nothing", "record"):
+        for name in ("nothing", "damaged"):
             with pytest.raises(StorageError, match=name):
                 read(tmp_path / name)
 

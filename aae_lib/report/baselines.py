@@ -1,38 +1,27 @@
 """Other methods on the same images: clusters and maps without an adversary, and Parzen windows of many samples.
 
-    python -m aae_lib compare
-    python -m aae_lib likelihoods
-
-Both take some minutes, so their results are computed once and shipped: they are *recorded*. Numbers and pictures are
-made anew from the records, as from the evidence of an experiment.
+They take some minutes, so their results ship: they are *recorded*. Tables and figures are made from the records.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
-from functools import cache, partial
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import sem
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from aae_lib.data import DataSet, Images
-from aae_lib.experiments import EVIDENCE, JUDGED, TRUSTED, decoded_samples, load_trained, test_set
-from aae_lib.metrics import (
-    choose_bandwidth,
-    error_percent,
-    majority_names,
-    neighbor_accuracy,
-    neighborhoods_kept,
-    parzen_log_likelihood,
-)
+from aae_lib import metrics
+from aae_lib.data import DataSet, load_mnist
+from aae_lib.experiments import EVIDENCE, JUDGED, TRUSTED, decoded_samples, load_trained, origin, test_set
 from aae_lib.models import Model
 from aae_lib.storage import read_file, write_file
 
@@ -44,131 +33,104 @@ SAMPLE_COUNTS = (10_000, 100_000, 1_000_000)
 CHUNK = 50_000  # samples in memory at once: 160 MB
 VALIDATED = 1_000  # images that choose the bandwidth of many samples
 
+Comparison = dict[str, Tensor]
+"""What one method makes of ``n`` test images.
 
-@dataclass(frozen=True)
-class Comparison:
-    """One method's clusters or map of the test images; what it does not make is empty.
-
-    Attributes:
-        name: method, its input, and the number of clusters.
-        seconds: of fit and prediction on the machine of the record, without the principal components.
-        clusters: ``[n]``, uint8.
-        names: ``[clusters]``, int8, by :func:`~aae_lib.metrics.majority_names` on the validation images.
-        codes: ``[n, 2]``, float16: the map.
-        trustworthiness: ``[1]``, float32, of the map of the first 2,000 images.
-    """
-
-    name: str
-    seconds: float
-    clusters: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
-    names: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int8))
-    codes: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float16))
-    trustworthiness: Tensor = field(default_factory=lambda: torch.empty(0))
-
-    def measure(self, labels: Tensor) -> dict[str, float]:
-        """``test_error_percent`` of clusters; ``neighbor_accuracy`` and ``trustworthiness`` of a map."""
-        if len(self.clusters):
-            return {"test_error_percent": error_percent(self.names[self.clusters.long()], labels)}
-        return {
-            "neighbor_accuracy": neighbor_accuracy(self.codes, labels),
-            "trustworthiness": float(self.trustworthiness),
-        }
+``clusters`` ``[n]``, uint8, and their ``names`` ``[clusters]``, int8, by the majority of the validation images; or
+``codes`` ``[n, 2]``, float16, and the ``trustworthiness`` ``[1]``, float32, of the first 2,000.
+"""
 
 
-def compare(data: DataSet) -> Iterator[Comparison]:
-    """Run every method, the quick ones first; UMAP only if the package ``umap-learn`` is installed.
+def _from_here(data: DataSet) -> dict[str, Any]:
+    return {"data": data.source, "data_sha256": data.sha256, **origin("cpu")}
+
+
+# Clusters and maps
+
+
+def record_comparisons(path: Path) -> Iterator[str]:
+    """Run every method on MNIST, or on the sample digits; a line for each, at the end the record in ``path``."""
+    data = load_mnist()
+    header, tensors, seconds = _from_here(data), {}, {}
+    started = time.perf_counter()
+    for name, comparison in compare(data):
+        seconds[name] = round(time.perf_counter() - started, 1)
+        tensors |= {f"{name}/{part}": tensor for part, tensor in comparison.items()}
+        values = ", ".join(f"{metric} {value:.4f}" for metric, value in measured(comparison, data.test.labels).items())
+        yield f"{name} ({seconds[name]:.0f} s): {values}"
+        started = time.perf_counter()
+    write_file(path, tensors, {**header, "seconds": seconds})
+
+
+def compare(data: DataSet) -> Iterator[tuple[str, Comparison]]:
+    """Every method by name, the quick ones first; UMAP only if the package ``umap-learn`` is installed.
 
     Clusters are fitted to the training images without the last sixth, which names them; PCA as well. t-SNE and UMAP see
     the test images alone: t-SNE cannot map new ones.
     """
     fitted, naming = data.train.hold_out()
+    images = data.test.images
     coder = load_trained("autoencoder").model
+    principal = PCA(COMPONENTS, random_state=SEED).fit(fitted.images.numpy())
+    views = {
+        "pixels": Tensor.numpy,
+        "autoencoder codes": lambda images: coder.encode(images).detach().numpy(),
+        "50 components": lambda images: principal.transform(images.numpy()),
+    }
 
-    def pixels(images: Tensor) -> np.ndarray:
-        return images.numpy()
+    def clusters(method: Any, count: int, view: Callable[[Tensor], np.ndarray]) -> Comparison:
+        method.fit(view(fitted.images))
+        of_naming, of_test = (torch.from_numpy(method.predict(view(part))) for part in (naming.images, images))
+        return {"clusters": of_test.byte(), "names": metrics.majority_names(of_naming, naming.labels, count)}
 
-    principal = PCA(COMPONENTS, random_state=SEED).fit(pixels(fitted.images))
+    def plane(places: np.ndarray) -> Comparison:
+        codes = torch.from_numpy(places).half()
+        kept = metrics.neighborhoods_kept(images[:TRUSTED], codes[:TRUSTED])
+        return {"codes": codes, "trustworthiness": torch.tensor([kept])}
 
-    def components(images: Tensor) -> np.ndarray:
-        return principal.transform(pixels(images))
-
-    @torch.no_grad()
-    def codes(images: Tensor) -> np.ndarray:
-        return coder.encode(images).numpy()
-
-    cluster = partial(_cluster, fitted=fitted.images, naming=naming, images=data.test.images)
-    place = partial(_place, images=data.test.images)
-    test_components = partial(components, data.test.images)
-    yield place("PCA", lambda: test_components()[:, :2])
+    components = views["50 components"](images)
+    yield "PCA", plane(components[:, :2])
     for count in (16, 30):
-        for where, view in (("pixels", pixels), ("autoencoder codes", codes)):
+        for where in ("pixels", "autoencoder codes"):
             method = KMeans(count, n_init=4, random_state=SEED)
-            yield cluster(f"k-means, {where}, {count} clusters", method, count, view)
-        for where, view in (("50 components", components), ("autoencoder codes", codes)):
+            yield f"k-means, {where}, {count} clusters", clusters(method, count, views[where])
+        for where in ("50 components", "autoencoder codes"):
             method = GaussianMixture(count, random_state=SEED)
-            yield cluster(f"Gaussian mixture, {where}, {count} clusters", method, count, view)
-    yield place("t-SNE", lambda: TSNE(random_state=SEED).fit_transform(test_components()))
+            yield f"Gaussian mixture, {where}, {count} clusters", clusters(method, count, views[where])
+    yield "t-SNE", plane(TSNE(random_state=SEED).fit_transform(components))
     try:
         from umap import UMAP
     except ImportError:
         return
-    yield place("UMAP", lambda: UMAP(random_state=SEED).fit_transform(test_components()))
+    yield "UMAP", plane(UMAP(random_state=SEED).fit_transform(components))
 
 
-def _cluster(
-    name: str,
-    method: Any,
-    count: int,
-    view: Callable[[Tensor], np.ndarray],
-    fitted: Tensor,
-    naming: Images,
-    images: Tensor,
-) -> Comparison:
-    started = time.perf_counter()
-    method.fit(view(fitted))
-    of_naming, clusters = (torch.from_numpy(method.predict(view(part))) for part in (naming.images, images))
-    names = majority_names(of_naming, naming.labels, count)
-    return Comparison(name, round(time.perf_counter() - started, 1), clusters=clusters.byte(), names=names)
-
-
-def _place(name: str, embed: Callable[[], np.ndarray], images: Tensor) -> Comparison:
-    started = time.perf_counter()
-    embedding = torch.from_numpy(embed()).half()
-    seconds = round(time.perf_counter() - started, 1)
-    kept = neighborhoods_kept(images[:TRUSTED], embedding[:TRUSTED])
-    return Comparison(name, seconds, codes=embedding, trustworthiness=torch.tensor([kept]))
-
-
-def save_comparisons(path: Path, comparisons: list[Comparison], header: dict[str, Any]) -> None:
-    """Write comparisons, with a header that says where they come from."""
-    tensors = {
-        f"{comparison.name}/{part}": getattr(comparison, part)
-        for comparison in comparisons
-        for part in ("clusters", "names", "codes", "trustworthiness")
-        if len(getattr(comparison, part))
-    }
-    seconds = {comparison.name: comparison.seconds for comparison in comparisons}
-    write_file(path, tensors, {**header, "seconds": seconds})
+def measured(comparison: Comparison, labels: Tensor) -> dict[str, float]:
+    """``test_error_percent`` of clusters; ``neighbor_accuracy`` and ``trustworthiness`` of a map."""
+    if "clusters" in comparison:
+        named = comparison["names"][comparison["clusters"].long()]
+        return {"test_error_percent": metrics.error_percent(named, labels)}
+    accuracy = metrics.neighbor_accuracy(comparison["codes"], labels)
+    return {"neighbor_accuracy": accuracy, "trustworthiness": float(comparison["trustworthiness"])}
 
 
 def read_comparisons(path: Path = COMPARISONS) -> dict[str, Comparison]:
-    """The comparisons of a record by name; by default those that ship.
-
-    Raises:
-        StorageError: if there is no such file, or it is damaged.
-    """
+    """The comparisons of a record by name; raises as :func:`~aae_lib.storage.read_file`."""
     tensors, header = read_file(path)
-    parts: dict[str, dict[str, Tensor]] = {}
+    found: dict[str, Comparison] = {name: {} for name in header["seconds"]}
     for key, tensor in tensors.items():
         name, _, part = key.rpartition("/")
-        parts.setdefault(name, {})[part] = tensor
-    return {name: Comparison(name, seconds, **parts[name]) for name, seconds in header["seconds"].items()}
+        found[name][part] = tensor
+    return found
 
 
 @cache
 def recorded_metrics() -> dict[str, dict[str, float]]:
     """The metrics of every comparison of the shipped record, by name."""
-    return {name: comparison.measure(test_set()["labels"]) for name, comparison in read_comparisons().items()}
+    return {name: measured(comparison, test_set()["labels"]) for name, comparison in read_comparisons().items()}
+
+
+# Likelihoods
 
 
 @dataclass(frozen=True)
@@ -190,7 +152,17 @@ class Likelihood:
     standard_error: float
 
 
-@torch.no_grad()
+def record_likelihoods(path: Path) -> Iterator[str]:
+    """Measure every window on MNIST, or on the sample digits; a line for each, at the end the record in ``path``."""
+    data = load_mnist()
+    header, windows = _from_here(data), []
+    for window in estimate(data):
+        windows.append(asdict(window))
+        yield (f"{window.name}, {window.samples:,} samples, bandwidth {window.bandwidth:.3f}: "
+               f"{window.log_likelihood:.1f} ± {window.standard_error:.1f} nats")
+    write_file(path, {}, {**header, "likelihoods": windows})
+
+
 def estimate(data: DataSet) -> Iterator[Likelihood]:
     """All windows of the record: samples of the AAE, training images, and their k-means centroids.
 
@@ -198,10 +170,16 @@ def estimate(data: DataSet) -> Iterator[Likelihood]:
     seen. For more than 10,000 samples the first thousand of those images choose it.
     """
     fitted, validation = data.train.hold_out()
-    window = partial(_window, images=data.test.images, validation=validation.images)
+
+    def window(name: str, count: int, parts: Callable[[], Iterable[Tensor]]) -> Likelihood:
+        choosing = validation.images[: VALIDATED if count > JUDGED else None]
+        bandwidth = metrics.choose_bandwidth(parts(), choosing)
+        of_each = metrics.parzen_log_likelihood(parts(), data.test.images, torch.tensor([bandwidth]))[0].double()
+        return Likelihood(name, count, bandwidth, float(of_each.mean()), float(sem(of_each)))
+
     model = load_trained("likelihood").model
     for count in SAMPLE_COUNTS:
-        yield window("AAE", count, partial(_samples_of, model, count))
+        yield window("AAE", count, lambda count=count: _samples_of(model, count))
     real = fitted.images[:JUDGED]
     yield window("training images", len(real), lambda: [real])
     clusters = min(JUDGED, len(fitted) // 5)
@@ -210,37 +188,13 @@ def estimate(data: DataSet) -> Iterator[Likelihood]:
     yield window("k-means centroids", clusters, lambda: [centroids])
 
 
+@torch.no_grad()
 def _samples_of(model: Model, count: int) -> Iterator[Tensor]:
     """Samples of the model in parts that fit into memory, the same each time."""
     for seed, start in enumerate(range(0, count, CHUNK)):
         yield decoded_samples(model, min(CHUNK, count - start), seed)
 
 
-def _window(
-    name: str, count: int, parts: Callable[[], Iterable[Tensor]], images: Tensor, validation: Tensor
-) -> Likelihood:
-    if count > JUDGED:
-        validation = validation[:VALIDATED]
-    bandwidth = choose_bandwidth(parts(), validation)
-    of_each = parzen_log_likelihood(parts(), images, torch.tensor([bandwidth]))[0].double()
-    return Likelihood(name, count, bandwidth, float(of_each.mean()), standard_error(of_each))
-
-
-def standard_error(values: Tensor) -> float:
-    """The standard error of the mean of ``values``, ``[n]``."""
-    return float(values.std() / math.sqrt(len(values)))
-
-
-def save_likelihoods(path: Path, likelihoods: list[Likelihood], header: dict[str, Any]) -> None:
-    """Write windows, with a header that says where they come from."""
-    write_file(path, {}, {**header, "likelihoods": [asdict(likelihood) for likelihood in likelihoods]})
-
-
 def read_likelihoods(path: Path = LIKELIHOODS) -> list[Likelihood]:
-    """The windows of a record; by default those that ship.
-
-    Raises:
-        StorageError: if there is no such file, or it is damaged.
-    """
-    _, header = read_file(path)
-    return [Likelihood(**entry) for entry in header["likelihoods"]]
+    """The windows of a record; raises as :func:`~aae_lib.storage.read_file`."""
+    return [Likelihood(**entry) for entry in read_file(path)[1]["likelihoods"]]

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import sem
 
 from aae_lib.errors import StorageError
 from aae_lib.experiments import (
@@ -22,7 +23,7 @@ from aae_lib.experiments import (
     test_set,
 )
 from aae_lib.paper import TABLE_1, TABLE_2, TABLE_3
-from aae_lib.report.baselines import read_likelihoods, recorded_metrics, standard_error
+from aae_lib.report.baselines import read_likelihoods, recorded_metrics
 from aae_lib.report.results import METRICS, band, minutes_of, results_as_data, summary, values_of
 
 ERROR, ERROR_BY_PAPER = "test_error_percent", "test_error_percent_most_confident"
@@ -111,7 +112,7 @@ def table_1() -> str:
     of_each = load_evidence("likelihood").log_likelihoods.double()
     for name, (few, *many) in windows.items():
         if name == "AAE":
-            name, few = "**AAE, here** (more samples recorded)", f"{of_each.mean():.1f} ± {standard_error(of_each):.1f}"
+            name, few = "**AAE, here** (more samples recorded)", f"{of_each.mean():.1f} ± {sem(of_each):.1f}"
         else:
             name = f"{name} (recorded)"
         rows.append((name, few, "; ".join(many) or "-"))

@@ -73,7 +73,7 @@ def maps() -> Drawing:
     The test images in the plane by PCA, t-SNE and UMAP (recorded) and by the AAE with a hundred labels and none.
     """
     ours = {name: shown_evidence(name).codes for name in ("reduce-2d-unsupervised", "reduce-2d-100")}
-    theirs = {name: comparison.codes for name, comparison in read_comparisons().items() if len(comparison.codes)}
+    theirs = {name: parts["codes"] for name, parts in read_comparisons().items() if "codes" in parts}
     measured = {name: {metric: shown_value(name, metric) for metric in ("neighbor_accuracy", "trustworthiness")}
                 for name in ours} | recorded_metrics()  # fmt: skip
     columns = len(ours) + len(theirs)
