@@ -1,5 +1,6 @@
 """Generators compared: AGE (Ulyanov et al. 2017), GAN, ALI, VAE and AAE with the same convolutional networks."""
 
+from dataclasses import replace
 from functools import cache, partial
 
 import torch
@@ -127,6 +128,22 @@ def digit_classifier() -> Model:
     return model.eval()
 
 
+VAE = _comparison(
+    name="vae-conv",
+    title="VAE",
+    build=builders.convolutional_variational,
+    recipe=_recipe(AUTOENCODER_ADAM, "evidence_lower_bound"),
+    prior=Gaussian(COMPACT),
+    source=OF_COMPACT,
+)
+
+
+def _lighter(kl_weight: float) -> Experiment:
+    """The VAE with less weight of the KL term."""
+    name, title = f"vae-conv-{kl_weight}", f"VAE, KL weight {kl_weight}"
+    return replace(VAE, name=name, title=title, settings={"kl_weight": kl_weight})
+
+
 EXPERIMENTS = (
     DIGIT_CLASSIFIER,
     _age(
@@ -176,14 +193,8 @@ EXPERIMENTS = (
         prior=Gaussian(WIDE),
         source=f"{OF_WIDE} Dropout in the discriminator as in ALI.",
     ),
-    _comparison(
-        name="vae-conv",
-        title="VAE",
-        build=builders.convolutional_variational,
-        recipe=_recipe(AUTOENCODER_ADAM, "evidence_lower_bound"),
-        prior=Gaussian(COMPACT),
-        source=OF_COMPACT,
-    ),
+    VAE,
+    *map(_lighter, (0.2, 0.1, 0.05)),
     _comparison(
         name="aae-conv",
         title="AAE",

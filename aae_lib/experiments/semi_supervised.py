@@ -54,6 +54,7 @@ AUGMENTED_RECIPE = Recipe(
     weights={"label_weight": Rise(0.3, *_epochs(28, 32))},
 )
 CLASSIFIER_RECIPE = Recipe({"classification": CLASSIFICATION}, steps=6_000, schedule=Cosine(3_000, 6_000))
+CLASSIFIER_OF_ALL_RECIPE = Recipe({"classification": CLASSIFICATION}, *_epochs(20), Cosine(*_epochs(10, 20)))
 M2_RECIPE = Recipe({"evidence_lower_bound": Adam(1e-3)}, steps=12_000, schedule=Cosine(6_000, 12_000))
 
 
@@ -62,7 +63,7 @@ def _some(images: Images, count: int | None, seed: int) -> Images:
     return images if count is None else images[balanced_subset(images.labels, count, seed)]
 
 
-def _labeled(count: int, images: Images, seed: int) -> tuple[Images]:
+def _labeled(count: int | None, images: Images, seed: int) -> tuple[Images]:
     return (_some(images, count, seed),)
 
 
@@ -70,8 +71,8 @@ def _unlabeled_and_labeled(count: int | None, images: Images, seed: int) -> tupl
     return images.without_labels(), _some(images, count, seed)
 
 
-def labeled(count: int) -> Callable[[Images, int], tuple[Images]]:
-    """Selects ``count`` labeled images and no others."""
+def labeled(count: int | None) -> Callable[[Images, int], tuple[Images]]:
+    """Selects ``count`` labeled images and no others; None: all images."""
     return partial(_labeled, count)
 
 
@@ -115,14 +116,14 @@ def _semi_supervised(name: str, count: int | None) -> tuple[Experiment, Experime
     )
 
 
-def _classifier(name: str, count: int) -> tuple[Experiment, Experiment]:
+def _classifier(name: str, count: int | None) -> tuple[Experiment, Experiment]:
     plain = Experiment(
         name=name,
-        title=f"classifier alone, {count} labels",
+        title=f"classifier alone, {count or 'all'} labels",
         chapter=SEMI_SUPERVISED,
         figure="AAE Table 2 (NN)",
         build=builders.classifier,
-        recipe=CLASSIFIER_RECIPE,
+        recipe=CLASSIFIER_RECIPE if count else CLASSIFIER_OF_ALL_RECIPE,
         select=labeled(count),
         paper=PAPER[name],
         source="The encoder and the classification of the AAE with as many labels, without its other updates.",
@@ -160,5 +161,6 @@ EXPERIMENTS = (
     *_semi_supervised("semi-all", None),
     *_classifier("labels-100", 100),
     *_classifier("labels-1000", 1000),
+    *_classifier("labels-all", None),
     *_with_augmented(M2),
 )
