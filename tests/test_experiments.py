@@ -22,7 +22,6 @@ from aae_lib.experiments import (
     VAE_CURVE,
     VAE_MIXTURE_CURVE,
     find,
-    shipped_seeds,
 )
 from aae_lib.losses import half_squared_error
 from aae_lib.networks import Dropout, GaussianNoise, RandomAffine
