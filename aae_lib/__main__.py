@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -240,57 +240,21 @@ def ship(
 
 
 @app.command
-def compare(out: Path = Path("runs/comparisons.safetensors.gz")) -> None:
-    """Make clusters and maps of the digits with other methods, for some minutes; the shipped ones are recorded.
+def baselines(out: Path = Path("runs")) -> None:
+    """Make clusters, maps and Parzen windows with other methods, for some minutes; the shipped ones are recorded.
 
     Args:
-        out: the file to write.
+        out: folder that receives the two records.
     """
-    from aae_lib.report.baselines import record_comparisons
+    from aae_lib.report.baselines import record_comparisons, record_likelihoods
 
-    _record(record_comparisons, out)
-
-
-@app.command
-def likelihoods(out: Path = Path("runs/likelihoods.safetensors.gz")) -> None:
-    """Measure Parzen windows of up to a million samples, for some minutes; the shipped ones are recorded.
-
-    Args:
-        out: the file to write.
-    """
-    from aae_lib.report.baselines import record_likelihoods
-
-    _record(record_likelihoods, out)
-
-
-@app.command
-def benchmark() -> None:
-    """Time training steps against a plain float32 loop and against this machine's matrix products."""
-    import torch
-
-    from aae_lib.benchmark import benchmark as run
-    from aae_lib.devices import multiplies_bfloat16
-
-    precision = "bfloat16" if multiplies_bfloat16(torch.device("cpu")) else "float32"
-    print(f"{torch.get_num_threads()} threads, {precision}, batches of 100; about a minute", flush=True)
-    for timing in run():
-        print(
-            f"{timing.name:>16}: {timing.milliseconds:6.1f} ms a step; plain float32 loop "
-            f"{timing.plain_milliseconds:6.1f} ms ({timing.times_faster:.1f} times as long); "
-            f"{timing.gigaflops:.1f} GFLOP at {100 * timing.share_of_matrix_rate:.0f} % of the machine's "
-            f"{timing.matrix_rate:.0f} GFLOP/s in products of these shapes"
-        )
-
-
-def _record(record: Callable[[Path], Iterable[str]], out: Path) -> None:
-    """Print the lines of a record while it is made and written to ``out``."""
-    if out.is_dir():
-        raise StorageError(f"{out} is a folder: name a file in it")
-    with _writing(out, "Make room, or choose another file with --out"):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        for line in record(out):
-            print(f"  {line}", flush=True)
-    print(f"wrote {out}")
+    with _writing(out, "Make room, or choose another folder with --out"):
+        out.mkdir(parents=True, exist_ok=True)
+        for record, name in ((record_comparisons, "comparisons"), (record_likelihoods, "likelihoods")):
+            path = out / f"{name}.safetensors.gz"
+            for line in record(path):
+                print(f"  {line}", flush=True)
+            print(f"wrote {path}", flush=True)
 
 
 def _checkout() -> Path:

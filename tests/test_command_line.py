@@ -54,7 +54,6 @@ def test_help_ends_in_a_narrow_terminal():
         (("reproduce", "figure-99"), "figure-2a"),
         (("evaluate", "aae-gaussian", "--weights", "no-such-file"), "no-such-file"),
         (("evaluate", "vae-gaussian-0.5", "--weights", "README.md"), "README.md"),
-        (("compare", "--out", "tests"), "folder"),
         (("ship", "aae-gaussian", "--seed", "0", "--from", "no-such-run"), "no-such-run"),
         (("evaluate", "age-cifar10", "--data", "MNIST"), "python -m aae_lib train age-cifar10"),
     ],
@@ -121,7 +120,7 @@ def test_what_cannot_be_trained_is_refused_before_any_image_is_loaded(wrong, tmp
 
 
 @pytest.mark.parametrize(
-    "call", [lambda out: train("autoencoder", out=out), command_line.compare, command_line.likelihoods]
+    "call", [lambda out: train("autoencoder", out=out), command_line.baselines]
 )
 def test_a_folder_that_cannot_be_made_is_found_out_before_the_work(call, tmp_path):
     (tmp_path / "file").write_text("")
