@@ -67,7 +67,8 @@ def _images_of(trained: Trained, data: str | None) -> DataSet:
 
     name = data or trained.header["data_name"]
     try:
-        return load_images(name, shape=tuple(trained.header["shape"]))
+        channels, *sides = trained.header["shape"]
+        return load_images(name, size=tuple(sides), gray=channels == 1)
     except UnknownNameError as error:
         remedy = "" if data else " These weights were trained on it; choose others with --data."
         raise UnknownNameError(f"{error}{remedy}") from error

@@ -83,7 +83,7 @@ def test_the_package_has_lazy_public_names():
     code = "import sys, aae_lib; print('torch' in sys.modules, aae_lib.Gaussian(2), 'torch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert found.stdout.startswith("False Gaussian(") and found.stdout.endswith("True\n")
-    assert set(aae_lib.__all__) <= set(dir(aae_lib)) and len(aae_lib.__all__) == 13
+    assert set(aae_lib.__all__) <= set(dir(aae_lib)) and len(aae_lib.__all__) == 16
     for name in aae_lib.__all__:
         assert getattr(aae_lib, name).__module__.startswith("aae_lib.")
     with pytest.raises(AttributeError, match="nothing"):

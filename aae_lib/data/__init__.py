@@ -1,5 +1,8 @@
-"""Images and labels as tensors in memory: MNIST, the sample that needs no network, and the sets of torchvision."""
+"""Images and labels as tensors in memory: MNIST, a sample that needs no network, torchvision's sets, and your own."""
 
-from aae_lib.data.images import DataSet, Images, balanced_subset
+from aae_lib.data.arrays import load_arrays
+from aae_lib.data.checks import check_images
+from aae_lib.data.files import load_folder
+from aae_lib.data.images import DataSet, Images, balanced_subset, split, unlabeled_and_labeled
+from aae_lib.data.loading import load_images
 from aae_lib.data.mnist import MNIST_CLASSES, MNIST_SHAPE, load_mnist, load_sample
-from aae_lib.data.torchvision_sets import load_images
