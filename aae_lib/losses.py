@@ -32,6 +32,21 @@ def binary_cross_entropy(logits: Tensor, images: Tensor, reduce: bool = True) ->
     return of_each.mean() if reduce else of_each
 
 
+def unbounded_squared_error(numbers: Tensor, values: Tensor) -> Tensor:
+    """1/2 ||x - y||^2, **summed** over columns: for data of any range, such as standardized tables.
+
+    Args:
+        numbers: y, the decoder's output as it is, ``[batch, columns]``.
+        values: x, same shape.
+    """
+    return 0.5 * (numbers.float() - values).square().sum() / len(values)
+
+
+# What makes images of a decoder's numbers, for each loss.
+half_squared_error.output = binary_cross_entropy.output = torch.sigmoid
+unbounded_squared_error.output = nn.Identity()
+
+
 def real_fake_loss(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """-E log D(real) - E log(1 - D(fake)): what the discriminator minimizes (Goodfellow et al. 2014, equation 1).
 
@@ -65,8 +80,7 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor, standard_deviation: float = 
     """KL(N(mean, exp(log_variance)) || N(0, s^2 I)) in nats, summed over dimensions (Kingma & Welling 2014, app. B).
 
     Args:
-        mean, log_variance: ``[batch, dimensions]``.
-        standard_deviation: the prior's s.
+        mean, log_variance: ``[batch, d]``.
         reduce: as for :func:`binary_cross_entropy`.
     """
     mean, log_variance = mean.float(), log_variance.float()

@@ -68,7 +68,7 @@ def read_file(path: str | Path, device: torch.device | str = "cpu") -> tuple[dic
 
 
 def save_weights(path: str | Path, model: nn.Module, header: dict[str, Any], leave_out: Collection[str] = ()) -> None:
-    """Write the parameters and buffers of ``model``: matrices as 8-bit integers per output row, the rest as float32.
+    """Write parameters and buffers: matrices as 8-bit integers per output row, the rest as float32.
 
     Args:
         leave_out: names of networks (children of ``model``) that are not written.

@@ -16,6 +16,7 @@ from aae_lib.losses import (
     gaussian_kl,
     half_squared_error,
     real_fake_loss,
+    unbounded_squared_error,
 )
 
 
@@ -35,11 +36,13 @@ def test_reconstruction_losses_are_their_formulas(pixels: int) -> None:
     of_each = -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1)
     np.testing.assert_allclose(binary_cross_entropy(logits, images, reduce=False), of_each, rtol=1e-5)
     assert binary_cross_entropy(logits, images).item() == pytest.approx(of_each.mean(), rel=1e-5)
+    unbounded = (0.5 * ((images - logits).double() ** 2).sum(1)).mean().item()
+    assert unbounded_squared_error(logits, images).item() == pytest.approx(unbounded, rel=1e-5)
     likelihood = Independent(Bernoulli(logits=logits.double()), 1).log_prob(images.double().round()).mean()
     assert binary_cross_entropy(logits, images.round()).item() == pytest.approx(-likelihood.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("loss", [half_squared_error, binary_cross_entropy])
+@pytest.mark.parametrize("loss", [half_squared_error, binary_cross_entropy, unbounded_squared_error])
 def test_reconstruction_is_summed_over_pixels_and_averaged_over_images(loss: Callable) -> None:
     logits, images = random(5, 100), torch.rand(5, 100)
     once = loss(logits, images).item()

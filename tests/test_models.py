@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from aae_lib.data import Images
 from aae_lib.errors import AaeError, PriorError, TrainingError
-from aae_lib.losses import binary_cross_entropy, half_squared_error
+from aae_lib.losses import binary_cross_entropy, half_squared_error, unbounded_squared_error
 from aae_lib.models import AdversarialAutoencoder, Model, VariationalAutoencoder
+from aae_lib.networks import multilayer_perceptron
 from aae_lib.priors import Gaussian, SwissRoll
 from aae_lib.seeding import seeded
 from aae_lib.storage import load_weights, save_weights
@@ -93,6 +94,29 @@ def test_models_take_another_reconstruction_loss(name: str, sets: Sets) -> None:
     entropy.reconstruction_loss = binary_cross_entropy
     assert half.reconstruction_loss is half_squared_error
     assert losses_of(entropy, sets[1:])[0][1] - losses_of(half, sets[1:])[0][1] > 200
+
+
+@pytest.mark.parametrize("kind", ["autoencoder", "adversarial", "supervised", "semi-supervised", "variational"])
+def test_the_output_of_a_decoder_is_that_of_its_loss(kind: str) -> None:
+    model, codes = tiny(kind).eval(), torch.randn(5, 2 if kind == "autoencoder" else tiny(kind).prior.dimensions)
+    numbers = model.decoder(codes)
+    for loss in (half_squared_error, binary_cross_entropy, lambda logits, images: half_squared_error(logits, images)):
+        model.reconstruction_loss = loss
+        assert torch.equal(model.decode(codes), numbers.sigmoid())
+    model.reconstruction_loss = unbounded_squared_error
+    assert torch.equal(model.decode(codes), numbers)
+
+
+def test_tables_are_reconstructed_with_an_unbounded_error(make_recipe) -> None:
+    """30 standardized columns of 3 dimensions, of which a sigmoid would lose most."""
+    with seeded(0):
+        columns = torch.randn(600, 3) @ torch.randn(3, 30)
+        table = Images((columns - columns.mean(0)) / columns.std(0), torch.full((600,), -1))
+        networks = [multilayer_perceptron(*ends, (64,), None) for ends in ((30, 3), (3, 30), (3, 1))]
+        model = AdversarialAutoencoder(Gaussian(3), *networks, unbounded_squared_error)
+    run(model, table, make_recipe(model, 400, Adam(0.002)))
+    lost = (model.decode(model.encode(table.images)) - table.images).square().mean()
+    assert lost < 0.15 and model.decode(model.encode(table.images)).min() < -1
 
 
 # What an update moves, and where to

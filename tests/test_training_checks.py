@@ -1,5 +1,6 @@
 """What training refuses: at the call what cannot work, in a step what has gone wrong."""
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -16,8 +17,9 @@ from aae_lib.errors import TrainingError
 from aae_lib.models import AdversarialAutoencoder, Autoencoder, Model
 from aae_lib.networks import multilayer_perceptron
 from aae_lib.priors import Gaussian
+from aae_lib.seeding import seeded
 from aae_lib.storage import load_weights, save_weights
-from aae_lib.training import SGD, train
+from aae_lib.training import SGD, Adam, train
 
 # At the call
 
@@ -216,25 +218,53 @@ def test_weights_that_are_not_finite_after_the_last_update_are_refused(images, m
 
 
 @pytest.mark.parametrize(
-    ("variances", "prior", "end"),
+    ("variances", "center", "prior", "end"),
     [
-        ([1e-6, 1e-6], Gaussian(2), 400),
-        ([1e-6, 1e-6, 1e-6], None, 500),  # a model without a prior is exempt
-        ([1.5e-3, 1.5e-3, 1.5e-3], Gaussian(2), 500),
-        ([1e-5, 1e-5, 1e-5], Gaussian(2, 0.05), 500),  # what counts is the prior's variance
-        ([1e-6, 1.0, 1e-6], Gaussian(2), 500),
+        ([1e-6, 1e-6], 0, Gaussian(2), "collapsed"),
+        ([1e-6, 1e-6, 1e-6], 0, None, ""),  # a model without a prior is exempt
+        ([1.5e-3, 1.5e-3, 1.5e-3], 0, Gaussian(2), ""),
+        ([1e-5, 1e-5, 1e-5], 0, Gaussian(2, 0.05), ""),  # what counts is the prior's variance
+        ([1e-6, 1.0, 1e-6], 0, Gaussian(2), ""),
+        ([1.0, 1.0], 6, Gaussian(2), "run away"),
+        ([36.0, 36.0], 0, Gaussian(2), "run away"),
+        ([36.0, 36.0, 36.0], 6, Gaussian(2, 2.0), ""),
     ],
 )
-def test_codes_that_have_long_collapsed_stop_the_run(
-    variances: list[float], prior: Gaussian | None, end: int, images, make_model, make_recipe, monkeypatch
+def test_codes_that_are_long_one_point_or_far_away_stop_the_run(
+    variances, center: float, prior: Gaussian | None, end: str, images, make_model, make_recipe, monkeypatch
 ) -> None:
     """Codes are looked at after steps 300, 400 and 500."""
-    monkeypatch.setattr("aae_lib.training.checks.COLLAPSE_STEPS", 200)
-    model, left, found = make_model(Autoencoder, hidden=(2,)), iter(variances), []
-    model.prior, model.encode = prior, lambda images: math.sqrt(next(left)) * torch.randn(len(images), 2)
+    monkeypatch.setattr("aae_lib.training.checks.LOST_STEPS", 200)
+    model, left, found = make_model(hidden=(2,)), iter(variances), []
+    model.encode = lambda images: center + math.sqrt(next(left)) * torch.randn(len(images), 2)
+    model.updates, model.prior = functools.partial(still, model), prior
     recipe = make_recipe(model, 500, SGD(1e-6), batch_size=2)
     try:
         found = [report.step for report in reports_of(model, images[:1000], recipe, report_every=500)]
     except TrainingError as error:
-        assert end == 400 and "collapsed: for 200 steps up to step 400 " in str(error)
-    assert found == ([500] if end == 500 else [])
+        assert end and f"{end}: for 200 steps up to step 400 " in str(error)
+    assert found == ([] if end else [500])
+
+
+def still(model: Model, batch: Images) -> Updates:
+    """Updates of almost nothing."""
+    for name, networks in model.moves.items():
+        yield name, sum(p.sum() for network in networks for p in getattr(model, network).parameters())
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_an_adversary_of_codes_with_batch_norm_is_found_out(batch_norm: bool, images, make_recipe, monkeypatch) -> None:
+    """It sees neither where the codes lie nor how wide they are, while the losses are those of an even game."""
+    monkeypatch.setattr("aae_lib.training.checks.LOST_STEPS", 200)
+    with seeded(0):
+        networks = [multilayer_perceptron(*ends, (100,)) for ends in ((784, 2), (2, 784))]
+        judge = nn.Sequential(nn.Linear(2, 100), nn.ReLU(), nn.Linear(100, 1))
+        if batch_norm:
+            judge.insert(1, nn.BatchNorm1d(100))
+        model = AdversarialAutoencoder(Gaussian(2), *networks, judge)
+    reports = reports_of(model, images, make_recipe(model, 500, Adam(0.001), batch_size=50))
+    if batch_norm:
+        with pytest.raises(TrainingError, match="run away.*batch-norm"):
+            list(reports)
+    else:
+        assert list(reports)[-1].step == 500

@@ -65,9 +65,15 @@ def describe(space: Space, title: str = "", about: str = "", encoder: bool = Tru
     return description, [gzip.compress(each.content, 6, mtime=0) for each in (pack, pictures)]
 
 
+def _is_known(model: models.Model) -> bool:
+    """Whether images are the sigmoid of what the decoder computes, as the browser makes them."""
+    numbers = torch.linspace(-3, 3, 7)
+    return type(model).decode is models.Model.decode and torch.equal(model.output(numbers), numbers.sigmoid())
+
+
 def _decoder(space: Space, pack: Pack) -> Any:
     try:
-        return layers_of(space.model.decoder, pack) if type(space.model).decode is models.Model.decode else "kernel"
+        return layers_of(space.model.decoder, pack) if _is_known(space.model) else "kernel"
     except UnsupportedLayer:
         return "kernel"
 

@@ -6,8 +6,7 @@ from torch import Tensor, nn
 
 from aae_lib.data import Images
 from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
-from aae_lib.models.autoencoder import Autoencoder
-from aae_lib.models.model import ReconstructionLoss
+from aae_lib.models.autoencoder import Autoencoder, ReconstructionLoss
 from aae_lib.networks import Attenuated
 from aae_lib.priors import Prior
 
@@ -21,15 +20,12 @@ class AdversarialAutoencoder(Autoencoder):
 
     The paper's three choices of q(z|x) (section 2) are three encoders: a perceptron is the deterministic z = f(x),
     :class:`~aae_lib.networks.GaussianEncoder` a Gaussian q(z|x), :class:`~aae_lib.networks.UniversalEncoder` the
-    universal approximator z = f(x, eta) of equation 2. The last two draw a new sample at each call, and gradients flow
-    through it, so the updates are the same.
+    universal approximator z = f(x, eta) of equation 2.
 
     Args:
         prior: what the codes should be distributed like; only its samples are used.
-        encoder: ``[n, pixels] -> [n, d]``.
-        decoder: ``[n, d] -> [n, pixels]``, logits.
+        encoder, decoder, reconstruction_loss: as for :class:`~aae_lib.models.autoencoder.Autoencoder`.
         discriminator: ``[n, d] -> [n, 1]``, logits.
-        reconstruction_loss: as for :class:`~aae_lib.models.autoencoder.Autoencoder`.
         encoder_share: the share of the reconstruction's gradient that reaches the encoder, in [0, 1] (the paper: 1);
             the decoder always learns from all of it. A prior with narrow parts needs a smaller share: with the full
             gradient, the two losses pull the codes to and fro, and many stay in the gaps.

@@ -44,6 +44,4 @@ class AdversariallyLearnedInference(Model):
         yield "generator", fool_loss(self.discriminator, fake) + fool_with_real
 
     def encode(self, images: Tensor) -> Tensor:
-        """One sample of q(z|x) per image, by reparameterization."""
-        mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
-        return gaussian_sample(mean, log_variance)
+        return gaussian_sample(*self.encoder(images).float().chunk(2, dim=1))

@@ -1,12 +1,14 @@
 """The plain autoencoder: nothing shapes its codes. The other models are measured against it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from torch import Tensor, nn
 
 from aae_lib.data import Images
 from aae_lib.losses import half_squared_error
-from aae_lib.models.model import Model, ReconstructionLoss
+from aae_lib.models.model import Model
+
+ReconstructionLoss = Callable[[Tensor, Tensor], Tensor]  # (decoder's numbers, images), each [n, pixels] -> scalar
 
 
 class Autoencoder(Model):
@@ -14,9 +16,11 @@ class Autoencoder(Model):
 
     Args:
         encoder: ``[n, pixels] -> [n, d]``.
-        decoder: ``[n, d] -> [n, pixels]``, logits.
-        reconstruction_loss: :func:`~aae_lib.losses.half_squared_error` (the paper's) or
-            :func:`~aae_lib.losses.binary_cross_entropy`.
+        decoder: ``[n, d] -> [n, pixels]``, the numbers that the loss takes, before its output function.
+        reconstruction_loss: :func:`~aae_lib.losses.half_squared_error` (the paper's),
+            :func:`~aae_lib.losses.binary_cross_entropy` or, for data outside [0, 1],
+            :func:`~aae_lib.losses.unbounded_squared_error`. Its ``output`` makes images of the decoder's numbers; a
+            function without one takes logits.
     """
 
     moves = {"reconstruction": ("encoder", "decoder")}
@@ -30,3 +34,7 @@ class Autoencoder(Model):
     def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
         code = self.encoder(batch.images)
         yield "reconstruction", self.reconstruction_loss(self.decoder(code), batch.images)
+
+    def output(self, numbers: Tensor) -> Tensor:
+        """Images of what the decoder computes: by the reconstruction loss's output function."""
+        return getattr(self.reconstruction_loss, "output", super().output)(numbers)

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from aae_lib.data import Images
 from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
-from aae_lib.models.model import Model, ReconstructionLoss
+from aae_lib.models.autoencoder import Autoencoder, ReconstructionLoss
 from aae_lib.priors import AroundHeads, LabelAndStyle
 
 
-class ClusteringAutoencoder(Model):
+class ClusteringAutoencoder(Autoencoder):
     """An autoencoder whose code is made of a label y and a style z, with an adversary for each of the two.
 
     The first adversary pushes the aggregated q(y) to the categorical distribution: each image gets one label, all
@@ -22,14 +22,13 @@ class ClusteringAutoencoder(Model):
         prior: of label and style. The paper has 16 and 30 labels, and a 5-D style (A.3).
         encoder: ``[n, pixels] -> [n, classes + d]``: logits of q(y|x), then the style. Batch-norm on this output
             spreads the labels from the start; without it most clusters are never in use.
-        decoder: ``[n, classes + d] -> [n, pixels]``, logits.
-        label_discriminator: ``[n, classes] -> [n, 1]``, logits.
-        style_discriminator: ``[n, d] -> [n, 1]``, logits.
+        decoder: ``[n, classes + d] -> [n, pixels]``.
+        label_discriminator, style_discriminator: ``[n, classes] -> [n, 1]`` and ``[n, d] -> [n, 1]``, logits.
         reconstruction_loss: as for :class:`~aae_lib.models.autoencoder.Autoencoder`.
         label_weight: of the label's adversary beside the style's, in both its updates (the paper: 1). With less weight
             labels stay soft for longer, so images can still move to a better cluster.
-        augmentation: ``[n, pixels] -> [n, pixels]``, such as :class:`~aae_lib.networks.RandomAffine`. With it (ours),
-            while training, the label is read from an augmented copy of an image and the style from the image itself:
+        augmentation: ``[n, pixels] -> [n, pixels]``, such as :class:`~aae_lib.networks.RandomAffine` (ours). While
+            training, the label is then read from an augmented copy of an image and the style from the image itself:
             labels become invariant, and reconstructions stay sharp.
     """
 
@@ -52,11 +51,9 @@ class ClusteringAutoencoder(Model):
         label_weight: float = 1.0,
         augmentation: nn.Module | None = None,
     ):
-        super().__init__()
-        self.prior, self.reconstruction_loss, self.label_weight = prior, reconstruction_loss, label_weight
-        self.encoder, self.decoder = encoder, decoder
+        super().__init__(encoder, decoder, reconstruction_loss)
+        self.prior, self.label_weight, self.augmentation = prior, label_weight, augmentation
         self.label_discriminator, self.style_discriminator = label_discriminator, style_discriminator
-        self.augmentation = augmentation
 
     def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
         images = batch.images

@@ -1,14 +1,13 @@
 """Dimensionality reduction with the adversarial autoencoder (Makhzani et al., section 7; Figures 10 and 11)."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor, nn
 
 from aae_lib.data import Images
 from aae_lib.errors import PriorError
-from aae_lib.losses import half_squared_error
 from aae_lib.models.clustering import ClusteringAutoencoder
-from aae_lib.models.model import ReconstructionLoss
 from aae_lib.models.semi_supervised import SemiSupervisedAutoencoder
 from aae_lib.networks import ClusterHeads, attenuated
 from aae_lib.priors import AroundHeads, Categorical, Gaussian
@@ -25,12 +24,11 @@ class ReducingAutoencoder(ClusteringAutoencoder):
         style: the prior of the style; its dimensions are those of a code, at least 2.
         heads: one head for each cluster, of as many dimensions.
         encoder: ``[n, pixels] -> [n, clusters + d]``: logits of q(y|x), then the style.
-        decoder: ``[n, d] -> [n, pixels]``, logits.
+        decoder: ``[n, d] -> [n, pixels]``.
         distance: between two heads, below which they are pushed apart (the paper gives no number).
         label_share: the share of the reconstruction's gradient that reaches the label, in [0, 1]. Heads lie many units
             from the origin, so all of the gradient would move the label that much more than the style.
-        label_discriminator, style_discriminator, reconstruction_loss, label_weight, augmentation: as for
-            :class:`~aae_lib.models.clustering.ClusteringAutoencoder`.
+        settings: the other arguments of :class:`~aae_lib.models.clustering.ClusteringAutoencoder`.
 
     Raises:
         PriorError: the style has a single dimension.
@@ -44,19 +42,14 @@ class ReducingAutoencoder(ClusteringAutoencoder):
         heads: ClusterHeads,
         encoder: nn.Module,
         decoder: nn.Module,
-        label_discriminator: nn.Module,
-        style_discriminator: nn.Module,
-        reconstruction_loss: ReconstructionLoss = half_squared_error,
         distance: float = 6.0,
         label_share: float = 0.1,
-        label_weight: float = 1.0,
-        augmentation: nn.Module | None = None,
+        **settings: Any,
     ):
         if style.dimensions < 2:
             raise PriorError("a code needs at least 2 dimensions, found 1: on a line heads cannot pass each other")
         prior = AroundHeads(Categorical(len(heads.positions)), style, heads.positions)
-        discriminators = label_discriminator, style_discriminator
-        super().__init__(prior, encoder, decoder, *discriminators, reconstruction_loss, label_weight, augmentation)
+        super().__init__(prior, encoder, decoder, **settings)
         self.heads, self.distance, self.label_share = heads, distance, label_share
 
     def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:

@@ -1,6 +1,7 @@
 """The adversarial autoencoder with labels in the discriminator (Makhzani et al., section 2.3; Figures 3 and 4)."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -8,9 +9,8 @@ from torch import Tensor, nn
 
 from aae_lib.data import Images
 from aae_lib.errors import PriorError
-from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
+from aae_lib.losses import fool_loss, real_fake_loss
 from aae_lib.models.aae import AdversarialAutoencoder
-from aae_lib.models.model import ReconstructionLoss
 from aae_lib.priors import ClassConditionalPrior
 
 
@@ -23,7 +23,7 @@ class LabelInformedAutoencoder(AdversarialAutoencoder):
 
     Args:
         prior: what the codes should be distributed like, in parts; label k belongs to part k.
-        encoder, decoder, reconstruction_loss: as for :class:`~aae_lib.models.aae.AdversarialAutoencoder`.
+        encoder, decoder: as for :class:`~aae_lib.models.aae.AdversarialAutoencoder`.
         discriminator: ``[n, d + classes + 1] -> [n, 1]``, logits: the code, then the switch.
         code_noise: standard deviation of instance noise (Sønderby et al. 2017) on all that the discriminator sees of
             codes, real and fake. Samples of a prior with sharp borders are easy to tell from codes; with the same noise
@@ -31,6 +31,7 @@ class LabelInformedAutoencoder(AdversarialAutoencoder):
         labeled_weight: of a labeled code in the generator's loss; an unlabeled one has 1.
         encoder_share: as for the adversarial autoencoder. With all of the gradient, codes stay where the
             reconstruction has put them, whatever their labels.
+        settings: the other arguments of the adversarial autoencoder.
 
     Raises:
         PriorError: the prior is not made of classes.
@@ -42,14 +43,14 @@ class LabelInformedAutoencoder(AdversarialAutoencoder):
         encoder: nn.Module,
         decoder: nn.Module,
         discriminator: nn.Module,
-        reconstruction_loss: ReconstructionLoss = half_squared_error,
         code_noise: float = 0.0,
         labeled_weight: float = 1.0,
         encoder_share: float = 0.05,
+        **settings: Any,
     ):
         if not isinstance(prior, ClassConditionalPrior):
             raise PriorError(f"labels need a ClassConditionalPrior, found {type(prior).__name__}")
-        super().__init__(prior, encoder, decoder, discriminator, reconstruction_loss, encoder_share)
+        super().__init__(prior, encoder, decoder, discriminator, encoder_share=encoder_share, **settings)
         self.code_noise, self.labeled_weight = code_noise, labeled_weight
 
     def updates(self, unlabeled: Images, labeled: Images) -> Iterator[tuple[str, Tensor]]:

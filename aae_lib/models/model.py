@@ -1,7 +1,7 @@
 """What every system is made of: networks, and an ordered list of updates per minibatch."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch.nn.functional as F
@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from aae_lib.data import Images
 from aae_lib.errors import DataError
 from aae_lib.priors import Prior
-
-ReconstructionLoss = Callable[[Tensor, Tensor], Tensor]  # (logits, images), each [batch, pixels] -> scalar
 
 
 class Model(nn.Module, ABC):
@@ -22,7 +20,7 @@ class Model(nn.Module, ABC):
 
     Attributes:
         moves: the networks that each update moves, by the name of the update, in the order of the updates.
-        adversaries: the networks that only judge the others while training. Shipped weights leave them out unless a
+        adversaries: networks that only judge the others while training. Shipped weights leave them out unless a
             notebook draws them, and they are not used in evaluation.
         prior: what the codes should be distributed like; None where nothing shapes them.
     """
@@ -55,12 +53,16 @@ class Model(nn.Module, ABC):
         return self.encode(images.images)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Images of codes, ``[n, d] -> [n, pixels]``, in (0, 1): the sigmoid of the decoder's logits.
+        """Images of codes, ``[n, d] -> [n, pixels]``: the :meth:`output` of the decoder.
 
         Raises:
             NotImplementedError: the model has no decoder.
         """
-        return self._network("decoder")(codes).float().sigmoid()
+        return self.output(self._network("decoder")(codes).float())
+
+    def output(self, numbers: Tensor) -> Tensor:
+        """Images of what the decoder computes: its logits' sigmoid, in (0, 1)."""
+        return numbers.sigmoid()
 
     def _network(self, name: str) -> nn.Module:
         if not hasattr(self, name):
@@ -71,15 +73,13 @@ class Model(nn.Module, ABC):
 def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of labels ``[n]`` under logits ``[n, classes]``, in nats, averaged over images.
 
-    It takes logits, because it has a softmax of its own.
-
     Raises:
         DataError: the labels are not int64 from 0 to ``classes`` - 1. PyTorch would leave out a label of -100 in
             silence. On a GPU the values are not looked at, because each step would have to wait for them.
     """
-    classes = logits.shape[1]
+    last = logits.shape[1] - 1
     if labels.is_floating_point():
-        raise DataError(f"labels must be int64 from 0 to {classes - 1}, found {labels.dtype}")
-    if len(labels) and not labels.is_cuda and not 0 <= labels.min() <= labels.max() < classes:
-        raise DataError(f"labels must be from 0 to {classes - 1}, found labels from {labels.min()} to {labels.max()}")
+        raise DataError(f"labels must be int64 from 0 to {last}, found {labels.dtype}")
+    if len(labels) and not labels.is_cuda and not 0 <= labels.min() <= labels.max() <= last:
+        raise DataError(f"labels must be from 0 to {last}, found labels from {labels.min()} to {labels.max()}")
     return F.cross_entropy(logits.float(), labels)

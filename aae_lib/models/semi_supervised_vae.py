@@ -1,6 +1,5 @@
 """The semi-supervised variational autoencoder, M2 (Kingma et al. 2014), which Table 2 compares with."""
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -17,7 +16,7 @@ from aae_lib.priors import LabelAndStyle
 class SemiSupervisedVariationalAutoencoder(Model):
     """A classifier q(y|x), an encoder q(z|x, y), a decoder p(x|y, z), and the evidence lower bound as their only loss.
 
-    For a labeled image L(x, y) = reconstruction + KL(q(z|x, y) || p(z)) + log(classes) bounds -log p(x, y) from above.
+    For a labeled image L(x, y) = reconstruction + KL(q(z|x, y) || p(z)) - log p(y) bounds -log p(x, y) from above.
     For an unlabeled one the label is summed out: U(x) = sum_y q(y|x) L(x, y) - H(q(y|x)) (Kingma et al. 2014, equations
     6 and 7). No label reaches q(y|x) that way, so a cross-entropy on the labeled images is added (equation 9).
 
@@ -46,10 +45,9 @@ class SemiSupervisedVariationalAutoencoder(Model):
         self.prior, self.classification_weight = prior, classification_weight
         self.classifier, self.encoder, self.decoder = classifier, encoder, decoder
 
-    def posterior(self, images: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    def posterior(self, images: Tensor, label: Tensor) -> tuple[Tensor, ...]:
         """Mean and log-variance of q(z|x, y), each ``[n, d]``, for one-hot labels ``[n, classes]``."""
-        mean, log_variance = self.encoder(torch.cat([images, label], dim=1)).float().chunk(2, dim=1)
-        return mean, log_variance
+        return self.encoder(torch.cat([images, label], dim=1)).float().chunk(2, dim=1)
 
     def bound(self, images: Tensor, label: Tensor) -> Tensor:
         """L(x, y) in nats, estimated at one style: images ``[n, pixels]``, one-hot labels -> ``[n]``."""
@@ -57,7 +55,8 @@ class SemiSupervisedVariationalAutoencoder(Model):
         style = gaussian_sample(mean, log_variance)
         logits = self.decoder(torch.cat([label, style], dim=1))
         reconstruction = binary_cross_entropy(logits, images, reduce=False)
-        return reconstruction + gaussian_kl(mean, log_variance, reduce=False) + math.log(self.prior.classes)
+        log_p = (label * self.prior.log_probabilities(label.device)).sum(1)
+        return reconstruction + gaussian_kl(mean, log_variance, reduce=False) - log_p
 
     def updates(self, unlabeled: Images, labeled: Images) -> Iterator[tuple[str, Tensor]]:
         classes, count = self.prior.classes, len(unlabeled)
@@ -78,5 +77,4 @@ class SemiSupervisedVariationalAutoencoder(Model):
     def encode(self, images: Tensor) -> Tensor:
         probabilities = self.classify(images).softmax(1)
         label = F.one_hot(probabilities.argmax(1), self.prior.classes).float()
-        mean, log_variance = self.posterior(images, label)
-        return torch.cat([probabilities, gaussian_sample(mean, log_variance)], dim=1)
+        return torch.cat([probabilities, gaussian_sample(*self.posterior(images, label))], dim=1)

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from aae_lib.data import Images
 from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
-from aae_lib.models.model import Model, ReconstructionLoss
+from aae_lib.models.autoencoder import Autoencoder, ReconstructionLoss
 from aae_lib.priors import LabelAndStyle
 
 
-class SupervisedAutoencoder(Model):
+class SupervisedAutoencoder(Autoencoder):
     """An adversarial autoencoder whose decoder is told the label, so that the code need not carry it.
 
     The encoder makes a style z of an image; the decoder gets the one-hot label beside it. Where z is short, the
@@ -21,7 +21,7 @@ class SupervisedAutoencoder(Model):
     Args:
         prior: of label and style.
         encoder: ``[n, pixels] -> [n, d]``, the style (the paper: d = 15).
-        decoder: ``[n, classes + d] -> [n, pixels]``, logits.
+        decoder: ``[n, classes + d] -> [n, pixels]``.
         discriminator: of styles, ``[n, d] -> [n, 1]``, logits.
         reconstruction_loss: as for :class:`~aae_lib.models.autoencoder.Autoencoder`.
     """
@@ -38,9 +38,8 @@ class SupervisedAutoencoder(Model):
         discriminator: nn.Module,
         reconstruction_loss: ReconstructionLoss = half_squared_error,
     ):
-        super().__init__()
-        self.prior, self.reconstruction_loss = prior, reconstruction_loss
-        self.encoder, self.decoder, self.discriminator = encoder, decoder, discriminator
+        super().__init__(encoder, decoder, reconstruction_loss)
+        self.prior, self.discriminator = prior, discriminator
 
     def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
         yield "reconstruction", self.reconstruction_loss(self.decoder(self.code_of(batch)), batch.images)

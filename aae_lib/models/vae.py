@@ -8,19 +8,19 @@ from torch import Tensor, nn
 from aae_lib.data import Images
 from aae_lib.errors import PriorError
 from aae_lib.losses import gaussian_kl, half_squared_error
-from aae_lib.models.model import Model, ReconstructionLoss
+from aae_lib.models.autoencoder import Autoencoder, ReconstructionLoss
 from aae_lib.networks import gaussian_sample
 from aae_lib.priors import Gaussian, Prior
 
 
-class VariationalAutoencoder(Model):
+class VariationalAutoencoder(Autoencoder):
     """An autoencoder with a Gaussian encoder q(z|x) = N(mean, variance) and a KL term that pulls q(z|x) to the prior.
 
     Args:
         prior: has a ``log_prob`` that is finite everywhere. The KL term of a ``Gaussian`` is computed, that of any
             other prior is estimated by :func:`sampled_kl`.
         encoder: ``[n, pixels] -> [n, 2 d]``, mean and log-variance.
-        decoder: ``[n, d] -> [n, pixels]``, logits.
+        decoder: ``[n, d] -> [n, pixels]``.
         kl_weight: the factor of the KL term. 1 is the evidence lower bound of a decoder with unit-variance Gaussian
             pixels (with the half squared error); smaller weights trade the match with the prior for reconstruction.
         reconstruction_loss: as for :class:`~aae_lib.models.autoencoder.Autoencoder`.
@@ -41,19 +41,15 @@ class VariationalAutoencoder(Model):
     ):
         if not hasattr(prior, "log_prob"):
             raise PriorError(f"the bound needs the prior's density, but {type(prior).__name__} has no log_prob")
-        super().__init__()
-        self.prior, self.kl_weight, self.reconstruction_loss = prior, kl_weight, reconstruction_loss
-        self.encoder, self.decoder = encoder, decoder
+        super().__init__(encoder, decoder, reconstruction_loss)
+        self.prior, self.kl_weight = prior, kl_weight
 
-    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def posterior(self, images: Tensor) -> tuple[Tensor, ...]:
         """Mean and log-variance of q(z|x), each ``[n, d]``, in float32."""
-        mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
-        return mean, log_variance
+        return self.encoder(images).float().chunk(2, dim=1)
 
     def encode(self, images: Tensor) -> Tensor:
-        """One sample of q(z|x) per image, by the reparameterization z = mean + deviation * noise."""
-        mean, log_variance = self.posterior(images)
-        return gaussian_sample(mean, log_variance)
+        return gaussian_sample(*self.posterior(images))
 
     def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
         mean, log_variance = self.posterior(batch.images)
@@ -69,8 +65,8 @@ class VariationalAutoencoder(Model):
 def sampled_kl(code: Tensor, mean: Tensor, log_variance: Tensor, prior: Prior) -> Tensor:
     """KL(q(z|x) || p(z)) in nats, estimated by log q(z|x) - log p(z) at one code of each image, averaged over images.
 
-    Its mean over codes is exact, for any prior with a density; where the prior is a Gaussian,
-    :func:`~aae_lib.losses.gaussian_kl` is the same without the noise.
+    Its mean over codes is exact; where the prior is a Gaussian, :func:`~aae_lib.losses.gaussian_kl` is the same without
+    the noise.
 
     Args:
         code: ``[batch, d]``, drawn from q(z|x) = N(mean, exp(log_variance)) by reparameterization.

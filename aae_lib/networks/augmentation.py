@@ -12,11 +12,7 @@ from aae_lib.shapes import Shape, unflattened
 
 
 class TrainingNoise(nn.Module):
-    """A layer that disturbs what passes while training, and does nothing in evaluation.
-
-    A recipe can weaken it as training goes on (``noise`` of :class:`~aae_lib.training.Recipe`). PyTorch's own
-    ``nn.Dropout`` is not of this class and keeps its probability.
-    """
+    """A layer whose disturbance a recipe can weaken as training goes on (``noise`` of a recipe)."""
 
     _strength = 1.0
 
@@ -40,10 +36,7 @@ class Dropout(TrainingNoise, nn.Dropout):
 
 
 class GaussianNoise(TrainingNoise):
-    """Adds noise N(0, s^2) to its input while training, and does nothing in evaluation.
-
-    The paper's only regularizer of its semi-supervised networks is such noise on the images, s = 0.3 (AAE, A.2.1).
-    """
+    """Adds noise N(0, s^2) to its input (AAE, A.2.1: s = 0.3, on the images of the semi-supervised networks)."""
 
     def __init__(self, standard_deviation: float):
         super().__init__()
@@ -55,19 +48,17 @@ class GaussianNoise(TrainingNoise):
 
 
 class RandomAffine(TrainingNoise):
-    """Augments each image by a random affine map of its own while training, ``[n, pixels] -> [n, pixels]``.
+    """Augments each image by a random affine map of its own, ``[n, pixels] -> [n, pixels]``. The papers do not augment.
 
-    A digit that is shifted, rotated, scaled or sheared a little is the same digit, so augmentation helps an encoder
-    like more labeled images. Each pass draws new maps, uniform between plus and minus the largest values. Zeros come in
-    at the border, and values between pixels are interpolated. In evaluation it does nothing. The papers do not augment.
-    (torchvision's layer of this name maps all images of a batch alike.)
+    Each pass draws new maps, uniform between plus and minus the largest values. Zeros come in at the border, and values
+    between pixels are interpolated. (torchvision's layer of this name maps all images of a batch alike.)
 
     Args:
         shift: the largest shift along each axis, in pixels.
         rotation: the largest angle, in degrees.
         scale: the largest change of size, as a share of it, in [0, 1).
         shear: the largest slant, in pixels across for each pixel down.
-        shape: of an image; None: square, inferred from the number of pixels of the images that come.
+        shape: of an image; None: square, inferred from the number of pixels.
 
     Raises:
         TrainingError: if ``scale`` is not in [0, 1).
@@ -89,10 +80,8 @@ class RandomAffine(TrainingNoise):
         count, _, height, width = pictures.shape
         shift = (2 * torch.rand(count, 2, device=images.device) - 1) * self._strength * self.shift
         # A shift alone draws two numbers for an image and no more, as in the training of the shipped weights.
-        if deforms:
-            linear = self._linear(count, height / width, images.device)
-        else:
-            linear = torch.eye(2, device=images.device).expand(count, 2, 2)
+        one = torch.eye(2, device=images.device).expand(count, 2, 2)
+        linear = self._linear(count, height / width, images.device) if deforms else one
         # The grid of places in the image, for each pixel of the result, reaches from -1 to 1 along both axes.
         across, down = 2 / width * shift[:, 0], 2 / height * shift[:, 1]
         places = torch.cat([linear, torch.stack([across, down], dim=1)[:, :, None]], dim=2)

@@ -16,13 +16,10 @@ LEAK = 0.2
 class ToPictures(nn.Module):
     """Flat images ``[n, pixels]`` in [0, 1] as pictures ``[n, channels, 32, 32]`` in [-1, 1].
 
-    Smaller images get a frame of zeros, which is black.
-
-    Args:
-        shape: of an image, at most 32 pixels a side.
+    Smaller images get a black frame.
 
     Raises:
-        ShapeError: if the shape is larger; when called, if the images are not of the shape.
+        ShapeError: if the shape has more than 32 pixels a side; when called, if the images are not of the shape.
     """
 
     def __init__(self, shape: Shape):
@@ -57,34 +54,26 @@ def _frame_around(shape: Shape) -> list[int]:
 
 
 def convolutional_encoder(outputs: int, shape: Shape, channels: int = 32) -> nn.Sequential:
-    """Four convolutions that halve a picture of 32 x 32 each, ``[batch, pixels] -> [batch, outputs]``.
+    """Four convolutions that halve a picture of 32 x 32 each, ``[n, pixels] -> [n, outputs]``.
 
     The encoder of AGE's official code for 32 x 32 pixels (``dcgan32px.py``), and the discriminator of DCGAN (Radford et
-    al. 2016) with ``outputs = 1``: kernels of 4, leaky ReLU, batch-norm after the second and third convolution.
+    al. 2016) with ``outputs = 1``.
 
     Args:
-        outputs: numbers for each image.
-        shape: of an image, at most 32 pixels a side.
+        shape: of an image, at most 32 pixels a side, or a ``ShapeError`` is raised.
         channels: after the first convolution; twice and four times as many after the next (AGE: 64).
-
-    Raises:
-        ShapeError: as :class:`ToPictures`.
     """
 
-    def halve(fan_in: int, fan_out: int, bias: bool) -> nn.Conv2d:
-        return nn.Conv2d(fan_in, fan_out, 4, 2, 1, bias=bias)
+    def halve(fan_in: int, fan_out: int) -> list[nn.Module]:
+        return [nn.Conv2d(fan_in, fan_out, 4, 2, 1, bias=False), nn.BatchNorm2d(fan_out), nn.LeakyReLU(LEAK)]
 
     network = nn.Sequential(
         ToPictures(shape),
-        halve(shape[0], channels, bias=False),
+        nn.Conv2d(shape[0], channels, 4, 2, 1, bias=False),
         nn.LeakyReLU(LEAK),
-        halve(channels, 2 * channels, bias=False),
-        nn.BatchNorm2d(2 * channels),
-        nn.LeakyReLU(LEAK),
-        halve(2 * channels, 4 * channels, bias=False),
-        nn.BatchNorm2d(4 * channels),
-        nn.LeakyReLU(LEAK),
-        halve(4 * channels, outputs, bias=True),
+        *halve(channels, 2 * channels),
+        *halve(2 * channels, 4 * channels),
+        nn.Conv2d(4 * channels, outputs, 4, 2, 1),
         nn.AvgPool2d(2),
         nn.Flatten(),
     )
@@ -92,19 +81,14 @@ def convolutional_encoder(outputs: int, shape: Shape, channels: int = 32) -> nn.
 
 
 def convolutional_decoder(dimensions: int, shape: Shape, channels: int = 32) -> nn.Sequential:
-    """Transposed convolutions that double a picture up to 32 x 32, ``[batch, dimensions] -> [batch, pixels]``, logits.
+    """Transposed convolutions that double a picture up to 32 x 32, ``[n, dimensions] -> [n, pixels]``, logits.
 
-    The generator of DCGAN (Radford et al. 2016) for 32 x 32 pixels: kernels of 4, batch-norm and ReLU after all but
-    the last. (AGE's official code has one more layer of 32 x 32 pixels, which would take more time than the others
-    together.) The sigmoid of the output is an image in [0, 1].
+    The generator of DCGAN (Radford et al. 2016) for 32 x 32 pixels. (AGE's official code has one more layer of 32 x 32
+    pixels, which would take more time than the others together.)
 
     Args:
-        dimensions: of a code.
-        shape: of an image, at most 32 pixels a side.
+        shape: of an image, at most 32 pixels a side, or a ``ShapeError`` is raised.
         channels: of the 16 x 16 picture; twice and four times as many before (DCGAN: 128).
-
-    Raises:
-        ShapeError: as :class:`ToPictures`.
     """
 
     def double(fan_in: int, fan_out: int, stride: int = 2) -> list[nn.Module]:
@@ -133,16 +117,12 @@ def _as_dcgan(layer: nn.Module) -> None:
 class JointDiscriminator(nn.Module):
     """Tells pairs of an image and a code apart (ALI): ``[n, pixels + dimensions] -> [n, 1]``, logits.
 
-    Convolutions with DCGAN's batch-norm make 256 numbers of the image and a perceptron as many of the code; a
-    perceptron judges them together.
+    Convolutions make 256 numbers of the image and a perceptron as many of the code; a perceptron judges them together.
 
     Args:
         dimensions: of a code.
         shape, channels: as for :func:`convolutional_encoder`.
         dropout: the share of its inner units that each step leaves out (ALI: 0.2).
-
-    Raises:
-        ShapeError: as :class:`ToPictures`.
     """
 
     def __init__(self, dimensions: int, shape: Shape, channels: int = 32, dropout: float = 0.2):
@@ -150,14 +130,8 @@ class JointDiscriminator(nn.Module):
         self.dimensions = dimensions
         self.image = convolutional_encoder(256, shape, channels)
         self.code = nn.Sequential(nn.Linear(dimensions, 256), nn.LeakyReLU(LEAK), Dropout(dropout))
-        self.pair = nn.Sequential(
-            nn.LeakyReLU(LEAK),
-            Dropout(dropout),
-            nn.Linear(512, 512),
-            nn.LeakyReLU(LEAK),
-            Dropout(dropout),
-            nn.Linear(512, 1),
-        )
+        layers = [(nn.LeakyReLU(LEAK), Dropout(dropout), nn.Linear(512, outputs)) for outputs in (512, 1)]
+        self.pair = nn.Sequential(*layers[0], *layers[1])
 
     def forward(self, pairs: Tensor) -> Tensor:
         images, codes = pairs.split([pairs.shape[1] - self.dimensions, self.dimensions], dim=1)

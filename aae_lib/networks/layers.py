@@ -9,17 +9,17 @@ from aae_lib.errors import ShapeError
 
 
 def gaussian_sample(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """A sample of N(mean, exp(log_variance)), ``[n, d]`` each, by reparameterization: gradients flow through it.
+    """A sample of N(mean, exp(log_variance)), ``[n, d]``, through which gradients flow: mean + deviation * noise.
 
-    mean + deviation * noise (Kingma & Welling 2014, section 2.4).
+    The reparameterization of Kingma & Welling 2014, section 2.4.
     """
     return mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
 
 
 class GaussianEncoder(nn.Module):
-    """Draws z ~ N(mean(x), variance(x)), independent in each dimension: images ``[n, pixels]`` -> codes ``[n, d]``.
+    """Draws z ~ N(mean(x), variance(x)), ``[n, pixels] -> [n, d]``: the Gaussian posterior of AAE, section 2.
 
-    The Gaussian posterior of AAE, section 2. Each call draws new samples, in evaluation too.
+    Each call draws new samples, in evaluation too.
 
     Args:
         network: ``[n, pixels] -> [n, 2 d]``, mean and log-variance.
@@ -29,27 +29,23 @@ class GaussianEncoder(nn.Module):
         super().__init__()
         self.network = network
 
-    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def posterior(self, images: Tensor) -> tuple[Tensor, ...]:
         """Mean and log-variance of q(z|x), each ``[n, d]`` in float32."""
-        mean, log_variance = self.network(images).float().chunk(2, dim=1)
-        return mean, log_variance
+        return self.network(images).float().chunk(2, dim=1)
 
     def forward(self, images: Tensor) -> Tensor:
         return gaussian_sample(*self.posterior(images))
 
 
 class UniversalEncoder(nn.Module):
-    """Computes z = f(x, eta) from an image and noise eta ~ N(0, I): images ``[n, pixels]`` -> codes ``[n, d]``.
+    """Computes z = f(x, eta) from an image and noise eta ~ N(0, I), ``[n, pixels] -> [n, d]``.
 
-    The universal approximator of the posterior (AAE, section 2, equation 2): f can make any q(z|x) of its noise. Each
-    call draws new noise, in evaluation too.
+    The universal approximator of the posterior (AAE, section 2, equation 2). Each call draws new noise, in evaluation
+    too.
 
     Args:
         network: f, ``[n, pixels + noise_dimensions] -> [n, d]``.
-        noise_dimensions: length of eta, at least 1. The paper does not give it.
-
-    Raises:
-        ShapeError: for an encoder without noise.
+        noise_dimensions: length of eta, at least 1, or a ``ShapeError`` is raised. The paper does not give it.
     """
 
     def __init__(self, network: nn.Module, noise_dimensions: int):
@@ -78,11 +74,7 @@ def attenuated(values: Tensor, share: float) -> Tensor:
 class Attenuated(nn.Sequential):
     """A network that learns from the whole gradient, but lets only a share of it flow back to its input.
 
-    Behind such a decoder the encoder feels the reconstruction less than the decoder does, at any learning rate.
-
-    Args:
-        network: any module; the layers of an ``nn.Sequential`` keep their names in state dicts.
-        share: of the gradient, 1 for all of it.
+    The layers of an ``nn.Sequential`` keep their names in state dicts.
     """
 
     def __init__(self, network: nn.Module, share: float):
@@ -97,11 +89,7 @@ class Attenuated(nn.Sequential):
 class ClusterHeads(nn.Module):
     """The heads of clusters: a learned point for each label, mixed by the labels' probabilities (AAE, section 7).
 
-    Probabilities ``[n, clusters]`` -> codes ``[n, dimensions]``; a one-hot label gives its head. Positions start as
-    samples of N(0, I).
-
-    Args:
-        clusters, dimensions: number and length of the heads.
+    Probabilities ``[n, clusters]`` -> codes ``[n, dimensions]``. Positions start as samples of N(0, I).
     """
 
     def __init__(self, clusters: int, dimensions: int):

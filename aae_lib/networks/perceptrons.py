@@ -16,10 +16,9 @@ def multilayer_perceptron(
     dropout: float = 0.0,
     batch_norm: bool = False,
 ) -> nn.Sequential:
-    """A perceptron ``[batch, inputs] -> [batch, outputs]`` with ReLU between its layers and a linear output.
+    """A perceptron ``[n, inputs] -> [n, outputs]`` with ReLU between its layers and a linear output.
 
     Args:
-        inputs, outputs: numbers of units.
         hidden: units of the hidden layers (AAE, appendix A.1 and A.2.1: two of 1000).
         deviation: weights are drawn from N(0, deviation^2), and biases are zero. The paper's 0.01 matters: with
             PyTorch's default initialization of the encoder its learning rates diverge. None: PyTorch's default, with

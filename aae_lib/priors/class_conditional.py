@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -14,13 +15,17 @@ from aae_lib.priors.prior import Prior
 
 
 class ClassConditionalPrior(Prior):
-    """A prior made of ``classes`` equally likely parts. Subclasses implement :meth:`sample_of_class`.
+    """A prior made of ``classes`` parts. Subclasses implement :meth:`sample_of_class`.
 
     ``nearest_class(codes)``, ``[n, dimensions] -> [n]``, is optional: the part to which each code belongs. It serves to
     count how many codes lie in the part of their label.
+
+    Attributes:
+        probabilities: of the classes; None: all are equally likely.
     """
 
     classes: int
+    probabilities: tuple[float, ...] | None = None
 
     @abstractmethod
     def sample_of_class(self, labels: Tensor) -> Tensor:
@@ -32,7 +37,16 @@ class ClassConditionalPrior(Prior):
         """
 
     def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
-        return self.sample_of_class(torch.randint(self.classes, (count,), device=device))
+        if self.probabilities is None:
+            return self.sample_of_class(torch.randint(self.classes, (count,), device=device))
+        weights = torch.tensor(self.probabilities, device=device)
+        return self.sample_of_class(weights.multinomial(count, replacement=True))
+
+    def log_probabilities(self, device: torch.device) -> Tensor:
+        """The logarithms of the classes' probabilities, ``[classes]``."""
+        if self.probabilities is None:
+            return torch.full((self.classes,), -math.log(self.classes), device=device)
+        return torch.tensor(self.probabilities, device=device).log()
 
     def check_labels(self, labels: Tensor) -> None:
         """Raise the error of :meth:`sample_of_class`: a negative label would, in silence, mean another part.
@@ -66,7 +80,7 @@ class GaussianMixture(ClassConditionalPrior):
         return self.place(torch.randn(*labels.shape, 2, device=labels.device), labels)
 
     def place(self, standard: Tensor, labels: Tensor) -> Tensor:
-        """Codes at given places of components: turns standard Gaussian numbers into samples.
+        """Codes ``[n, 2]`` at places of components: turns standard Gaussian numbers into samples.
 
         Args:
             standard: ``[n, 2]``, along and across the component, each in its standard deviations from the mean.
@@ -96,9 +110,8 @@ class GaussianMixture(ClassConditionalPrior):
     def walk(self, shares: Tensor) -> Tensor:
         """Codes on the circle of the means, from component 0 over 1 ... 9 back to 0: ``[n]`` in [0, 1] -> ``[n, 2]``.
 
-        The path passes the mean of component k at share k / 10. Between two means it crosses the gap between their
-        petals, where the prior has almost no mass and no training image has taught the decoder anything. The walk goes
-        this way to show that.
+        Between two means it crosses the gap between their petals, to show that no training image has taught the decoder
+        anything there.
         """
         return circle(self.shift, shares)
 
@@ -135,35 +148,36 @@ class SwissRoll(ClassConditionalPrior):
         return points + self.width * torch.randn(len(labels), 1, device=labels.device) * normal
 
     def walk(self, shares: Tensor) -> Tensor:
-        """Points of the roll, from its center outward, by the share of samples that lie before each.
-
-        ``[n]`` in [0, 1] -> ``[n, 2]``. Class k lies between the shares k / 10 and (k + 1) / 10.
-        """
+        """Points of the roll from its center outward, by the share of samples before each: ``[n] -> [n, 2]``."""
         root = shares.sqrt()
         angle = 4 * math.pi * root
         return torch.stack([3 * root * angle.cos(), 3 * root * angle.sin()], 1)
 
     def nearest_class(self, codes: Tensor) -> Tensor:
-        """The tenth that holds the point of the roll nearest to each code: ``[n, 2] -> [n]``.
-
-        The roll is replaced by 2,000 of its points; neighbors are at most 0.04 apart.
-        """
+        """The tenth that holds the nearest of 2,000 points of the roll, at most 0.04 apart: ``[n, 2] -> [n]``."""
         points = self.walk((torch.arange(2000, device=codes.device) + 0.5) / 2000)
         distances = torch.cdist(codes.float(), points, compute_mode="donot_use_mm_for_euclid_dist")
         return distances.argmin(1) // (2000 // self.classes)
 
 
 class Categorical(ClassConditionalPrior):
-    """One-hot codes of equally likely classes (AAE, section 5). They are points and have no density.
+    """One-hot codes (AAE, section 5). They are points and have no density.
 
     Args:
         classes: number of classes and length of a code, at least 2.
+        probabilities: of the classes, each above 0 and together 1; None: all are equally likely.
     """
 
-    def __init__(self, classes: int = 10):
+    def __init__(self, classes: int = 10, probabilities: Sequence[float] | None = None):
         if classes < 2:
             raise PriorError(f"Categorical needs classes >= 2, not {classes}")
         self.dimensions = self.classes = classes
+        if probabilities is not None:
+            self.probabilities = given = tuple(map(float, probabilities))
+            if len(given) != classes or not min(given) > 0 or not math.isclose(sum(given), 1, abs_tol=1e-6):
+                raise PriorError(
+                    f"Categorical needs {classes} probabilities, each above 0 and together 1, not {probabilities}"
+                )
 
     def sample_of_class(self, labels: Tensor) -> Tensor:
         self.check_labels(labels)
@@ -175,15 +189,10 @@ class Categorical(ClassConditionalPrior):
 
 
 class LabelAndStyle(ClassConditionalPrior):
-    """A one-hot label y and, independent of it, a style z: codes ``[y, z]`` (AAE, section 5).
-
-    Args:
-        label: the distribution of y.
-        style: the distribution of z.
-    """
+    """A one-hot label y and, independent of it, a style z: codes ``[y, z]`` (AAE, section 5)."""
 
     def __init__(self, label: Categorical, style: Prior):
-        self.label, self.style = label, style
+        self.label, self.style, self.probabilities = label, style, label.probabilities
         self.classes, self.dimensions = label.classes, label.dimensions + style.dimensions
 
     def sample_of_class(self, labels: Tensor) -> Tensor:
@@ -191,7 +200,7 @@ class LabelAndStyle(ClassConditionalPrior):
 
     def nearest_class(self, codes: Tensor) -> Tensor:
         """The most probable label of each code: ``[n, dimensions] -> [n]``."""
-        return codes[:, : self.classes].argmax(1)
+        return self.split(codes)[0].argmax(1)
 
     def split(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Codes ``[n, dimensions]`` as label ``[n, classes]`` and style ``[n, style.dimensions]``."""
@@ -202,13 +211,11 @@ class AroundHeads(ClassConditionalPrior):
     """Codes around the heads of clusters: the head of a random label, plus a style (AAE, section 7).
 
     Args:
-        label: the distribution of the label.
-        style: the distribution of the style.
         heads: ``[classes, dimensions]``. If a model learns them, its parameter: the distribution then follows it.
     """
 
     def __init__(self, label: Categorical, style: Gaussian, heads: Tensor):
-        self.label, self.style, self.heads = label, style, heads
+        self.label, self.style, self.heads, self.probabilities = label, style, heads, label.probabilities
         self.classes, self.dimensions = label.classes, style.dimensions
 
     @property
@@ -226,7 +233,7 @@ class AroundHeads(ClassConditionalPrior):
 
     def log_prob(self, codes: Tensor) -> Tensor:
         """Log-density of each code: ``[n, dimensions] -> [n]``, in nats."""
-        return self.component_log_probs(codes).logsumexp(1) - math.log(self.classes)
+        return (self.component_log_probs(codes) + self.log_probabilities(codes.device)).logsumexp(1)
 
     def nearest_class(self, codes: Tensor) -> Tensor:
         """The label of the head nearest to each code: ``[n, dimensions] -> [n]``."""

@@ -12,12 +12,9 @@ from aae_lib.priors.prior import Prior
 
 
 class Gaussian(Prior):
-    """The isotropic Gaussian N(0, s^2 I).
+    """The isotropic Gaussian N(0, s^2 I), s > 0.
 
-    Args:
-        dimensions: length of a code, at least 1.
-        standard_deviation: s > 0. The papers' values: 1 for style codes (AAE, appendix A.2.1), 5 for the 8-D
-            code of the likelihood experiment (A.1).
+    The paper's s: 1 for style codes (AAE, appendix A.2.1), 5 for the 8-D code of the likelihood experiment (A.1).
     """
 
     def __init__(self, dimensions: int = 2, standard_deviation: float = 1.0):
@@ -37,11 +34,7 @@ class Gaussian(Prior):
 
 
 class UniformSquare(Prior):
-    """The uniform distribution on the square from -a to a in both dimensions.
-
-    Args:
-        half_side: a > 0.
-    """
+    """The uniform distribution on the square from -``half_side`` to ``half_side`` in both dimensions."""
 
     dimensions = 2
 
@@ -95,11 +88,7 @@ class Ring(Prior):
 
 
 class UniformSphere(Prior):
-    """The uniform distribution on the unit sphere, which is a surface and has no density in space (AGE, section 2).
-
-    Args:
-        dimensions: length of a code, at least 2 (a circle).
-    """
+    """The uniform distribution on the unit sphere, which is a surface and has no density in space (AGE, section 2)."""
 
     def __init__(self, dimensions: int):
         if dimensions < 2:

@@ -16,11 +16,7 @@ def straight_line(start: Tensor, end: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def great_circle(start: Tensor, end: Tensor) -> Callable[[Tensor], Tensor]:
-    """The shortest path on the unit sphere from one code ``[d]`` to another.
-
-    Raises:
-        PriorError: if the two are opposite points: every great circle between them is equally short.
-    """
+    """The shortest path on the unit sphere from one code ``[d]`` to another; a ``PriorError`` if they are opposite."""
     along = start @ end
     across = end - along * start
     if across.norm() < 1e-6 and along < 0:

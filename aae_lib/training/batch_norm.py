@@ -15,9 +15,8 @@ SAMPLES = 10_000  # of the prior, for the decoder
 def recompute_batch_norm(model: Model, images: Tensor) -> None:
     """Set the batch-norm statistics of ``model`` in one pass: encoder over ``images``, decoder over prior samples.
 
-    Statistics gathered while training mix many past weights, and real with generated images. The caller's random
-    numbers and the mode of each module are left as they were. The model's ``adversaries`` judge minibatches of one
-    kind and get no statistics: mean 0, variance 1.
+    Statistics gathered while training mix many past weights, and real with generated images. The model's
+    ``adversaries`` judge minibatches of one kind and get no statistics: mean 0, variance 1.
 
     Args:
         images: ``[n, pixels]``, training images as they are, without augmentation.

@@ -22,11 +22,7 @@ SAVE_EVERY_SECONDS = 30.0
 
 
 class Checkpoint:
-    """The checkpoint file of a run, if it has one.
-
-    Args:
-        path: of the file; None: nothing is saved or resumed.
-    """
+    """The checkpoint file of a run; without a path nothing is saved or resumed."""
 
     def __init__(self, run: Run, path: str | Path | None):
         self.run, self.path = run, None if path is None else Path(path)
@@ -45,8 +41,15 @@ class Checkpoint:
             tensors, position = read_file(self.path, self.run.device)
         except StorageError as error:
             raise TrainingError(f"{error}. Delete it to start anew") from error
-        self._check_same_run(position.pop("fingerprint", {}))
-        self._check_whole(tensors, position)
+        theirs = position.pop("fingerprint", {})
+        if differing := [_difference(name, theirs.get(name, ""), ours) for name, ours in self.fingerprint.items()
+                         if theirs.get(name) != ours]:  # fmt: skip
+            raise TrainingError(
+                f"{self.path} is the checkpoint of another run ({'; '.join(differing)}). Choose another folder or "
+                "delete it"
+            )
+        if position.pop("checksum", None) != checksum(tensors, position):
+            raise TrainingError(f"{self.path} is damaged or of another version (checksum). Delete it to start anew")
         if position["step"] > self.run.last:
             raise TrainingError(
                 f"{self.path} is at step {position['step']}, beyond these {self.run.last} steps: ask for more or "
@@ -59,57 +62,33 @@ class Checkpoint:
         is_due = self.run.step == self.run.last or time.monotonic() - self.saved_at > SAVE_EVERY_SECONDS
         if self.path is None or not is_due:
             return
-        tensors, position = state_tensors(self.run), position_of(self.run)
+        tensors, position = _tensors(self.run), _position(self.run)
         header = {"fingerprint": self.fingerprint, "checksum": checksum(tensors, position), **position}
         write_file(self.path, tensors, header)  # a kill leaves the old file or the new one
         self.saved_at = time.monotonic()
 
-    def _check_same_run(self, theirs: dict[str, str]) -> None:
-        differing = [f"{name} {theirs.get(name)}, not {value}" for name, value in self.fingerprint.items()
-                     if theirs.get(name) != value]  # fmt: skip
-        if differing:
-            raise TrainingError(
-                f"{self.path} is the checkpoint of another run ({'; '.join(differing)}). Choose another folder or "
-                "delete it"
-            )
-
-    def _check_whole(self, tensors: dict[str, Tensor], position: dict[str, Any]) -> None:
-        # What the file must hold: the optimizers of a run that has done a step keep something, those of a new one not.
-        expected = {name: (tensor.shape, tensor.dtype) for name, tensor in state_tensors(self.run).items()}
-        for update in self.run.optimizers:
-            expected |= _optimizer_tensors(self.run, update)
-        found = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
-        wrong = sorted({name for name, _ in expected.items() ^ found.items()})
-        if not wrong and position.pop("checksum", None) != checksum(tensors, position):
-            wrong = ["its numbers (by their checksum)"]
-        if wrong:
-            raise TrainingError(
-                f"{self.path} is damaged or of another version: {', '.join(wrong[:3])} are not as expected. "
-                "Delete it to start anew"
-            )
-
     def _restore(self, tensors: dict[str, Tensor], position: dict[str, Any]) -> None:
-        run = self.run
+        run, kept = self.run, {update: {} for update in self.run.optimizers}
         with torch.no_grad():
             for name, weights in _weights(run.model).items():
                 weights.copy_(tensors[name])
         run.random_state = {kind: tensors[f"random/{kind}"].cpu() for kind in run.random_state}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizers/"):
+                _, update, index, key = name.split("/")
+                kept[update].setdefault(int(index), {})[key] = tensor
         for update, optimizer in run.optimizers.items():
-            entries: dict[int, dict[str, Tensor]] = {}
-            for name in _optimizer_tensors(run, update):
-                _, _, index, key = name.split("/")
-                entries.setdefault(int(index), {})[key] = tensors[name]
-            optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
-        run.step, run.seconds, run.collapsed_for = (position[name] for name in ("step", "seconds", "collapsed_for"))
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": kept[update]})
+        run.step, run.seconds, run.lost_for = (position[name] for name in ("step", "seconds", "lost_for"))
         run.losses = position["losses"]
         run.reports = [Report(**report) for report in position["reports"]]
-        if run.step < self.run.last and run.reports and run.reports[-1].step % self.run.report_every:
+        if run.step < run.last and run.reports and run.reports[-1].step % run.report_every:
             run.reports.pop()  # the last report of a run that was to be shorter
         run.model.eval()
         recompute_batch_norm(run.model, run.sets[0].images)
 
 
-def state_tensors(run: Run) -> dict[str, Tensor]:
+def _tensors(run: Run) -> dict[str, Tensor]:
     """Weights, random numbers and what the optimizers keep, by name."""
     tensors = _weights(run.model) | {f"random/{kind}": state for kind, state in run.random_state.items()}
     for update, optimizer in run.optimizers.items():
@@ -119,15 +98,16 @@ def state_tensors(run: Run) -> dict[str, Tensor]:
     return tensors
 
 
-def position_of(run: Run) -> dict[str, Any]:
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers, by their names in the file; a shared one is there once."""
+    named = [*model.named_parameters(), *model.named_buffers()]
+    return {f"weights/{name}": tensor.detach() for name, tensor in named}
+
+
+def _position(run: Run) -> dict[str, Any]:
     """Where the run is: plain data beside its tensors."""
-    return {
-        "step": run.step,
-        "seconds": run.seconds,
-        "collapsed_for": run.collapsed_for,
-        "losses": run.losses,
-        "reports": [dataclasses.asdict(report) for report in run.reports],
-    }
+    reports = [dataclasses.asdict(report) for report in run.reports]
+    return {name: getattr(run, name) for name in ("step", "seconds", "lost_for", "losses")} | {"reports": reports}
 
 
 def fingerprint(run: Run) -> dict[str, str]:
@@ -149,8 +129,9 @@ def fingerprint(run: Run) -> dict[str, str]:
 
 
 def checksum(tensors: Mapping[str, Tensor], position: Mapping[str, Any] | None = None) -> str:
-    """A checksum of numbers and plain data."""
-    value = zlib.crc32(json.dumps(position, sort_keys=True).encode())
+    """A checksum of names, types, shapes and numbers of tensors, and of plain data."""
+    kinds = {name: [str(tensor.dtype), *tensor.shape] for name, tensor in tensors.items()}
+    value = zlib.crc32(json.dumps([kinds, position], sort_keys=True).encode())
     for name in sorted(tensors):
         value = zlib.crc32(tensors[name].cpu().contiguous().numpy(), value)
     return f"{value:08x}"
@@ -171,19 +152,9 @@ def describe(model: nn.Module) -> str:
     return f"{', '.join(layers)}; weights {shapes}"
 
 
-def _weights(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers, by their names in the file; a shared one is there once."""
-    named = [*model.named_parameters(), *model.named_buffers()]
-    return {f"weights/{name}": tensor.detach() for name, tensor in named}
-
-
-def _optimizer_tensors(run: Run, update: str) -> dict[str, tuple[torch.Size, torch.dtype]]:
-    """Shape and type of all that the optimizer of an update keeps once it has made a step."""
-    (group,) = run.optimizers[update].param_groups
-    of_sgd = ("momentum_buffer",) if group.get("momentum") else ()
-    keys = ("exp_avg", "exp_avg_sq", "step") if "betas" in group else of_sgd
-    return {
-        f"optimizers/{update}/{index}/{key}": (torch.Size() if key == "step" else parameter.shape, torch.float32)
-        for index, parameter in enumerate(group["params"])
-        for key in keys
-    }
+def _difference(name: str, theirs: str, ours: str) -> str:
+    """Where two descriptions differ, without what is long and the same."""
+    first = next((i for i, (a, b) in enumerate(zip(theirs, ours, strict=False)) if a != b), min(len(theirs), len(ours)))
+    start = max(0, first - 30)
+    theirs, ours = (f"{'...' * (start > 0)}{text[start:]:.60}" for text in (theirs, ours))
+    return f"{name} {theirs!r}, not {ours!r}"

@@ -12,13 +12,15 @@ from aae_lib.data import Images
 from aae_lib.errors import TrainingError
 from aae_lib.models import Model
 from aae_lib.networks import TrainingNoise, has_batch_norm
+from aae_lib.seeding import seeded
 from aae_lib.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from aae_lib.training.run import Run
 
-COLLAPSE_VARIANCE = 1e-3  # of the prior's variance
-COLLAPSE_STEPS = 600  # for so long, and after so many steps
+COLLAPSED = 1e-3  # variance of the codes, as a share of the prior's
+FAR = 5.0  # root mean square of the codes, in that of the prior
+LOST_STEPS = 600  # so long the codes may be collapsed or far, and at the beginning for so long again
 CHECK_CODES_EVERY = 100  # steps
 
 # At the call: model, images and recipe must fit together
@@ -47,11 +49,8 @@ def check_model(model: Model, recipe: Recipe, sets: int) -> None:
         raise TrainingError(f"train takes a model of a subclass of aae_lib.Model, not a {kind}")
     if not isinstance(recipe, Recipe):
         raise TrainingError(f"train takes an aae_lib.Recipe, not a {type(recipe).__name__}")
-    if torch.get_default_dtype() != torch.float32:
-        raise TrainingError(
-            f"train works in float32, but torch's default type is {torch.get_default_dtype()}: "
-            "call torch.set_default_dtype(torch.float32)"
-        )
+    if (dtype := torch.get_default_dtype()) != torch.float32:
+        raise TrainingError(f"torch's default type is {dtype}: call torch.set_default_dtype(torch.float32)")
     _check_networks(model)
     _check_recipe(model, recipe)
     if recipe.batch_size == 1 and has_batch_norm(model):
@@ -59,10 +58,8 @@ def check_model(model: Model, recipe: Recipe, sets: int) -> None:
     parameters = inspect.signature(model.updates).parameters
     minibatches = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
     if len(minibatches) != sets:
-        raise TrainingError(
-            f"{kind}.updates takes {len(minibatches)} minibatches ({', '.join(minibatches)}), but there are {sets} "
-            "sets of images to train on"
-        )
+        named = f"{len(minibatches)} minibatches ({', '.join(minibatches)})"
+        raise TrainingError(f"{kind}.updates takes {named}, but there are {sets} sets of images to train on")
 
 
 def _check_networks(model: Model) -> None:
@@ -71,13 +68,12 @@ def _check_networks(model: Model) -> None:
     if missing := named - set(networks):
         if missing <= set(model.adversaries):
             raise TrainingError(
-                f"this {kind} has no {', '.join(sorted(missing))}: shipped weights leave out networks that only "
-                f"judge. To train it further, give it a new one, such as model.{min(missing)} = "
-                "multilayer_perceptron(dimensions, 1)"
+                f"this {kind} has no {', '.join(sorted(missing))}: shipped weights leave out networks that only judge. "
+                f"Give it a new one, such as model.{min(missing)} = multilayer_perceptron(dimensions, 1)"
             )
         raise TrainingError(f"{kind}.moves names {sorted(missing)}, but its networks are {sorted(networks)}")
-    moved = {id(parameter) for name in named for parameter in networks[name].parameters()}
-    unmoved = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in moved]
+    moved = {parameter for name in named for parameter in networks[name].parameters()}
+    unmoved = [name for name, p in model.named_parameters() if p.requires_grad and p not in moved]
     if unmoved:
         raise TrainingError(f"no update of {kind} moves {', '.join(unmoved)}: name its network in {kind}.moves")
     for update, names in model.moves.items():
@@ -87,46 +83,33 @@ def _check_networks(model: Model) -> None:
 
 def _check_recipe(model: Model, recipe: Recipe) -> None:
     kind = type(model).__name__
-    if set(recipe.optimizers) != set(model.moves):
-        raise TrainingError(
-            f"the recipe has optimizers for {sorted(recipe.optimizers)}, but {kind} has updates {sorted(model.moves)}"
-        )
-    if isinstance(recipe.schedule, Mapping) and set(recipe.schedule) != set(recipe.optimizers):
-        raise TrainingError(
-            f"the recipe has optimizers for {sorted(recipe.optimizers)}, but schedules for {sorted(recipe.schedule)}"
-        )
+    for what, named in (("optimizers", recipe.optimizers), ("schedules", recipe.schedule)):
+        if isinstance(named, Mapping) and set(named) != set(model.moves):
+            raise TrainingError(
+                f"the recipe has {what} for {sorted(named)}, but {kind} has updates {sorted(model.moves)}"
+            )
     noises = {type(layer).__name__ for layer in model.modules() if isinstance(layer, TrainingNoise)}
     if recipe.noise and not noises:
         raise TrainingError(
             f"the recipe has a schedule for training noise, but {kind} has none: build it with GaussianNoise, "
             "RandomAffine or Dropout of aae_lib.networks"
         )
-    if isinstance(recipe.noise, Mapping) and (unknown := set(recipe.noise) - noises):
-        raise TrainingError(f"the recipe has schedules for {sorted(unknown)}, but {kind} has {sorted(noises)}")
     # Other numbers may be copies of what layers were built with: to change them would change nothing.
     weights = {name for name, value in vars(model).items() if name.endswith("_weight") and type(value) in (int, float)}
-    if unknown := set(recipe.weights) - weights:
-        raise TrainingError(
-            f"the recipe has schedules for the weights {sorted(unknown)}, but {kind} has {sorted(weights)}"
-        )
+    named_noises = recipe.noise if isinstance(recipe.noise, Mapping) else ()
+    for what, named, known in (("noise", named_noises, noises), ("weights", recipe.weights, weights)):
+        if unknown := set(named) - known:
+            raise TrainingError(f"the recipe has schedules for {what} {sorted(unknown)}, {kind} has {sorted(known)}")
 
 
 # In each step
 
 
-def check_caller() -> None:
-    """Refuse to train inside ``torch.inference_mode``, which no ``enable_grad`` undoes."""
-    if torch.is_inference_mode_enabled():
-        raise TrainingError("no training inside torch.inference_mode(): take the reports outside of it")
-
-
 def check_generator(model: Model, updates: Any) -> Iterator[Any]:
     """Refuse ``updates`` that return what they should yield; returns them."""
     if not isinstance(updates, Generator):
-        raise TrainingError(
-            f"{type(model).__name__}.updates must yield its updates one after the other, not return a "
-            f"{type(updates).__name__}"
-        )
+        found = type(updates).__name__
+        raise TrainingError(f"{type(model).__name__}.updates must yield its updates one by one, not return a {found}")
     return updates
 
 
@@ -134,9 +117,8 @@ def check_update(model: Model, update: Any) -> tuple[str, Tensor]:
     """Refuse what is no pair (name of a declared update, loss); returns it."""
     kind = type(model).__name__
     if not isinstance(update, tuple) or len(update) != 2:
-        raise TrainingError(
-            f"{kind}.updates must yield pairs (name of the update, loss), not a {type(update).__name__}"
-        )
+        found = type(update).__name__
+        raise TrainingError(f"{kind}.updates must yield pairs (name of the update, loss), not a {found}")
     name, loss = update
     if name not in model.moves:
         raise TrainingError(f"update {name!r} is not declared in {kind}.moves")
@@ -146,12 +128,6 @@ def check_update(model: Model, update: Any) -> tuple[str, Tensor]:
     if not torch.is_grad_enabled():
         raise TrainingError(f"update '{name}' was yielded inside torch.no_grad(): close it before the yield")
     return name, loss
-
-
-def check_seen(model: Model, seen: set[str]) -> None:
-    """Refuse a step without one of the declared updates."""
-    if missing := set(model.moves) - seen:
-        raise TrainingError(f"{type(model).__name__}.updates never yielded {sorted(missing)}")
 
 
 def check_loss(run: "Run", name: str, loss: Tensor) -> float:
@@ -177,11 +153,10 @@ def check_graph(run: "Run", name: str, loss: Tensor) -> None:
         node = pending.pop()
         for parent, _ in node.next_functions:
             weights = getattr(parent, "variable", None)
-            if weights is not None and node._sequence_nr() < run.moved_at.get(id(weights), 0):
-                path = next(path for path, parameter in run.model.named_parameters() if parameter is weights)
+            if weights is not None and node._sequence_nr() < run.moved_at.get(weights, 0):
                 raise TrainingError(
-                    f"the loss of update '{name}' was computed with a stale graph, from before an update moved {path}: "
-                    "compute anew, after the yield, what depends on it"
+                    f"the loss of update '{name}' was computed with a stale graph, from before an update moved "
+                    f"{_paths(run, [weights])}: compute anew, after the yield, what depends on it"
                 )
             if parent is not None and parent not in seen:
                 seen.add(parent)
@@ -190,41 +165,57 @@ def check_graph(run: "Run", name: str, loss: Tensor) -> None:
 
 def check_reached(run: "Run", name: str, gradients: Sequence[Tensor | None]) -> None:
     """Refuse a loss that does not reach all parameters that its update should move."""
-    if all(gradient is not None for gradient in gradients):
-        return
-    names = {id(parameter): path for path, parameter in run.model.named_parameters()}
-    unreached = [names[id(p)] for p, g in zip(run.parameters[name], gradients, strict=True) if g is None]
-    raise TrainingError(
-        f"update '{name}' should move {', '.join(run.model.moves[name])}, but its loss does not reach "
-        f"{', '.join(unreached)}: was a code detached, or a layer left out?"
-    )
+    unreached = [p for p, gradient in zip(run.parameters[name], gradients, strict=True) if gradient is None]
+    if unreached:
+        raise TrainingError(
+            f"update '{name}' should move {', '.join(run.model.moves[name])}, but its loss does not reach "
+            f"{_paths(run, unreached)}: was a code detached, or a layer left out?"
+        )
 
 
 def check_weights(run: "Run") -> None:
     """Refuse weights that are not finite: no loss after the last update would tell."""
-    broken = [name for name, parameter in run.model.named_parameters() if not parameter.isfinite().all()]
+    broken = [parameter for parameter in run.model.parameters() if not parameter.isfinite().all()]
     if broken:
         raise TrainingError(
-            f"{', '.join(broken[:3])} hold NaN or infinite weights at step {run.step}: a smaller learning rate usually "
-            "helps"
+            f"{_paths(run, broken[:3])} hold NaN or infinite weights at step {run.step}: a smaller learning rate "
+            "usually helps"
         )
+
+
+def _paths(run: "Run", parameters: Sequence[Tensor]) -> str:
+    """The names of parameters."""
+    names = {parameter: path for path, parameter in run.model.named_parameters()}
+    return ", ".join(names[parameter] for parameter in parameters)
 
 
 @torch.no_grad()
 def check_codes(run: "Run") -> None:
-    """Stop a run whose codes have collapsed: their variance has long been a thousandth of the prior's."""
-    if run.step % CHECK_CODES_EVERY or run.step <= COLLAPSE_STEPS:
-        return
-    if run.prior_variance is None or not hasattr(run.model, "encoder"):
+    """Stop a run whose codes have long been almost one point, or far outside of the prior.
+
+    The second is what an adversary with batch-norm cannot see: it judges codes and samples of the prior in minibatches
+    of their own, so it takes away what tells them apart, where they lie and how wide they are spread.
+    """
+    model = run.model
+    if run.step % CHECK_CODES_EVERY or run.step <= LOST_STEPS or model.prior is None or not hasattr(model, "encoder"):
         return
     with torch.autocast(run.device.type, torch.bfloat16, enabled=run.bfloat16, cache_enabled=False):
-        codes = run.model.encode(run.sets[0].images[:1000]).float()
-    variance = float(codes.var(0).mean())
-    dead = variance < COLLAPSE_VARIANCE * run.prior_variance
-    run.collapsed_for = run.collapsed_for + CHECK_CODES_EVERY if dead else 0
-    if run.collapsed_for >= COLLAPSE_STEPS:
+        codes = model.encode(run.sets[0].images[:1000]).float()
+    with seeded(0):
+        samples = model.prior.sample(1000)
+    spread = float(codes.var(0).mean() / samples.var(0).mean())
+    size = float((codes.square().mean() / samples.square().mean()).sqrt())
+    lost = spread < COLLAPSED or (size > FAR and model.adversaries)
+    run.lost_for = run.lost_for + CHECK_CODES_EVERY if lost else 0
+    if run.lost_for < LOST_STEPS:
+        return
+    since = f"for {LOST_STEPS} steps up to step {run.step}"
+    if spread < COLLAPSED:
         raise TrainingError(
-            f"the codes have collapsed: for {COLLAPSE_STEPS} steps up to step {run.step} their variance has been below "
-            f"{COLLAPSE_VARIANCE:g} of the prior's (now {variance:.2g} against {run.prior_variance:.2g}). A larger "
-            "weight of the reconstruction or a slower generator usually helps"
+            f"the codes have collapsed: {since} their variance has been below {COLLAPSED:g} of the prior's (now "
+            f"{spread:.2g}). A larger weight of the reconstruction or a slower generator usually helps"
         )
+    raise TrainingError(
+        f"the codes have run away: {since} they have been more than {FAR:g} times as far out as the prior (now "
+        f"{size:.2g} times). An adversary of codes must not have batch-norm; a slower encoder may help, too"
+    )

@@ -1,8 +1,5 @@
 """The training loop. Read this first: it is all that replaces ``loss.backward()`` and ``optimizer.step()``.
 
-    for report in train(model, digits.train, recipe):
-        print(report.step, report.losses)
-
 Each step takes a minibatch, asks the model for its updates one after the other, and moves for each of them exactly the
 networks that the update names. What is checked on the way stands in ``checks.py``; what is remembered between steps, in
 ``run.py``; how a run survives a kill, in ``checkpoint.py``.
@@ -16,6 +13,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from aae_lib.data import Images
+from aae_lib.errors import TrainingError
 from aae_lib.models import Model
 from aae_lib.training import checks
 from aae_lib.training.batch_norm import recompute_batch_norm
@@ -62,7 +60,7 @@ def train(
 
     Raises:
         TrainingError: at the call, if model, images, recipe and checkpoint do not fit together; later, if a loss is not
-            finite or computed with weights of before, an update does not reach its networks, or the codes collapse.
+            finite or computed with weights of before, an update does not reach its networks, or the codes get lost.
     """
     run = Run(model, images, recipe, seed, steps, report_every, device, bfloat16)
     checkpoint = Checkpoint(run, state)
@@ -95,7 +93,6 @@ def step(run: Run) -> None:
         value = checks.check_loss(run, name, loss)
         checks.check_graph(run, name, loss)
         parameters, optimizer = run.parameters[name], run.optimizers[name]
-
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         checks.check_reached(run, name, gradients)
         for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -124,4 +121,5 @@ def updates(run: Run) -> Iterator[tuple[str, Tensor]]:
         name, loss = checks.check_update(run.model, update)
         yield name, loss
         seen.add(name)
-    checks.check_seen(run.model, seen)
+    if missing := set(run.model.moves) - seen:
+        raise TrainingError(f"{type(run.model).__name__}.updates never yielded {sorted(missing)}")

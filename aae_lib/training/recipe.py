@@ -5,7 +5,8 @@ epoch of MNIST.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
@@ -120,8 +121,7 @@ class Recipe:
             keeps the absolute times.
         batch_size: images in a minibatch, at least 1.
         noise: a factor in [0, 1] on the training noise of the networks (:class:`~aae_lib.networks.TrainingNoise`), one
-            schedule for all layers or one for each kind of layer, by the name of its class, such as
-            ``"RandomAffine"``. Without a schedule a layer has all of its noise, always.
+            schedule for all layers, or one for each kind of layer by the name of its class, such as ``"RandomAffine"``.
         weights: factors on weights in the model's losses, by the name of the model's attribute, such as
             ``"label_weight"``. They multiply the value that the model was built with.
     """
@@ -160,18 +160,15 @@ class Recipe:
         Raises:
             TrainingError: if the data are no recipe.
         """
-        try:
+        recipe = None
+        with suppress(KeyError, TypeError, AttributeError):
             recipe = _from_data(data)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise TrainingError(f"expected a recipe as Recipe.to_data writes it, found {data!r:.200}") from error
         if not isinstance(recipe, cls):
             raise TrainingError(f"expected a recipe as Recipe.to_data writes it, found {data!r:.200}")
         return recipe
 
 
-KINDS: dict[str, Callable[..., Any]] = {
-    kind.__name__: kind for kind in (SGD, Adam, Constant, Drops, Cosine, Rise, WarmUp, Recipe)
-}
+KINDS = {kind.__name__: kind for kind in (SGD, Adam, Constant, Drops, Cosine, Rise, WarmUp, Recipe)}
 
 
 def _to_data(value: Any) -> Any:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from aae_lib.data import Images
 from aae_lib.devices import chosen_device, multiplies_bfloat16, prepare_process
+from aae_lib.errors import TrainingError
 from aae_lib.models import Model
 from aae_lib.networks import set_noise_strength
 from aae_lib.priors import check_prior
@@ -28,8 +29,7 @@ class Report:
     """What happened since the last report.
 
     Attributes:
-        step: minibatches done so far.
-        clock: the same in updates of 100 images.
+        step: minibatches done so far; ``clock``: the same in updates of 100 images.
         epoch: passes over the (first set of) training images.
         losses: mean of each update's loss since the last report.
         learning_rates: of each update at this step.
@@ -53,7 +53,8 @@ class Run:
         last: the step at which the run ends.
         parameters: of the networks that each update moves, by the update's name: each once, and no frozen ones.
         optimizers: by the update's name.
-        moved_at: when each parameter (its ``id``) last moved, in autograd's count of operations.
+        lost_for: how many steps the codes have been collapsed or far from the prior.
+        moved_at: when each parameter last moved, in autograd's count of operations.
         losses: of each update since the last report.
         random_state: of the run's own random numbers, by the kind of device.
     """
@@ -75,7 +76,8 @@ class Run:
         checks.check_images(sets, recipe)
         self.last = checks.check_count("steps", recipe.steps if steps is None else steps)
         self.report_every = checks.check_count("report_every", report_every)
-        self.prior_variance = None if model.prior is None else check_prior(model.prior)
+        if model.prior is not None:
+            check_prior(model.prior)
         prepare_process()
         self.device = chosen_device(device)
         self.bfloat16 = multiplies_bfloat16(self.device) if bfloat16 is None else bfloat16
@@ -90,8 +92,8 @@ class Run:
         self.weights = {name: getattr(model, name) for name in recipe.weights}
         with seeded(seed, self.device):
             self.random_state = self._random_state()
-        self.step, self.seconds, self.collapsed_for = 0, 0.0, 0
-        self.moved_at: dict[int, int] = {}
+        self.step, self.seconds, self.lost_for = 0, 0.0, 0
+        self.moved_at: dict[Tensor, int] = {}
         self.losses: dict[str, list[float]] = {}
         self.reports: list[Report] = []
         self._orders: list[tuple[int, Tensor]] = [(-1, torch.empty(0)) for _ in self.sets]
@@ -102,12 +104,11 @@ class Run:
         return self.step * self.recipe.batch_size / 100
 
     def steps_to_next_pause(self) -> int:
-        """How many steps to go on. Pauses lie at fixed steps, so that a resumed run stops where a whole one does."""
+        """How many steps to go on. Pauses lie at fixed steps, those of a resumed run too."""
         pauses = [self.step - self.step % every + every for every in (self.report_every, PAUSE_EVERY)]
         return min(*pauses, self.last) - self.step
 
     def report_is_due(self) -> bool:
-        """Whether this step has a report: those of a period, and the last one."""
         return self.step % self.report_every == 0 or self.step == self.last
 
     def minibatches(self) -> list[Images]:
@@ -131,12 +132,13 @@ class Run:
     def mark_moved(self, parameters: list[Tensor]) -> None:
         """Note that these have just moved. (Fused optimizers do not tell autograd.)"""
         now = torch.zeros((), requires_grad=True).exp().grad_fn._sequence_nr()
-        self.moved_at |= dict.fromkeys(map(id, parameters), now)
+        self.moved_at |= dict.fromkeys(parameters, now)
 
     @contextlib.contextmanager
     def training_mode(self) -> Iterator[None]:
         """Inside, the model trains on the run's own random numbers; afterwards all is as the caller left it."""
-        checks.check_caller()
+        if torch.is_inference_mode_enabled():  # which no enable_grad undoes
+            raise TrainingError("no training inside torch.inference_mode(): take the reports outside of it")
         started = time.perf_counter()
         self.moved_at = {}  # each thread has a count of its own, and the next pause may be another one's
         self.model.train()
@@ -162,8 +164,6 @@ class Run:
         self.reports.append(Report(self.step, self.clock, epoch, losses, rates, self.seconds, measures))
         if self.step % self.report_every == 0:  # else a longer run, which goes on from here, needs them
             self.losses = {}
-
-    # Random numbers: the run owns its stream and gives the caller's back.
 
     def _forked(self) -> contextlib.AbstractContextManager:
         return torch.random.fork_rng([self.device] if self.device.type == "cuda" else [])
