@@ -12,11 +12,12 @@ from scipy import stats
 from aae_lib import experiments
 from aae_lib.errors import StorageError
 from aae_lib.experiments import AUGMENTED, CHAPTERS, EXPERIMENTS, GENERATORS, VAE_CURVE, VAE_MIXTURE_CURVE, find
+from aae_lib.metrics import null_band
 from aae_lib.paper import TABLE_1, TABLE_2, TABLE_3
 from aae_lib.priors import Gaussian, GaussianMixture
 from aae_lib.report import results, tables
 from aae_lib.report.baselines import Likelihood
-from aae_lib.report.results import CLAIMS, METRICS, band, values_of
+from aae_lib.report.results import METRICS, band, values_of
 
 ROOT = Path(__file__).parent.parent
 
@@ -56,9 +57,8 @@ def fake(monkeypatch):
         return [results.Result(name, s, m, fake_value(name, s, m), 2.0 * s, "cpu") for s in range(3) for m in metrics]
 
     monkeypatch.setattr(results, "results_of", of)
-    for module in (results, tables):
-        monkeypatch.setattr(module, "shipped_seeds", lambda name: [] if name in PLANNED else [0, 1, 2])
-    monkeypatch.setattr(tables, "band", fake_band)
+    monkeypatch.setattr(experiments, "shipped_seeds", lambda name: [] if name in PLANNED else [0, 1, 2])
+    monkeypatch.setattr(results, "band", fake_band)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.notebook)
@@ -89,7 +89,7 @@ def test_table_1_has_the_papers_numbers_and_ours_below(monkeypatch):
     of_each = torch.tensor([310.0, 330.0, 300.0, 340.0])
     evidence = replace(experiments.load_evidence("aae-gaussian"), tensors={"log_likelihoods": of_each})
     monkeypatch.setattr(tables, "read_likelihoods", lambda: record)
-    monkeypatch.setattr(tables, "load_evidence", lambda name: evidence)
+    monkeypatch.setattr(experiments, "load_evidence", lambda name: evidence)
     *reported, ours, control = rows_of(tables.table_1())
     assert [row[:2] for row in reported] == [[f"{model}, reported", str(few)] for model, (few, _) in TABLE_1.items()]
     assert [row[2] for row in reported] == [f"10,000,000: {many}" if many else "-" for _, many in TABLE_1.values()]
@@ -130,7 +130,7 @@ def test_table_3_and_the_maps_have_ours_and_the_recorded_ones(fake, monkeypatch)
 
 def test_the_costs_of_generators_are_parameters_and_seconds_for_60_000_images(monkeypatch):
     evidence = replace(experiments.load_evidence("aae-gaussian"), header={"steps": 5000, "seconds": 80.0})
-    monkeypatch.setattr(tables, "load_evidence", lambda *_: evidence)
+    monkeypatch.setattr(experiments, "load_evidence", lambda *_: evidence)
     assert tables.seconds_per_epoch("dcgan") == pytest.approx(60_000 / 64 * 80 / 5000)
     shipped = [name for name in EXPERIMENTS if find(name).chapter is GENERATORS and experiments.shipped_seeds(name)]
     rows = rows_of(tables.table_of_generators())
@@ -142,6 +142,7 @@ def test_the_costs_of_generators_are_parameters_and_seconds_for_60_000_images(mo
 
 def test_files_of_results_and_the_block_of_readme_are_written(fake, tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "tables", lambda: "all tables")
+    monkeypatch.setattr(results, "BANDS", tmp_path / "bands.safetensors.gz")
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{tables.START}\nold\n{tables.END}\nafter\n")
     tables.write_results(tmp_path, readme)
@@ -161,18 +162,28 @@ def test_files_of_results_and_the_block_of_readme_are_written(fake, tmp_path, mo
         tables.write_results(tmp_path, readme)
 
 
-def test_intervals_are_student_s_and_bands_are_computed_once(monkeypatch):
-    computed = []
-    monkeypatch.setattr(results, "null_band", lambda prior, count: computed.append((prior.standard_deviation, count)))
-    asked = [(7.25, 10_000), (7.5, 10_000), (7.5, 1_000)]  # of no experiment: what is computed here stays in the memory
-    for deviation, count in asked * 2:
-        band(Gaussian(2, deviation), count)
-    assert computed == asked
+def test_intervals_are_student_s():
     values = np.array([1.0, 2.0, 4.0])
-    low, high = stats.t.interval(0.95, 2, loc=values.mean(), scale=stats.sem(values))
-    assert results.interval(values) == pytest.approx((high - low) / 2)
+    _, high = stats.t.interval(0.95, 2, loc=values.mean(), scale=stats.sem(values))
     summaries = [results.summary(some, 2) for some in (values[:0], values[:1], values)]
-    assert summaries[:2] == ["-", "1.00"] and summaries[2].startswith("2.33 ± ")
+    assert summaries == ["-", "1.00", f"2.33 ± {high - values.mean():.2f}"]
+
+
+def test_bands_are_computed_once_and_recorded(monkeypatch, tmp_path):
+    computed = []
+    monkeypatch.setattr(results, "null_band", lambda *key: computed.append(key) or {"prior_coverage": (0.1, 0.2)})
+    monkeypatch.setattr(results, "BANDS", tmp_path / "bands.safetensors.gz")
+    asked = [(Gaussian(2, 7.25), 10_000), (Gaussian(2, 7.5), 10_000), (Gaussian(2, 7.5), 1_000)]
+    try:
+        for _ in range(2):
+            results._known_bands.cache_clear()
+            for prior, count in asked * 2:
+                low, high = band(prior, count)["prior_coverage"]
+                assert (low, high) == (0.1, 0.2)
+            results.record_bands()
+        assert computed == asked
+    finally:
+        results._known_bands.cache_clear()
 
 
 ERRORS = {"far": [20, 22], "near": [14, 16], "middle": [18], "model": [16, 17]}  # means 21, 15, 18; the model's 16.5
@@ -205,8 +216,9 @@ def test_claims_compare_the_two_models_as_they_are_and_at_equal_reconstruction(m
 
     monkeypatch.setattr(results, "values_of", values)
     monkeypatch.setattr(results, "band", fake_band)
+    monkeypatch.setattr(tables, "values_of", values)
     sharpness = experiments.test_set()["sharpness"].double().mean()
-    for row, (claim, metric, model, _) in zip(rows_of(results.claims()), CLAIMS, strict=True):
+    for row, (claim, metric, model, _) in zip(rows_of(tables.claims()), tables.CLAIMS, strict=True):
         known = fake_band(find(model).prior)
         perfect = "{:.3f} to {:.3f}".format(*known[metric]) if metric in known else "-"
         perfect = f"{sharpness:.3f}" if metric == "sample_sharpness" else perfect
@@ -229,6 +241,8 @@ def test_the_stored_files_and_readme_say_what_the_evidence_says():
     ours, theirs = ([line for line in text.splitlines() if "planned" not in line] for text in (tables.tables(), table))
     assert ours == theirs
     assert tables.headlines() in (ROOT / "README.md").read_text(encoding="utf-8"), "reproduce or ship writes it there"
+    for metric, known in null_band(GaussianMixture()).items():
+        assert band(GaussianMixture())[metric] == pytest.approx(known, abs=1e-3)
 
 
 BOUNDS = {  # (lowest, highest) of every seed

@@ -6,25 +6,19 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from scipy.stats import sem
 from scipy.stats import t as student
 from tqdm.auto import tqdm
 
-from aae_lib.experiments import (
-    EXPERIMENTS,
-    VAE_CURVE,
-    VAE_MIXTURE_CURVE,
-    Experiment,
-    find,
-    load_evidence,
-    measure,
-    shipped_seeds,
-    test_set,
-)
+from aae_lib import experiments
+from aae_lib.experiments import EVIDENCE, EXPERIMENTS
 from aae_lib.metrics import null_band
 from aae_lib.priors import Prior
+from aae_lib.storage import read_file, write_file
 
 FORMAT = 2  # of results.json
 METRICS = {each.name: each.title for experiment in EXPERIMENTS.values() for each in experiment.chapter.measures}
+BANDS = EVIDENCE / "bands.safetensors.gz"
 
 
 @dataclass(frozen=True)
@@ -43,13 +37,12 @@ class Result:
 def results_of(name: str) -> list[Result]:
     """All results of an experiment, from its shipped evidence; none if it is only planned."""
     rows = []
-    for seed in shipped_seeds(name):
-        evidence = load_evidence(name, seed)
+    for seed in experiments.shipped_seeds(name):
+        evidence = experiments.load_evidence(name, seed)
         header = evidence.header
-        for metric, value in measure(find(name), evidence).items():
-            minutes = round(header["seconds"] / 60, 1)
-            device = f"{header['device']}, {header['precision']}"
-            rows.append(Result(name, seed, metric, round(value, 4), minutes, device))
+        minutes, device = round(header["seconds"] / 60, 1), f"{header['device']}, {header['precision']}"
+        values = experiments.measure(experiments.find(name), evidence)
+        rows += [Result(name, seed, metric, round(value, 4), minutes, device) for metric, value in values.items()]
     return rows
 
 
@@ -64,30 +57,31 @@ def minutes_of(name: str) -> float | None:
     return round(float(np.mean([row.minutes for row in rows])), 1) if rows else None
 
 
-def interval(values: np.ndarray) -> float:
-    """Half the width of the 95 % Student interval of the mean of ``values``; NaN for a single one."""
-    if len(values) < 2:
-        return float("nan")
-    return float(student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
-
-
 def summary(values: np.ndarray, digits: int = 3) -> str:
-    """Mean and 95 % interval as text, or - for nothing measured."""
-    if not len(values):
-        return "-"
-    spread = "" if len(values) == 1 else f" ± {interval(values):.{digits}f}"
-    return f"{values.mean():.{digits}f}{spread}"
+    """Mean of ``values`` and its 95 % interval (Student's) as text, or - for nothing measured."""
+    if len(values) < 2:
+        return f"{values[0]:.{digits}f}" if len(values) else "-"
+    half = student.ppf(0.975, len(values) - 1) * sem(values)
+    return f"{values.mean():.{digits}f} ± {half:.{digits}f}"
 
 
-_BANDS: dict[tuple[str, int], dict[str, tuple[float, float]]] = {}
+@cache
+def _known_bands() -> dict[str, dict[str, tuple[float, float]]]:
+    """The recorded bands, and those that were computed since."""
+    return read_file(BANDS)[1]["bands"] if BANDS.exists() else {}
 
 
 def band(prior: Prior, count: int = 10_000) -> dict[str, tuple[float, float]]:
-    """:func:`~aae_lib.metrics.null_band` of ``count`` samples, computed once for all priors of one description."""
-    key = repr(prior), count
-    if key not in _BANDS:
-        _BANDS[key] = null_band(prior, count)
-    return _BANDS[key]
+    """:func:`~aae_lib.metrics.null_band` of ``count`` samples, recorded, because it takes seconds."""
+    known, key = _known_bands(), f"{count} samples of {prior!r}"
+    if key not in known:
+        known[key] = null_band(prior, count)
+    return known[key]
+
+
+def record_bands() -> None:
+    """Keep the bands that are known now with what ships."""
+    write_file(BANDS, {}, {"bands": _known_bands()})
 
 
 def equal_reconstruction(metric: str, model: str, curve: Collection[str]) -> float:
@@ -107,61 +101,23 @@ def equal_reconstruction(metric: str, model: str, curve: Collection[str]) -> flo
     return float(np.interp(error, errors[order], values[order]))
 
 
-# What is said of Figure 2 (of sharpness not by the paper, as far as we know), and the measures that can tell: (claim,
-# metric, adversarial model, VAE curve).
-CLAIMS = (
-    ("A: the AAE fills the Gaussian, without holes", "prior_coverage", "aae-gaussian", VAE_CURVE),
-    ("A: its transitions between digits are sharp", "steepest_tenth", "aae-gaussian", VAE_CURVE),
-    ("B: the AAE matches the mixture", "inside_prior", "aae-mixture", VAE_MIXTURE_CURVE),
-    ("C: the VAE leaves regions of the Gaussian empty", "prior_coverage", "aae-gaussian", VAE_CURVE),
-    ("C: the VAE leaves regions of the mixture empty", "prior_coverage", "aae-mixture", VAE_MIXTURE_CURVE),
-    ("D: the VAE deviates from the mixture", "sliced_wasserstein", "aae-mixture", VAE_MIXTURE_CURVE),
-    ("the AAE's samples are sharper, Gaussian", "sample_sharpness", "aae-gaussian", VAE_CURVE),
-    ("the AAE's samples are sharper, mixture", "sample_sharpness", "aae-mixture", VAE_MIXTURE_CURVE),
-)
-
-
-def claims() -> str:
-    """Claims about Figure 2 as a Markdown table: the AAE, the VAE as it is, and at equal reconstruction.
-
-    Means over seeds with 95 % intervals. The last column is what a perfect match would give: the prior against itself,
-    or, for sharpness, the test images.
-    """
-    lines = [
-        "| the claim | measure | AAE | VAE, KL weight 1 | VAE at the AAE's reconstruction error | perfect |",
-        "|---|---|---|---|---|---|",
-    ]
-    for claim, metric, model, curve in CLAIMS:
-        known = band(find(model).prior)
-        perfect = f"{known[metric][0]:.3f} to {known[metric][1]:.3f}" if metric in known else "-"
-        if metric == "sample_sharpness":
-            perfect = f"{float(test_set()['sharpness'].double().mean()):.3f}"
-        equal = equal_reconstruction(metric, model, curve)
-        cells = [summary(values_of(name, metric)) for name in (model, next(iter(curve)))]
-        lines.append(f"| {claim} | {METRICS[metric]} | {cells[0]} | {cells[1]} | {equal:.3f} | {perfect} |")
-    return "\n".join(lines)
-
-
 def results_as_data() -> dict[str, Any]:
     """What results.json holds: every experiment, the titles of all metrics, and every row.
 
     ``ours`` of an experiment are the metrics that the paper reports, then the columns of its chapter's table, as text.
     """
-    named = tqdm(EXPERIMENTS.items(), desc="results", leave=False)
-    experiments = {name: _described(experiment) for name, experiment in named}
-    rows = [asdict(row) for name in EXPERIMENTS for row in results_of(name)]
-    return {"format": FORMAT, "experiments": experiments, "metrics": METRICS, "results": rows}
-
-
-def _described(experiment: Experiment) -> dict[str, Any]:
-    shown = dict.fromkeys([*experiment.paper, *experiment.chapter.columns])
-    values = {metric: values_of(experiment.name, metric) for metric in shown}
-    return {
-        "title": experiment.title,
-        "chapter": experiment.chapter.title,
-        "figure": experiment.figure,
-        "paper": {metric: str(reported) for metric, reported in experiment.paper.items()},
-        "ours": {metric: summary(found) for metric, found in values.items() if len(found)},
-        "seeds": len(shipped_seeds(experiment.name)),
-        "minutes": minutes_of(experiment.name),
-    }
+    described, rows = {}, []
+    for name, experiment in tqdm(EXPERIMENTS.items(), desc="results", leave=False):
+        shown = dict.fromkeys([*experiment.paper, *experiment.chapter.columns])
+        measured = {row.metric for row in results_of(name)}
+        described[name] = {
+            "title": experiment.title,
+            "chapter": experiment.chapter.title,
+            "figure": experiment.figure,
+            "paper": {metric: str(reported) for metric, reported in experiment.paper.items()},
+            "ours": {metric: summary(values_of(name, metric)) for metric in shown if metric in measured},
+            "seeds": len(experiments.shipped_seeds(name)),
+            "minutes": minutes_of(name),
+        }
+        rows += [asdict(row) for row in results_of(name)]
+    return {"format": FORMAT, "experiments": described, "metrics": METRICS, "results": rows}
