@@ -175,7 +175,7 @@ def test_what_cannot_be_explored_is_refused(digits):
         LatentExplorer(load_trained("aae-gaussian"), digits)
     with pytest.raises(DataError, match="not finite"):
         LatentExplorer(nan, digits)
-    with pytest.raises(DataError, match="no images"):
+    with pytest.raises(DataError, match="at least 1 images"):
         LatentExplorer(good, digits[:0])
     with pytest.raises(ShapeError, match="1 dimension"):
         LatentExplorer(latent(None, 1), digits)

@@ -135,7 +135,7 @@ def test_equal_seeds_give_equal_bits_and_others_do_not(kind: type[Model], images
 def numbered(count: int) -> Images:
     """Images with their number as label and first pixel."""
     images = torch.zeros(count, 784)
-    images[:, 0] = torch.arange(count)
+    images[:, 0] = torch.arange(count) / count
     return Images(images, torch.arange(count))
 
 

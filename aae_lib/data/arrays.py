@@ -48,8 +48,8 @@ def load_arrays(
     if numbers.ndim == 2 and shape is None:
         if size is not None or gray is not None or invert:
             raise ShapeError(f"expected pictures, found a table {list(numbers.shape)}: give their shape")
-        check_numbers(numbers.float(), in_unit_range=False)
         flat, shape = numbers.float(), ()
+        check_numbers(flat, in_unit_range=False)
     else:
         pictures = as_color(_as_pictures(numbers, shape))
         check_numbers(pictures.flatten(1), in_unit_range=True)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aae_lib.data import Images, load_mnist
+from aae_lib.data import Images, check_images, load_mnist
 from aae_lib.devices import device_of
 from aae_lib.errors import DataError, PriorError, ShapeError
 from aae_lib.metrics import derivatives, prior_samples
@@ -50,9 +50,7 @@ class Space:
             hint = ": give its `model`" if hasattr(model, "model") else ""
             raise TypeError(f"expected a model that decodes, found {type(model).__name__}{hint}")
         self.model, self.device = model, device_of(model)
-        self.images = (load_mnist().test if images is None else images)[:POINTS].to("cpu")
-        if not len(self.images):
-            raise DataError("no images to encode: give at least one, or leave them out for MNIST's test images")
+        self.images = check_images(load_mnist().test if images is None else images, model)[:POINTS].to("cpu")
         prior = getattr(model, "prior", None)
         self.prior, self.classes = (prior.style, prior.classes) if isinstance(prior, LabelAndStyle) else (prior, 0)
         codes, self.labels = self._codes()

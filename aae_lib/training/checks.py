@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from aae_lib.data import Images
+from aae_lib.data import Images, check_images
 from aae_lib.errors import TrainingError
 from aae_lib.models import Model
 from aae_lib.networks import TrainingNoise, has_batch_norm
@@ -33,13 +33,12 @@ def check_count(name: str, value: int) -> int:
     return value
 
 
-def check_images(sets: Sequence[Images], recipe: Recipe) -> None:
-    """Refuse what is no set of images, or too few for a minibatch."""
-    for images in sets:
-        if not isinstance(images, Images):
-            raise TrainingError(f"train takes aae_lib.Images, or several of them, not a {type(images).__name__}")
-        if len(images) < recipe.batch_size:
-            raise TrainingError(f"{len(images)} training images do not fill one minibatch of {recipe.batch_size}")
+def check_sets(model: Model, sets: Sequence[Images], recipe: Recipe) -> None:
+    """Refuse what is no set of images, or none that the model can be trained on."""
+    for images, name in zip(sets, _minibatches(model), strict=True):
+        needs_label = name == "labeled" or type(model).code_of is not Model.code_of  # whose codes hold the label
+        classes = getattr(model.prior, "classes", None) if needs_label else None
+        check_images(images, model, classes=classes, least=recipe.batch_size, labeled=needs_label)
 
 
 def check_model(model: Model, recipe: Recipe, sets: int) -> None:
@@ -55,11 +54,17 @@ def check_model(model: Model, recipe: Recipe, sets: int) -> None:
     _check_recipe(model, recipe)
     if recipe.batch_size == 1 and has_batch_norm(model):
         raise TrainingError(f"{kind} has batch-norm, which needs minibatches of at least 2 images, not 1")
-    parameters = inspect.signature(model.updates).parameters
-    minibatches = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
+    minibatches = _minibatches(model)
     if len(minibatches) != sets:
         named = f"{len(minibatches)} minibatches ({', '.join(minibatches)})"
-        raise TrainingError(f"{kind}.updates takes {named}, but there are {sets} sets of images to train on")
+        remedy = ": aae_lib.data.unlabeled_and_labeled(images) makes two of one" if "labeled" in minibatches else ""
+        raise TrainingError(f"{kind}.updates takes {named}, but there are {sets} sets of images to train on{remedy}")
+
+
+def _minibatches(model: Model) -> list[str]:
+    """The names of the minibatches that the model's updates take."""
+    parameters = inspect.signature(model.updates).parameters
+    return [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
 
 
 def _check_networks(model: Model) -> None:

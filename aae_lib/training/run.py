@@ -73,7 +73,7 @@ class Run:
         check_seed(seed)
         sets = tuple(images) if isinstance(images, list | tuple) else (images,)
         checks.check_model(model, recipe, len(sets))
-        checks.check_images(sets, recipe)
+        checks.check_sets(model, sets, recipe)
         self.last = checks.check_count("steps", recipe.steps if steps is None else steps)
         self.report_every = checks.check_count("report_every", report_every)
         if model.prior is not None:
