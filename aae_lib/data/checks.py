@@ -63,7 +63,7 @@ def check_numbers(images: Tensor, in_unit_range: bool) -> None:
     if 0 <= low < high <= 1 / 255 + 1e-6:
         raise DataError(f"images must lie in [0, 1], found {low:.4g} to {high:.4g}: were they divided by 255 twice?")
     if not -SLACK <= low <= high <= 1 + SLACK:
-        if low >= 0 and high <= 255.5:
+        if low >= 0 and 2 < high <= 255.5:
             remedy = "divide by 255"
         elif low >= -1 - SLACK and high <= 1 + SLACK:
             remedy = "take (images + 1) / 2"
