@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
-from aae_lib.errors import AaeError, StorageError, TrainingError
+from aae_lib.errors import AaeError, SettingError, StorageError, TrainingError
 from aae_lib.evaluation import evaluate, print_metrics
 from aae_lib.sweeps import collect, sweep
 
 if TYPE_CHECKING:
     from aae_lib.data import DataSet
-    from aae_lib.experiments import Experiment
 
 app = SubcommandApp()
 ROOT = Path(__file__).parent.parent
@@ -157,18 +156,21 @@ def train(
     from aae_lib.data import load_images
     from aae_lib.devices import chosen_device
     from aae_lib.experiments import evidence_path, find, measure, read_evidence, train_experiment, weights_path
-    from aae_lib.experiments.settings import parse_one, with_settings
+    from aae_lib.experiments.settings import parse_settings, run_name, with_settings
     from aae_lib.seeding import check_seed
     from aae_lib.training import checks
 
-    changes = parse_one(settings)
+    changes, *others = parse_settings(settings)
+    if others:
+        raise SettingError(f"one run takes one value of each setting, found several in {settings}: use `sweep`")
     experiment = with_settings(find(name), changes)
     # What cannot work is better found out before a download than after it.
     chosen_device(device)
     check_seed(seed)
     if steps is not None:
         checks.check_count("steps", steps)
-    out = out or _run_folder(experiment, data, changes, seed, validation)
+    other = "" if data in (None, experiment.data) else data.replace("/", "-")
+    out = out or Path("runs") / run_name(name, changes, seed, validation, other)
     state = out / "state.safetensors"
     if state.exists() and not resume:
         raise TrainingError(f"{out} holds an earlier run: continue it with --resume, or choose another --out")
@@ -188,16 +190,6 @@ def train(
     print(f"on the {len(evidence.labels):,} held-out images, {'validation' if validation else 'test'}:")
     print_metrics(name, measure(experiment, evidence))
     print(f"wrote {weights_path(experiment, out)} and {evidence_path(experiment, seed, out)}")
-
-
-def _run_folder(
-    experiment: Experiment, data: str | None, changes: dict[str, Any], seed: int, validation: bool
-) -> Path:
-    from aae_lib.experiments.settings import settings_text
-
-    on = "" if data in (None, experiment.data) else data.replace("/", "-")
-    parts = (experiment.name, on, settings_text(changes), f"seed-{seed}", "validation" * validation)
-    return Path("runs") / "-".join(filter(None, parts))
 
 
 def _print_reports(reports: Iterable[Any]) -> None:

@@ -1,7 +1,6 @@
 """Many runs at once: ``sweep``, and ``collect`` what they gave."""
 
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -40,18 +39,19 @@ def sweep(
     from aae_lib.experiments import sweep as engine
     from aae_lib.experiments.settings import parse_settings
 
-    grid = list(parse_settings(settings))
-    tasks = engine.plan(names, engine.parse_seeds(seeds), grid, out.absolute(), steps, validation)
-    started, failed = time.perf_counter(), 0
-    with engine.remote_cluster(scheduler) if scheduler else engine.local_cluster(workers) as client:
-        waiting = [task for task in tasks if not engine.is_finished(task)]
-        print(f"{len(tasks)} runs, {len(tasks) - len(waiting)} of them finished; {client.dashboard_link}", flush=True)
+    changes = list(parse_settings(settings))
+    tasks = engine.plan(names, engine.parse_seeds(seeds), changes, out.absolute(), steps, validation)
+    waiting = [task for task in tasks if not engine.is_finished(task)]
+    print(f"{len(tasks)} runs, {len(tasks) - len(waiting)} of them finished", flush=True)
+    if not waiting:
+        return
+    failed = 0
+    with engine.cluster(scheduler, workers) as client:
+        print(f"dashboard: {client.dashboard_link}", flush=True)
         try:
-            for outcome in engine.sweep(client, tasks):
-                failed += bool(outcome.error)
-                minutes = (time.perf_counter() - started) / 60
-                name = Path(outcome.task.folder).name
-                tqdm.write(f"{name}: {outcome.error or 'done'} ({minutes:.1f} min)", sys.stdout)
+            for task, error in tqdm(engine.sweep(client, waiting), total=len(waiting), unit="run", leave=False):
+                failed += bool(error)
+                tqdm.write(f"{Path(task.folder).name}: {error or 'done'}", sys.stdout)
         except KeyboardInterrupt:
             sys.exit(f"\ninterrupted; the same command goes on from the checkpoints in {out}")
     if failed:
@@ -69,15 +69,11 @@ def collect(
         csv: write a row for each run to this file.
         plot: a measure, a setting and a file: draw the measure against the setting, with all runs and their means.
     """
-    import pandas
-
     from aae_lib.experiments.collect import collect as collected
     from aae_lib.experiments.collect import draw_measure, summarize
 
     runs = collected(folder)
-    with pandas.option_context("display.width", 200, "display.max_rows", None, "display.max_columns", None):
-        print(runs.to_string(index=False))
-        print(f"\n{summarize(runs).to_string(index=False)}")
+    print(runs.to_string(index=False), summarize(runs).to_string(index=False), sep="\n\n")
     if csv:
         runs.to_csv(csv, index=False)
         print(f"wrote {csv}")

@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from support import with_tiny_networks
@@ -263,10 +265,13 @@ def test_two_runs_do_not_write_to_one_folder(digits: DataSet, tmp_path: Path, ti
     reports.close()
     assert not lock.exists()
     code = f"import os, filelock; lock = filelock.SoftFileLock({str(lock)!r}); lock.acquire(); os._exit(0)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    dead = subprocess.Popen([sys.executable, "-c", code])  # nobody waits for it: it stays in the list of processes
+    while psutil.Process(dead.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
     assert lock.exists()
     go(experiment, digits, tmp_path, steps=5)
     assert not lock.exists()
+    dead.wait()
 
 
 def test_the_revision_is_that_of_the_package_s_own_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,19 +12,13 @@ CLUSTERING = Chapter(
     title="Clustering without labels",
     notebook="07_clustering",
     measures=(*OF_CLUSTERS, RECONSTRUCTION_ERROR, *MATCH),
-    columns=(
-        "test_error_percent", "test_error_percent_most_confident", "adjusted_rand_index",
-        "normalized_mutual_information", "empty_clusters", "reconstruction_error",
-    ),
+    columns=("test_error_percent", "test_error_percent_most_confident", "adjusted_rand_index",
+             "normalized_mutual_information", "empty_clusters", "reconstruction_error"),
 )  # fmt: skip
 HIDDEN = (400, 400)  # 1,000 units were no better on validation images; the paper has 3,000
 EPOCHS = 90  # the paper: 1,500
-RECIPE = Recipe(
-    {  # half the rates of A.3
-        "reconstruction": SGD(learning_rate=0.005, momentum=0.9),
-        "discriminator": SGD(learning_rate=0.05, momentum=0.1),
-        "generator": SGD(learning_rate=0.05, momentum=0.1),
-    },
+RECIPE = Recipe(  # half the rates of A.3
+    {"reconstruction": SGD(0.005, 0.9), "discriminator": SGD(0.05, 0.1), "generator": SGD(0.05, 0.1)},
     steps=EPOCHS * UPDATES_PER_EPOCH,
     schedule=Cosine(start=60 * UPDATES_PER_EPOCH, end=EPOCHS * UPDATES_PER_EPOCH),
 )
@@ -35,10 +29,9 @@ def but_validation(images: Images, seed: int) -> tuple[Images]:
     return (images.hold_out()[0].without_labels(),)
 
 
-def _clustering(clusters: int, figure: str) -> Experiment:
-    name = f"cluster-{clusters}"
-    return Experiment(
-        name=name,
+EXPERIMENTS = tuple(
+    Experiment(
+        name=f"cluster-{clusters}",
         title=f"AAE, {clusters} clusters",
         chapter=CLUSTERING,
         figure=figure,
@@ -47,10 +40,9 @@ def _clustering(clusters: int, figure: str) -> Experiment:
         prior=Gaussian(10),  # the paper: five dimensions
         settings={"clusters": clusters, "hidden": HIDDEN, "label_weight": 0.4},
         select=but_validation,
-        paper=PAPER[name],
+        paper=PAPER[f"cluster-{clusters}"],
         source="Input dropout and batch-norm: AAE, appendix A.3; sizes, rates, schedule and the weight of the label's "
         "adversary are ours, chosen on validation images.",
     )
-
-
-EXPERIMENTS = (_clustering(16, "AAE Table 3, Fig. 9"), _clustering(30, "AAE Table 3"))
+    for clusters, figure in ((16, "AAE Table 3, Fig. 9"), (30, "AAE Table 3"))
+)

@@ -39,29 +39,16 @@ def collect(folder: str | Path) -> "pandas.DataFrame":
     ])  # fmt: skip
 
 
-def measures_in(runs: "pandas.DataFrame") -> list[str]:
-    """The measures among the columns of :func:`collect`; names of settings have dots in them."""
-    return [name for name in runs.columns if name not in ABOUT and "." not in name]
-
-
 def summarize(runs: "pandas.DataFrame") -> "pandas.DataFrame":
-    """Mean, half the 95 % Student interval, and count of each measure: a row for each experiment, setting and measure.
-
-    Args:
-        runs: as :func:`collect` returns them.
-    """
+    """Mean, half the 95 % Student interval, and count for each experiment, setting and measure of :func:`collect`."""
     keys = ["experiment", "settings", "evaluated_on", "steps"]
-    long = runs.melt(id_vars=keys, value_vars=measures_in(runs), var_name="measure").dropna()
+    long = runs.melt(id_vars=keys, value_vars=_measures(runs), var_name="measure").dropna()
     table = long.groupby([*keys, "measure"], sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
     return table.drop(columns="std").assign(interval=_interval(table["std"], table["count"]))
 
 
 def draw_measure(runs: "pandas.DataFrame", measure: str, setting: str) -> "Figure":
-    """A measure against a setting: a dot for each run, and a line through the means with their 95 % intervals.
-
-    Args:
-        runs: as :func:`collect` returns them.
-        setting: a name such as ``model.label_weight``; a run that has not set it stands at its registered value.
+    """A measure against a setting: a dot for each run of ``collect``, and a line through the means with 95 % intervals.
 
     Raises:
         SettingError: if no run has that measure or has set that setting.
@@ -69,10 +56,10 @@ def draw_measure(runs: "pandas.DataFrame", measure: str, setting: str) -> "Figur
     from matplotlib.figure import Figure
 
     settings = [name for name in runs.columns if "." in name]
-    if measure not in measures_in(runs) or setting not in settings:
+    if measure not in _measures(runs) or setting not in settings:
         raise SettingError(
-            f"no plot of '{measure}' against '{setting}': the measures are {', '.join(measures_in(runs))}, and the "
-            f"runs differ in {', '.join(settings) or 'no setting'}"
+            f"no plot of '{measure}' against '{setting}': the measures are {', '.join(_measures(runs))}, and the runs "
+            f"differ in {', '.join(settings) or 'no setting'}"
         )
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
@@ -84,6 +71,10 @@ def draw_measure(runs: "pandas.DataFrame", measure: str, setting: str) -> "Figur
     axes.set(xlabel=setting, ylabel=measure)
     axes.legend()
     return figure
+
+
+def _measures(runs: "pandas.DataFrame") -> list[str]:
+    return [name for name in runs.columns if name not in ABOUT and "." not in name]  # names of settings have dots
 
 
 def _interval(deviation: "pandas.Series", count: "pandas.Series") -> "pandas.Series":

@@ -12,7 +12,7 @@ from torch import Tensor
 from aae_lib.data import Images
 from aae_lib.devices import device_of
 from aae_lib.errors import StorageError
-from aae_lib.experiments.experiment import EVIDENCE, Collector, Experiment, check_header
+from aae_lib.experiments.experiment import EVIDENCE, Collector, Experiment, Measure, check_header
 from aae_lib.models import Model
 from aae_lib.seeding import seeded
 from aae_lib.storage import read_file, write_file
@@ -26,7 +26,7 @@ class Evidence:
     """What a trained model makes of held-out images.
 
     Attributes:
-        header: provenance (experiment, recipe, settings, seed, steps, data, versions, wall time, history).
+        header: provenance: experiment, recipe, settings, seed, steps, data, versions, wall time, history.
         labels: ``[n]``, int64: the true labels.
         tensors: what was collected, by name; each is also an attribute, such as ``evidence.codes``. The collectors
             say what the names mean.
@@ -50,13 +50,7 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class Examination:
-    """A trained model in evaluation mode, and the held-out images that collectors show it.
-
-    Attributes:
-        images: held-out images, with their labels.
-        training: the images that the experiment selects from; None: what needs them is not collected.
-        data_name: of the data set that the images are from.
-    """
+    """A trained model in evaluation mode, and the images that collectors show it: the arguments of :func:`examine`."""
 
     experiment: Experiment
     model: Model
@@ -70,10 +64,11 @@ class Examination:
         parts = (self.images[start : start + BATCH] for start in range(0, len(self.images), BATCH))
         return torch.cat([self.model.code_of(part.to(device_of(self.model))).cpu() for part in parts])
 
-    def collect(self, collectors: Iterable[Collector]) -> dict[str, Tensor]:
-        """What the collectors put into evidence, each called once."""
+    def collect(self, measures: Iterable[Measure], keeps: Iterable[Collector] = ()) -> dict[str, Tensor]:
+        """What the collectors of the measures put into evidence, and then those of ``keeps``, each called once."""
+        of_measures = [collector for measure in measures for collector in measure.collect]
         found = {}
-        for collector in dict.fromkeys(collectors):
+        for collector in dict.fromkeys([*of_measures, *keeps]):
             found |= collector(self)
         return found
 
@@ -84,26 +79,26 @@ def examine(
 ) -> Evidence:
     """Collect what the measures of the experiment's chapter need, in float32 on the CPU, with random numbers of seed 0.
 
-    Tensors are rounded as they are stored, so that measures of this evidence and of its file agree.
+    Tensors are rounded as they are stored, so that measures of this evidence and of its file agree. The model is left
+    in evaluation mode, on the CPU.
 
     Args:
         images: held-out images.
         header: of the evidence; ``data_name`` says which images these are.
-        training: the images that the experiment selects from. Without them there are no names of clusters and no
-            likelihoods, and nobody tries to read labels from styles.
-
-    The model is left in evaluation mode, on the CPU.
+        training: the images that the experiment selects from; None: what needs them is not collected.
     """
     examination = Examination(experiment, model.cpu().eval(), images, training, header.get("data_name", "MNIST"))
-    chapter = experiment.chapter
-    collectors = [collector for measure in chapter.measures for collector in measure.collect]
     with seeded(0):
-        return Evidence(header, images.labels, examination.collect([*collectors, *chapter.keeps]))
+        tensors = examination.collect(experiment.chapter.measures, experiment.chapter.keeps)
+    return Evidence(header, images.labels, tensors)
 
 
-def measure(experiment: Experiment, evidence: Evidence) -> dict[str, float]:
-    """All measures of the experiment's chapter that apply to this evidence, by name."""
-    values = {measure.name: measure.value(experiment, evidence) for measure in experiment.chapter.measures}
+def measure(
+    experiment: Experiment, evidence: Evidence, measures: Iterable[Measure] | None = None
+) -> dict[str, float]:
+    """The measures that apply to this evidence, by name; by default all of the experiment's chapter."""
+    chosen = experiment.chapter.measures if measures is None else measures
+    values = {measure.name: measure.value(experiment, evidence) for measure in chosen}
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -25,10 +25,8 @@ if TYPE_CHECKING:
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
 EVIDENCE = PRETRAINED / "evidence"
 FORMAT = 2  # of the headers of weights and evidence
-HEADER = {
-    "experiment": str, "settings": dict, "recipe": dict, "seed": int, "steps": int, "shape": list, "classes": int,
-    "data_name": str, "evaluated_on": str,
-}  # fmt: skip
+HEADER = {"experiment": str, "settings": dict, "recipe": dict, "seed": int, "steps": int, "shape": list, "classes": int,
+          "data_name": str, "evaluated_on": str}  # fmt: skip
 
 Collector = Callable[["Examination"], dict[str, Tensor]]
 
@@ -38,8 +36,7 @@ class Measure:
     """A number that experiments are compared by.
 
     Attributes:
-        name: as in results and headers.
-        title: as in tables.
+        name, title: as in results, and as in tables.
         value: the number, from the evidence of a run of the experiment; None where it does not apply.
         collect: what puts the tensors that ``value`` needs into the evidence. A collector returns nothing for a model
             that lacks what it looks at.
@@ -60,8 +57,7 @@ class Chapter:
     Attributes:
         title: of the table.
         notebook: that explains the experiments.
-        measures: in the order in which their tensors are collected.
-        columns: names of the measures that the table shows.
+        measures: in the order in which their tensors are collected; ``columns``: names of those in the table.
         keeps: collectors of what figures draw and no measure needs; they come last.
         compared_codes: measures of codes look at so many of each model, the first ones; None: at all of them. Of codes
             with more than 20 dimensions no others are kept.
@@ -85,11 +81,10 @@ class Experiment:
     """One training run by name.
 
     Attributes:
-        name: as in the command line and in file names.
-        title: one line for tables.
+        name, title: as in the command line and in file names, and as in tables.
         chapter: the table that it stands in, and what is measured.
         figure: the figure or table of the paper that it belongs to.
-        build: makes the untrained model from ``(shape, classes, prior, **settings)``, one of ``builders``.
+        build: one of ``builders``: makes the untrained model from ``(shape, classes, prior, **settings)``.
         recipe: how it is trained.
         prior: of the code, or of the style beside a label; None: the model has no prior.
         settings: keyword arguments of ``build``, as plain data that JSON can hold.

@@ -10,7 +10,7 @@ from aae_lib.experiments import builders, measures
 from aae_lib.experiments.clustering import but_validation
 from aae_lib.experiments.evidence import Examination
 from aae_lib.experiments.experiment import Chapter, Experiment, Measure
-from aae_lib.experiments.measures import decoded_samples, mean, stored
+from aae_lib.experiments.measures import decoded_samples, mean, of
 from aae_lib.experiments.plane import AAE_RECIPE
 from aae_lib.metrics import choose_bandwidth, parzen_log_likelihood
 from aae_lib.paper import PAPER
@@ -33,34 +33,23 @@ def in_window(examination: Examination) -> dict[str, Tensor]:
     return {"bandwidth": bandwidth, "log_likelihoods": likelihoods}
 
 
-PARZEN_LOG_LIKELIHOOD = Measure(
-    "parzen_log_likelihood_10k",
-    "log-likelihood, 10,000 samples, nats",
-    partial(stored, "log_likelihoods", mean),
-    (in_window,),
-)
-BANDWIDTH = Measure("bandwidth", "bandwidth", partial(stored, "bandwidth", float), (in_window,))
+LOG_LIKELIHOOD = "parzen_log_likelihood_10k", "log-likelihood, 10,000 samples, nats"
 LIKELIHOOD = Chapter(
     title="Likelihood of the test images",
     notebook="09_likelihood",
     measures=(
-        PARZEN_LOG_LIKELIHOOD, BANDWIDTH, measures.RECONSTRUCTION_ERROR, measures.NEIGHBOR_ACCURACY, *measures.MATCH,
-        measures.SAMPLE_SHARPNESS,
+        Measure(*LOG_LIKELIHOOD, partial(of, mean, ["log_likelihoods"]), (in_window,)),
+        Measure("bandwidth", "bandwidth", partial(of, float, ["bandwidth"]), (in_window,)),
+        measures.RECONSTRUCTION_ERROR, measures.NEIGHBOR_ACCURACY, *measures.MATCH, measures.SAMPLE_SHARPNESS,
     ),
-    columns=(
-        "parzen_log_likelihood_10k", "bandwidth", "reconstruction_error", "prior_coverage", "sliced_wasserstein"
-    ),
+    columns=("parzen_log_likelihood_10k", "bandwidth", "reconstruction_error", "prior_coverage", "sliced_wasserstein"),
 )  # fmt: skip
 
 # The encoder learns its codes at full rates. Then the reconstruction slows down before the adversaries do, so these
 # decide in the end where the codes lie.
 STEPS = 100_000
-RECIPE = replace(
-    AAE_RECIPE,
-    steps=STEPS,
-    schedule={"reconstruction": Cosine(18_000, STEPS)}
-    | dict.fromkeys(("discriminator", "generator"), Cosine(60_000, STEPS)),
-)
+FALLING = dict.fromkeys(("discriminator", "generator"), Cosine(60_000, STEPS))
+RECIPE = replace(AAE_RECIPE, steps=STEPS, schedule={"reconstruction": Cosine(18_000, STEPS)} | FALLING)
 
 # A Parzen window asks how far the nearest sample is. With noise on its codes the decoder draws the mean of what lies
 # around a code, which is nearer to held-out images than sharper samples are; dropout in the decoder averages over

@@ -1,13 +1,12 @@
 """The measures that several chapters share, and what collects the evidence for them.
 
 A collector names the tensors that it puts into the evidence; ``n`` is the number of held-out images, ``d`` the length
-of a code. What only one chapter measures stands in the file of that chapter.
+of a code. What only one chapter measures stands in its file. Experiments can be pickled, so there are no lambdas.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
-import numpy as np
 import torch
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
@@ -24,9 +23,6 @@ from aae_lib.priors import Prior
 REPEATS = 200  # codes of one image
 SAMPLES = 2000  # of the prior, decoded for the evidence
 TRUSTED = 2000  # images whose neighborhoods are compared with those of their codes
-
-
-# What models make of images, in batches
 
 
 def in_batches(function: Callable[[Tensor], Tensor], inputs: Tensor, model: Model) -> Tensor:
@@ -86,10 +82,10 @@ def sharpened(examination: Examination) -> dict[str, Tensor]:
 
 def changing(examination: Examination) -> dict[str, Tensor]:
     """``changes``, ``[2000]``, float16: how fast the decoded image changes at samples of the prior."""
-    model = examination.model
-    if model.prior is None:
+    prior = examination.model.prior
+    if prior is None:
         return {}
-    return {"changes": metrics.image_change(model.decode, prior_samples(model.prior, SAMPLES)).half()}
+    return {"changes": metrics.image_change(examination.model.decode, prior_samples(prior, SAMPLES)).half()}
 
 
 def classified(examination: Examination) -> dict[str, Tensor]:
@@ -102,8 +98,8 @@ def classified(examination: Examination) -> dict[str, Tensor]:
 def clustered(examination: Examination) -> dict[str, Tensor]:
     """``clusters`` ``[n]``, uint8, and ``names`` ``[2, clusters]``, int8, of a model that was told no labels.
 
-    A cluster is the most probable label. Its names are labels by two rules, that of the majority and that of the most
-    certain image, both on the last sixth of the training images, which the model has not seen.
+    A cluster is the most probable label. It is named by the majority and by the most certain image, both of the last
+    sixth of the training images, which the model has not seen.
     """
     model = examination.model
     if hasattr(model, "classify") or not hasattr(model, "logits_and_style"):
@@ -119,8 +115,8 @@ def clustered(examination: Examination) -> dict[str, Tensor]:
 
 def trusted(examination: Examination) -> dict[str, Tensor]:
     """``trustworthiness``, ``[1]``, float32: of the codes of the first 2,000 images."""
-    some = slice(TRUSTED)
-    kept = metrics.neighborhoods_kept(examination.images.images[some], examination.codes[some].half())
+    images, found = examination.images.images, examination.codes.half()
+    kept = metrics.neighborhoods_kept(images[:TRUSTED], found[:TRUSTED])
     return {"trustworthiness": torch.tensor([kept])}
 
 
@@ -132,21 +128,26 @@ def heads(examination: Examination) -> dict[str, Tensor]:
 # Values
 
 
-def stored(name: str, of: Callable[[Tensor], float], experiment: Experiment, evidence: Evidence) -> float | None:
-    """The value that is a function of one tensor of the evidence."""
-    return of(evidence.tensors[name]) if name in evidence.tensors else None
+def of(
+    function: Callable[..., float], names: Sequence[str], experiment: Experiment, evidence: Evidence
+) -> float | None:
+    """The value that is a function of the labels, or of tensors of the evidence; None where one is missing."""
+    found = [evidence.labels if name == "labels" else evidence.tensors.get(name) for name in names]
+    return None if any(tensor is None for tensor in found) else function(*found)
 
 
 def mean(values: Tensor) -> float:
     return float(values.double().mean())
 
 
-def matched(of: Callable[[Tensor, Prior], float | None], experiment: Experiment, evidence: Evidence) -> float | None:
-    """The value that is a function of the prior and the codes, or styles beside a label."""
+def of_codes(
+    function: Callable[[Tensor, Prior], float | None], experiment: Experiment, evidence: Evidence
+) -> float | None:
+    """The value that is a function of the codes, or styles beside a label, and the prior."""
     prior = experiment.prior
     if prior is None or "codes" not in evidence.tensors:
         return None
-    return of(evidence.codes[: experiment.chapter.compared_codes, -prior.dimensions :], prior)
+    return function(evidence.codes[: experiment.chapter.compared_codes, -prior.dimensions :], prior)
 
 
 def _coverage(codes: Tensor, prior: Prior) -> float | None:
@@ -162,12 +163,8 @@ def _inside(codes: Tensor, prior: Prior) -> float | None:
     return metrics.inside_prior(codes, prior) if hasattr(prior, "log_prob") else None
 
 
-def _smallest(codes: Tensor, prior: Prior) -> float | None:
-    return float(metrics.class_shares(codes, prior).min()) if hasattr(prior, "nearest_class") else None
-
-
-def _largest(codes: Tensor, prior: Prior) -> float | None:
-    return float(metrics.class_shares(codes, prior).max()) if hasattr(prior, "nearest_class") else None
+def _share(extreme: Callable[[list[float]], float], codes: Tensor, prior: Prior) -> float | None:
+    return extreme(metrics.class_shares(codes, prior).tolist()) if hasattr(prior, "nearest_class") else None
 
 
 def _neighbor_accuracy(experiment: Experiment, evidence: Evidence) -> float | None:
@@ -180,62 +177,45 @@ def _neighbor_accuracy(experiment: Experiment, evidence: Evidence) -> float | No
 def _error(experiment: Experiment, evidence: Evidence) -> float | None:
     if "predictions" in evidence.tensors:
         return error_percent(evidence.predictions, evidence.labels)
-    return error_percent(evidence.digits_of_clusters, evidence.labels) if "names" in evidence.tensors else None
+    return of(partial(_error_of_names, 0), OF_NAMES, experiment, evidence)
 
 
-def _error_most_confident(experiment: Experiment, evidence: Evidence) -> float | None:
-    if "names" not in evidence.tensors:
-        return None
-    return error_percent(evidence.names[1][evidence.clusters.long()], evidence.labels)
+def _error_of_names(rule: int, names: Tensor, clusters: Tensor, labels: Tensor) -> float:
+    return error_percent(names[rule][clusters.long()], labels)
 
 
-def clustering_score(
-    of: Callable[[np.ndarray, np.ndarray], float], experiment: Experiment, evidence: Evidence
-) -> float | None:
-    """The value that is a function of true labels and clusters, by scikit-learn."""
-    if "clusters" not in evidence.tensors:
-        return None
-    return float(of(evidence.labels.numpy(), evidence.clusters.numpy()))
-
-
-def _empty_clusters(experiment: Experiment, evidence: Evidence) -> float | None:
-    if "names" not in evidence.tensors:
-        return None
-    return metrics.empty_clusters(evidence.clusters, evidence.names.shape[1])
+def _empty_clusters(names: Tensor, clusters: Tensor) -> float:
+    return metrics.empty_clusters(clusters, names.shape[1])
 
 
 # Measures
 
+OF_NAMES = ("names", "clusters", "labels")
 RECONSTRUCTION_ERROR = Measure(
-    "reconstruction_error", "reconstruction error", partial(stored, "squared_errors", mean), (codes, reconstructed)
+    "reconstruction_error", "reconstruction error", partial(of, mean, ["squared_errors"]), (codes, reconstructed)
 )
 NEIGHBOR_ACCURACY = Measure("neighbor_accuracy", "neighbor accuracy", _neighbor_accuracy, (codes,))
-PRIOR_COVERAGE = Measure("prior_coverage", "prior coverage", partial(matched, _coverage), (codes,))
-SLICED_WASSERSTEIN = Measure("sliced_wasserstein", "sliced Wasserstein", partial(matched, _distance), (codes,))
-INSIDE_PRIOR = Measure("inside_prior", "inside the prior", partial(matched, _inside), (codes,))
-SMALLEST_CLASS = Measure("smallest_class", "smallest component", partial(matched, _smallest), (codes,))
-LARGEST_CLASS = Measure("largest_class", "largest component", partial(matched, _largest), (codes,))
-SAMPLE_SHARPNESS = Measure("sample_sharpness", "sharpness", partial(stored, "sharpness", mean), (sharpened,))
-IMAGE_CHANGE = Measure("image_change", "image change", partial(stored, "changes", mean), (changing,))
+MATCH = (
+    Measure("prior_coverage", "prior coverage", partial(of_codes, _coverage), (codes,)),
+    Measure("sliced_wasserstein", "sliced Wasserstein", partial(of_codes, _distance), (codes,)),
+    Measure("inside_prior", "inside the prior", partial(of_codes, _inside), (codes,)),
+)
+SMALLEST_CLASS = Measure("smallest_class", "smallest component", partial(of_codes, partial(_share, min)), (codes,))
+LARGEST_CLASS = Measure("largest_class", "largest component", partial(of_codes, partial(_share, max)), (codes,))
+SAMPLE_SHARPNESS = Measure("sample_sharpness", "sharpness", partial(of, mean, ["sharpness"]), (sharpened,))
+IMAGE_CHANGE = Measure("image_change", "image change", partial(of, mean, ["changes"]), (changing,))
 STEEPEST_TENTH = Measure(
-    "steepest_tenth", "steepest tenth", partial(stored, "changes", metrics.steepest_tenth), (changing,)
+    "steepest_tenth", "steepest tenth", partial(of, metrics.steepest_tenth, ["changes"]), (changing,)
 )
+TRUSTWORTHINESS = Measure("trustworthiness", "trustworthiness", partial(of, float, ["trustworthiness"]), (trusted,))
 TEST_ERROR = Measure("test_error_percent", "test error, %", _error, (classified, clustered), at_reports=True)
-TEST_ERROR_MOST_CONFIDENT = Measure(
-    "test_error_percent_most_confident", "test error by the most certain image, %", _error_most_confident, (clustered,)
-)
-ADJUSTED_RAND_INDEX = Measure(
-    "adjusted_rand_index", "adjusted Rand index", partial(clustering_score, adjusted_rand_score), (clustered,)
-)
-NORMALIZED_MUTUAL_INFORMATION = Measure(
-    "normalized_mutual_information",
-    "normalized mutual information",
-    partial(clustering_score, normalized_mutual_info_score),
-    (clustered,),
-)
-EMPTY_CLUSTERS = Measure("empty_clusters", "empty clusters", _empty_clusters, (clustered,))
-TRUSTWORTHINESS = Measure("trustworthiness", "trustworthiness", partial(stored, "trustworthiness", float), (trusted,))
-MATCH = (PRIOR_COVERAGE, SLICED_WASSERSTEIN, INSIDE_PRIOR)
 OF_CLUSTERS = (
-    ADJUSTED_RAND_INDEX, NORMALIZED_MUTUAL_INFORMATION, EMPTY_CLUSTERS, TEST_ERROR, TEST_ERROR_MOST_CONFIDENT
+    Measure("adjusted_rand_index", "adjusted Rand index",
+            partial(of, adjusted_rand_score, ("labels", "clusters")), (clustered,)),
+    Measure("normalized_mutual_information", "normalized mutual information",
+            partial(of, normalized_mutual_info_score, ("labels", "clusters")), (clustered,)),
+    Measure("empty_clusters", "empty clusters", partial(of, _empty_clusters, ("names", "clusters")), (clustered,)),
+    TEST_ERROR,
+    Measure("test_error_percent_most_confident", "test error by the most certain image, %",
+            partial(of, partial(_error_of_names, 1), OF_NAMES), (clustered,)),
 )  # fmt: skip

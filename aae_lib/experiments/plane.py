@@ -1,5 +1,7 @@
 """Two-dimensional codes: the adversarial autoencoder against the variational one (AAE, Figure 2)."""
 
+from functools import partial
+
 from aae_lib.experiments import builders, measures
 from aae_lib.experiments.experiment import Chapter, Experiment
 from aae_lib.priors import Gaussian, GaussianMixture, Prior
@@ -8,14 +10,10 @@ from aae_lib.training import SGD, UPDATES_PER_EPOCH, Cosine, Recipe, WarmUp
 PLANE = Chapter(
     title="Two-dimensional codes: AAE against VAE",
     notebook="03_aae_versus_vae",
-    measures=(
-        measures.RECONSTRUCTION_ERROR, measures.NEIGHBOR_ACCURACY, *measures.MATCH, measures.SAMPLE_SHARPNESS,
-        measures.IMAGE_CHANGE, measures.STEEPEST_TENTH, measures.SMALLEST_CLASS, measures.LARGEST_CLASS,
-    ),
-    columns=(
-        "reconstruction_error", "prior_coverage", "sliced_wasserstein", "inside_prior", "neighbor_accuracy",
-        "sample_sharpness",
-    ),
+    measures=(measures.RECONSTRUCTION_ERROR, measures.NEIGHBOR_ACCURACY, *measures.MATCH, measures.SAMPLE_SHARPNESS,
+              measures.IMAGE_CHANGE, measures.STEEPEST_TENTH, measures.SMALLEST_CLASS, measures.LARGEST_CLASS),
+    columns=("reconstruction_error", "prior_coverage", "sliced_wasserstein", "inside_prior", "neighbor_accuracy",
+             "sample_sharpness"),
     keeps=(measures.repeated,),
 )  # fmt: skip
 
@@ -52,14 +50,11 @@ MIXTURE_RECIPE = Recipe(
 )
 
 # VAEs that differ only in the weight of the KL term, from the largest down.
-VAE_CURVE = {
-    "vae-gaussian": 1.0,
-    "vae-gaussian-0.5": 0.5,
-    "vae-gaussian-0.25": 0.25,
-    "vae-gaussian-0.125": 0.125,
-    "vae-gaussian-0.0625": 0.0625,
-}
+VAE_CURVE = {"vae-gaussian": 1.0} | {f"vae-gaussian-{weight}": weight for weight in (0.5, 0.25, 0.125, 0.0625)}
 VAE_MIXTURE_CURVE = {"vae-mixture": 1.0, "vae-mixture-0.25": 0.25, "vae-mixture-0.125": 0.125}
+
+
+_experiment = partial(Experiment, chapter=PLANE)
 
 
 def _vaes(
@@ -67,10 +62,9 @@ def _vaes(
 ) -> list[Experiment]:
     """The VAEs of a curve; ``drawn``: the weight of the figure."""
     return [
-        Experiment(
+        _experiment(
             name=name,
             title=f"VAE, {title}, KL weight {weight:g}",
-            chapter=PLANE,
             figure=figure if weight == drawn else f"{figure} (other weights)",
             build=builders.variational,
             recipe=VAE_RECIPE,
@@ -83,20 +77,18 @@ def _vaes(
 
 
 EXPERIMENTS = (
-    Experiment(
+    _experiment(
         name="autoencoder",
         title="autoencoder, 2-D codes, no prior",
-        chapter=PLANE,
         figure="(baseline)",
         build=builders.autoencoder,
         recipe=Recipe({"reconstruction": RECONSTRUCTION}, STEPS, SCHEDULE),
         settings={"dimensions": 2},
         source=SOURCE,
     ),
-    Experiment(
+    _experiment(
         name="aae-gaussian",
         title="AAE, 2-D Gaussian",
-        chapter=PLANE,
         figure="AAE Fig. 2a, 2e",
         build=builders.adversarial,
         recipe=AAE_RECIPE,
@@ -105,17 +97,15 @@ EXPERIMENTS = (
         ships_adversaries=True,
     ),
     *_vaes(VAE_CURVE, Gaussian(2), "2-D Gaussian", "AAE Fig. 2c", 1.0, SOURCE),
-    Experiment(
+    _experiment(
         name="aae-mixture",
         title="AAE, mixture of ten 2-D Gaussians",
-        chapter=PLANE,
         figure="AAE Fig. 2b",
         build=builders.adversarial,
         recipe=MIXTURE_RECIPE,
         prior=GaussianMixture(),
-        settings={
-            "motion": (1.0,), "input_noise": 0.3, "dropout": 0.1, "encoder_share": 0.05, "discriminator_deviation": None
-        },
+        settings={"motion": (1.0,), "input_noise": 0.3, "dropout": 0.1, "encoder_share": 0.05,
+                  "discriminator_deviation": None},
         source=f"{MIXTURE_SOURCE} Augmentation, noise and schedules are ours, chosen on validation images; but the "
         "slow start and the number of steps were chosen after a look at test images.",
     ),

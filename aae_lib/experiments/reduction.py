@@ -1,6 +1,7 @@
 """Dimensionality reduction (AAE, section 7; Figures 10 and 11)."""
 
 from dataclasses import replace
+from functools import partial
 
 from aae_lib.experiments import builders, measures
 from aae_lib.experiments.clustering import HIDDEN, but_validation
@@ -15,9 +16,8 @@ from aae_lib.training import UPDATES_PER_EPOCH, Cosine, Recipe, Rise
 REDUCTION = Chapter(
     title="Dimensionality reduction",
     notebook="08_dimensionality_reduction",
-    measures=(
-        *measures.OF_CLUSTERS, measures.TRUSTWORTHINESS, measures.RECONSTRUCTION_ERROR, measures.NEIGHBOR_ACCURACY
-    ),
+    measures=(*measures.OF_CLUSTERS, measures.TRUSTWORTHINESS, measures.RECONSTRUCTION_ERROR,
+              measures.NEIGHBOR_ACCURACY),
     columns=("test_error_percent", "neighbor_accuracy", "trustworthiness", "reconstruction_error"),
     keeps=(measures.heads,),
 )  # fmt: skip
@@ -43,7 +43,7 @@ def _labeled(dimensions: int, count: int, figure: str) -> Experiment:
         recipe=RECIPE,
         prior=Gaussian(dimensions),
         settings={"hidden": HIDDEN},
-        select=unlabeled_and_labeled(count),
+        select=partial(unlabeled_and_labeled, count),
         paper=PAPER.get(name, {}),
         source=f"As semi-{count}; size of the networks, schedule and cluster heads are ours, chosen on validation "
         "images.",

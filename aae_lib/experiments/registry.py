@@ -1,4 +1,4 @@
-"""The registry: all experiments by name, and the chapters and measures that they belong to."""
+"""The registry: all experiments by name, and their chapters."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -15,27 +15,11 @@ from aae_lib.experiments import (
     semi_supervised,
     style,
 )
-from aae_lib.experiments.experiment import Chapter, Experiment, Measure
+from aae_lib.experiments.experiment import Chapter, Experiment
 
-CHAPTERS: tuple[Chapter, ...] = (
-    plane.PLANE,
-    labels.LABELS,
-    posteriors.POSTERIORS,
-    style.STYLE,
-    semi_supervised.SEMI_SUPERVISED,
-    clustering.CLUSTERING,
-    reduction.REDUCTION,
-    likelihood.LIKELIHOOD,
-    generators.GENERATORS,
-)
-EXPERIMENTS: dict[str, Experiment] = {
-    experiment.name: experiment
-    for module in (
-        plane, labels, posteriors, style, semi_supervised, clustering, reduction, likelihood, generators
-    )
-    for experiment in module.EXPERIMENTS
-}  # fmt: skip
-MEASURES: dict[str, Measure] = {measure.name: measure for chapter in CHAPTERS for measure in chapter.measures}
+FILES = plane, labels, posteriors, style, semi_supervised, clustering, reduction, likelihood, generators
+EXPERIMENTS: dict[str, Experiment] = {each.name: each for file in FILES for each in file.EXPERIMENTS}
+CHAPTERS: tuple[Chapter, ...] = tuple(dict.fromkeys(each.chapter for each in EXPERIMENTS.values()))
 
 Entry = TypeVar("Entry")
 

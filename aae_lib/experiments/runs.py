@@ -1,12 +1,13 @@
 """Training runs, from an experiment to the files that it leaves."""
 
-import os
 import platform
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from filelock import SoftFileLock, Timeout
 
@@ -14,7 +15,7 @@ import aae_lib
 from aae_lib.data import DataSet, Images
 from aae_lib.devices import chosen_device, multiplies_bfloat16
 from aae_lib.errors import TrainingError
-from aae_lib.experiments.evidence import Evidence, Examination, examine, save_evidence
+from aae_lib.experiments.evidence import Evidence, Examination, examine, measure, save_evidence
 from aae_lib.experiments.experiment import FORMAT, Experiment, evidence_path, weights_path
 from aae_lib.models import Model
 from aae_lib.seeding import check_seed
@@ -47,20 +48,18 @@ def train_experiment(
             measures in the reports. Nothing is chosen by those: the model of the last update is kept.
         out: receives ``state.safetensors`` as training goes (an existing one is continued), ``NAME.safetensors.gz`` and
             ``NAME-seed-SEED.safetensors.gz`` (evidence). No other run may write to it at the same time.
-        validation: train without the last sixth of the training images and make the evidence on those: for every
-            choice that is made before the final run.
+        validation: hold out the last sixth of the training images and make the evidence on those.
         seed, steps, device, progress: as for :func:`aae_lib.training.train`.
 
     Raises:
         TrainingError: the folder belongs to another run, or as :func:`aae_lib.training.train`.
     """
     check_seed(seed)
-    out, used = Path(out), chosen_device(device)
+    out, device = Path(out), chosen_device(device)
     images, held_out = data.train.hold_out() if validation else (data.train, data.test)
     sets = experiment.select(images, seed)
     model = experiment.model(seed, data.shape, data.classes)
-    header = {
-        **_header(experiment, data, used),
+    header = _header(experiment, data, device) | {
         "seed": seed,
         "trained_on": sum(len(part) for part in sets),
         "evaluated_on": "validation" if validation else "test",
@@ -77,7 +76,7 @@ def train_experiment(
             steps=steps,
             measure=_measuring(experiment, held_out, images, data.name),
             state=out / STATE,
-            device=used,
+            device=device,
             progress=progress,
         )
     except BaseException:
@@ -87,7 +86,7 @@ def train_experiment(
 
 
 def _header(experiment: Experiment, data: DataSet, device: torch.device) -> dict[str, Any]:
-    """What is known before a run; ``revision`` is that of the code that trains, whatever happens to it meanwhile."""
+    """What is known before a run, such as the revision of the code that trains, whatever happens to it meanwhile."""
     return {
         "format": FORMAT,
         **experiment.as_data(),
@@ -102,30 +101,19 @@ def _header(experiment: Experiment, data: DataSet, device: torch.device) -> dict
 
 
 def _finish(
-    lock: SoftFileLock,
-    experiment: Experiment,
-    model: Model,
-    reports: Iterator[Report],
-    out: Path,
-    header: dict[str, Any],
-    held_out: Images,
-    training: Images,
-) -> Iterator[Report]:
+    lock: SoftFileLock, experiment: Experiment, model: Model, reports: Iterator[Report], out: Path,
+    header: dict[str, Any], held_out: Images, training: Images,
+) -> Iterator[Report]:  # fmt: skip
     """Yield the reports; then write the weights, and the evidence of the weights as they are in the file."""
     try:
         history = []
         for report in reports:
-            history.append(report)
+            numbers = {name: round(value, 4) for name, value in (report.losses | report.measures).items()}
+            history.append({"step": report.step, **numbers})
             yield report
-        header = {
-            **header,
-            "steps": history[-1].step,
-            "seconds": round(history[-1].seconds, 1),
-            "history": [_entry(report) for report in history],
-        }
+        header |= {"steps": report.step, "seconds": round(report.seconds, 1), "history": history}
         weights = weights_path(experiment, out)
-        leave_out = () if experiment.ships_adversaries else model.adversaries
-        save_weights(weights, model.cpu(), header, leave_out=leave_out)
+        save_weights(weights, model.cpu(), header, () if experiment.ships_adversaries else model.adversaries)
         trained = experiment.model(header["seed"], tuple(header["shape"]), header["classes"])
         load_weights(weights, trained)
         evidence = examine(experiment, trained, held_out, header, training)
@@ -134,23 +122,15 @@ def _finish(
         lock.release()
 
 
-def _entry(report: Report) -> dict[str, float]:
-    numbers = report.losses | report.measures
-    return {"step": report.step, **{name: round(value, 4) for name, value in numbers.items()}}
-
-
 def _measuring(
     experiment: Experiment, images: Images, training: Images, data_name: str
 ) -> Callable[[Model], dict[str, float]] | None:
     """What measures a model at each report, if the chapter has measures for that."""
-    measures = [measure for measure in experiment.chapter.measures if measure.at_reports]
+    measures = [each for each in experiment.chapter.measures if each.at_reports]
 
     def measured(model: Model) -> dict[str, float]:
-        examination = Examination(experiment, model, images, training, data_name)
-        tensors = examination.collect(collector for measure in measures for collector in measure.collect)
-        evidence = Evidence({}, images.labels, tensors)
-        values = {measure.name: measure.value(experiment, evidence) for measure in measures}
-        return {name: value for name, value in values.items() if value is not None}
+        tensors = Examination(experiment, model, images, training, data_name).collect(measures)
+        return measure(experiment, Evidence({}, images.labels, tensors), measures)
 
     return measured if measures else None
 
@@ -159,6 +139,8 @@ def _lock(out: Path) -> SoftFileLock:
     """The lock of a run's folder, acquired. That of a process that has died is taken over."""
     out.mkdir(parents=True, exist_ok=True)
     lock = SoftFileLock(out / LOCK, thread_local=False)
+    if _is_zombie(lock):
+        lock.break_lock()
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
@@ -168,6 +150,15 @@ def _lock(out: Path) -> SoftFileLock:
             f"machine for instance, delete {out / LOCK}"
         ) from error
     return lock
+
+
+def _is_zombie(lock: SoftFileLock) -> bool:
+    """Whether the owner is a process of this machine that has ended but stays in its list; filelock says it lives."""
+    try:
+        host = Path(lock.lock_file).read_text().splitlines()[1]
+        return host.startswith(socket.gethostname()) and psutil.Process(lock.pid).status() == psutil.STATUS_ZOMBIE
+    except (OSError, IndexError, psutil.Error):
+        return False
 
 
 def origin(device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -188,21 +179,19 @@ def origin(device: torch.device | str = "cpu") -> dict[str, Any]:
 def _revision() -> str:
     """The git revision of the package's own checkout, with a + where the package has changes or new files.
 
-    "unknown" outside of a checkout: a repository that the package is merely installed in is none. Git runs no program
-    that its configuration names, and not for long.
+    "unknown" outside of a checkout: a repository that the package is merely installed in is none.
     """
     if not (ROOT / ".git").exists():
         return "unknown"
-    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
     def git(*command: str) -> str:
-        quietly = ["git", "-C", str(ROOT), "--no-optional-locks", "-c", "core.fsmonitor=false",
-                   "-c", f"core.hooksPath={os.devnull}"]  # fmt: skip
-        options = {"text": True, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL, "timeout": GIT_SECONDS}
-        return subprocess.check_output([*quietly, *command], env=own, **options).strip()
+        of_checkout = f"--git-dir={ROOT / '.git'}", f"--work-tree={ROOT}"
+        quietly = "--no-optional-locks", "-c", "core.fsmonitor=false"  # git runs no program of its configuration
+        options = {"text": True, "stderr": subprocess.DEVNULL, "timeout": GIT_SECONDS}
+        return subprocess.check_output(["git", *of_checkout, *quietly, *command], **options).strip()
 
     try:
-        changed = git("status", "--porcelain", "--", Path(aae_lib.__file__).parent.name)
+        changed = git("status", "--porcelain", "--", str(ROOT / "aae_lib"))
         return git("describe", "--always", "--abbrev=12") + "+" * bool(changed)
     except (OSError, subprocess.SubprocessError):
         return "unknown"

@@ -3,7 +3,6 @@
 The plain names are the paper's setting; ``-augmented`` says that what the classifier sees is augmented while training.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -28,12 +27,8 @@ MOTION = (1.5, 15.0, 0.1, 0.25)  # of RandomAffine: pixels, degrees, share of th
 
 # AAE, appendix A.2.1.
 CLASSIFICATION = SGD(learning_rate=0.1, momentum=0.9)
-OPTIMIZERS = {
-    "reconstruction": RECONSTRUCTION,
-    "discriminator": ADVERSARIAL,
-    "generator": ADVERSARIAL,
-    "classification": CLASSIFICATION,
-}
+OPTIMIZERS = {"reconstruction": RECONSTRUCTION, "discriminator": ADVERSARIAL, "generator": ADVERSARIAL,
+              "classification": CLASSIFICATION}  # fmt: skip
 
 
 def _epochs(*numbers: int) -> tuple[int, ...]:
@@ -58,27 +53,14 @@ CLASSIFIER_OF_ALL_RECIPE = Recipe({"classification": CLASSIFICATION}, *_epochs(2
 M2_RECIPE = Recipe({"evidence_lower_bound": Adam(1e-3)}, steps=12_000, schedule=Cosine(6_000, 12_000))
 
 
-def _some(images: Images, count: int | None, seed: int) -> Images:
+def labeled(count: int | None, images: Images, seed: int) -> tuple[Images]:
     """``count`` labeled images, as many of each class, others for each seed; None: all images."""
-    return images if count is None else images[balanced_subset(images.labels, count, seed)]
+    return (images if count is None else images[balanced_subset(images.labels, count, seed)],)
 
 
-def _labeled(count: int | None, images: Images, seed: int) -> tuple[Images]:
-    return (_some(images, count, seed),)
-
-
-def _unlabeled_and_labeled(count: int | None, images: Images, seed: int) -> tuple[Images, Images]:
-    return images.without_labels(), _some(images, count, seed)
-
-
-def labeled(count: int | None) -> Callable[[Images, int], tuple[Images]]:
-    """Selects ``count`` labeled images and no others; None: all images."""
-    return partial(_labeled, count)
-
-
-def unlabeled_and_labeled(count: int | None) -> Callable[[Images, int], tuple[Images, Images]]:
-    """Selects all images without their labels, and ``count`` of them with; None: all of them with."""
-    return partial(_unlabeled_and_labeled, count)
+def unlabeled_and_labeled(count: int | None, images: Images, seed: int) -> tuple[Images, Images]:
+    """All images without their labels, and then as :func:`labeled`."""
+    return images.without_labels(), *labeled(count, images, seed)
 
 
 def _with_augmented(plain: Experiment, **of_augmented: Any) -> tuple[Experiment, Experiment]:
@@ -103,7 +85,7 @@ def _semi_supervised(name: str, count: int | None) -> tuple[Experiment, Experime
         build=builders.semi_supervised,
         recipe=RECIPE,
         prior=Gaussian(10),
-        select=unlabeled_and_labeled(count),
+        select=partial(unlabeled_and_labeled, count),
         paper=PAPER[name],
         source=f"{SOURCE} It was chosen in a trial that was watched on test images.",
     )
@@ -124,7 +106,7 @@ def _classifier(name: str, count: int | None) -> tuple[Experiment, Experiment]:
         figure="AAE Table 2 (NN)",
         build=builders.classifier,
         recipe=CLASSIFIER_RECIPE if count else CLASSIFIER_OF_ALL_RECIPE,
-        select=labeled(count),
+        select=partial(labeled, count),
         paper=PAPER[name],
         source="The encoder and the classification of the AAE with as many labels, without its other updates.",
     )
@@ -141,7 +123,7 @@ M2 = Experiment(
     prior=Gaussian(10),
     # A weight of 1,000 was worse: 16.6 against 11.7 % of the validation images after 2,400 steps without augmentation.
     settings={"hidden": (500, 500), "classification_weight": 10.0},
-    select=unlabeled_and_labeled(100),
+    select=partial(unlabeled_and_labeled, 100),
     paper=PAPER["m2-100"],
     source="Hidden layers: Kingma et al. 2014, who take a 50-D style; style and input noise as in the AAE; the rest is "
     "ours.",

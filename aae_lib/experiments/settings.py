@@ -20,10 +20,7 @@ Value = bool | int | float | str | tuple | None
 
 
 def with_settings(experiment: Experiment, changes: Mapping[str, Value]) -> Experiment:
-    """The experiment with some of its numbers changed.
-
-    Args:
-        changes: values by name, ``{"model.label_weight": 0.2}``.
+    """The experiment with some of its numbers changed; ``changes``: values by name, ``{"model.label_weight": 0.2}``.
 
     Raises:
         SettingError: if the experiment has no number of that name, or the value has not its type.
@@ -32,16 +29,15 @@ def with_settings(experiment: Experiment, changes: Mapping[str, Value]) -> Exper
     for name, value in changes.items():
         part, _, path = name.partition(".")
         if part == "model":
-            defaults = _defaults(experiment) | model
-            model[path] = _checked(name, defaults, path, value)
+            model[path] = _checked(name, _defaults(experiment) | model, path, value)
         elif part == "prior" and prior is not None:
             setattr(prior, path, _checked(name, vars(prior), path, value))
         elif part == "recipe":
             *parents, key = path.split(".")
             place = recipe
             for parent in parents:
-                place = place.get(parent) if isinstance(place, dict) else None
-            place = place if isinstance(place, dict) else {}
+                found = place.get(parent)
+                place = found if isinstance(found, dict) else {}
             numbers = {key: old for key, old in place.items() if key != "kind" and not isinstance(old, dict)}
             place[key] = _checked(name, numbers, key, value)
         else:
@@ -64,22 +60,22 @@ def parse_settings(texts: Sequence[str]) -> Iterator[dict[str, Value]]:
             raise SettingError(f"expected NAME=VALUE[,VALUE...], such as model.label_weight=0.1,0.2; found '{text}'")
         if name in choices:
             raise SettingError(f"'{name}' is set twice: give all of its values at once, with commas between them")
-        choices[name] = [_parsed(value) for value in _split(values)]
+        try:
+            choices[name] = ast.literal_eval(f"[{values}]")
+        except (ValueError, SyntaxError):  # words
+            choices[name] = values.split(",")
     for values in itertools.product(*choices.values()):
         yield dict(zip(choices, values, strict=True))
-
-
-def parse_one(texts: Sequence[str]) -> dict[str, Value]:
-    """The one combination of texts with one value each; raises as :func:`parse_settings`, and for several values."""
-    first, *others = parse_settings(texts)
-    if others:
-        raise SettingError(f"one run takes one value of each setting, found several in {' '.join(texts)}: use `sweep`")
-    return first
 
 
 def settings_text(changes: Mapping[str, Value]) -> str:
     """The changes as a part of a folder's name: ``model.label_weight=0.2``; nothing for none."""
     return "-".join(f"{name}={str(value).replace(' ', '')}" for name, value in sorted(changes.items()))
+
+
+def run_name(name: str, changes: Mapping[str, Value], seed: int, validation: bool = False, data: str = "") -> str:
+    """The name of the folder of a run of the experiment ``name``; ``data``: other images than its own."""
+    return "-".join(filter(None, (name, data, settings_text(changes), f"seed-{seed}", "validation" * validation)))
 
 
 def changes_of(experiment: Experiment, header: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,35 +114,12 @@ def _checked(name: str, present: Mapping[str, Any], key: str, value: Value) -> V
         known = ", ".join(sorted(present)) or "nothing of that kind"
         raise SettingError(f"there is no '{name}' to set; here are: {known}")
     old = present[key]
-    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if isinstance(old, tuple | list) and isinstance(value, int | float) and not isinstance(value, bool):
-        value = (value,)
-    sequences = isinstance(old, tuple | list) and isinstance(value, tuple)
-    if not sequences and old is not None and value is not None and type(value) is not type(old):
-        raise SettingError(f"'{name}' is {old!r}, {_kind(old)}; {value!r} is {_kind(value)}")
-    return list(value) if isinstance(old, list) else value
-
-
-def _kind(value: Any) -> str:
-    names = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", tuple: "several numbers"}
-    return names.get(type(value), f"a {type(value).__name__}")
-
-
-def _parsed(text: str) -> Value:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-
-
-def _split(text: str) -> list[str]:
-    """The text at its commas, but for those inside brackets."""
-    parts, depth = [""], 0
-    for character in text:
-        depth += (character in "([") - (character in ")]")
-        if character == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return [part.strip() for part in parts]
+    if isinstance(old, float) and type(value) is int:
+        return float(value)
+    if isinstance(old, tuple | list) and type(value) in (int, float, tuple):
+        return type(old)(value if isinstance(value, tuple) else [value])
+    if old is not None and value is not None and type(value) is not type(old):
+        kinds = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
+        wanted, found = (kinds.get(type(each), "several numbers") for each in (old, value))
+        raise SettingError(f"'{name}' is {old!r}, {wanted}; {value!r} is {found}")
+    return value

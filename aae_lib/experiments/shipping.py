@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from aae_lib.errors import StorageError
 from aae_lib.experiments.evidence import read_evidence
 from aae_lib.experiments.experiment import EVIDENCE, PRETRAINED, Experiment, evidence_path, weights_path
@@ -17,15 +15,12 @@ MANY_CODES = 200_000
 
 
 def ship(name: str, seed: int, source: str | Path | None = None, weights: bool = False) -> list[Path]:
-    """Copy the evidence of a finished run, and maybe its weights, to what ships with the package.
+    """Copy the evidence of a finished run to what ships with the package; returns the files written.
 
     Args:
         source: the run's folder; default: ``runs/NAME-seed-SEED``.
         weights: ship the weights, too, in the place of those of another seed. Those of the seed that ships are
             replaced in any case.
-
-    Returns:
-        The files written.
 
     Raises:
         StorageError: there is no such run, it is not finished, or it is not the registered one.
@@ -40,27 +35,23 @@ def ship(name: str, seed: int, source: str | Path | None = None, weights: bool =
     header = read_evidence(found).header
     check_run(experiment, seed, header, found)
     tensors, _ = read_file(found)
-    files: dict[Path, tuple[dict[str, Tensor], dict[str, Any]]] = {}
+    files = {}
     shipped = weights_path(experiment, PRETRAINED)
     if weights or (shipped.exists() and read_file(shipped)[1].get("seed") == seed):
         trained, of_weights = read_file(weights_path(experiment, folder))
         if of_weights != header:
             raise StorageError(f"{weights_path(experiment, folder)} and {found} are of different runs: train again")
-        files[shipped] = trained, header
+        files[shipped] = trained
     elif "codes" in tensors and tensors["codes"].numel() >= MANY_CODES:
         del tensors["codes"]
-    files[evidence_path(experiment, seed, EVIDENCE)] = tensors, header
+    files[evidence_path(experiment, seed, EVIDENCE)] = tensors
     for path, content in files.items():
-        write_file(path, *content)
+        write_file(path, content, header)
     return list(files)
 
 
 def check_run(experiment: Experiment, seed: int, header: dict[str, Any], path: Path) -> None:
-    """Refuse evidence that is not of the finished run of the registered experiment.
-
-    Raises:
-        StorageError: in one sentence, what it is of and what it should be of.
-    """
+    """Refuse, by a StorageError, evidence that is not of the finished run of the registered experiment."""
     registered, last = experiment.as_data(), experiment.recipe.steps
     differing = [part for part in ("recipe", "settings", "prior") if header.get(part) != registered[part]]
     for is_wrong, found, expected in (

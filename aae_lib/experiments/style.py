@@ -1,11 +1,13 @@
 """Style and content: the decoder is told the label (AAE, section 4; Figures 6 and 7)."""
 
+from functools import partial
+
 from torch import Tensor
 
 from aae_lib.experiments import builders
-from aae_lib.experiments.evidence import Evidence, Examination
+from aae_lib.experiments.evidence import Examination
 from aae_lib.experiments.experiment import Chapter, Experiment, Measure
-from aae_lib.experiments.measures import MATCH, RECONSTRUCTION_ERROR, in_batches
+from aae_lib.experiments.measures import MATCH, RECONSTRUCTION_ERROR, in_batches, of
 from aae_lib.experiments.plane import AAE_RECIPE, SOURCE
 from aae_lib.metrics import error_percent, labels_from_codes
 from aae_lib.priors import Gaussian
@@ -21,14 +23,15 @@ def read_from_style(examination: Examination) -> dict[str, Tensor]:
     return {"from_style": labels_from_codes(styles, training.labels, held_out).byte()}
 
 
-def _label_from_style(experiment: Experiment, evidence: Evidence) -> float | None:
-    if "from_style" not in evidence.tensors:
-        return None
-    return 100 - error_percent(evidence.from_style, evidence.labels)
+def _right_percent(read: Tensor, labels: Tensor) -> float:
+    return 100 - error_percent(read, labels)
 
 
 LABEL_FROM_STYLE = Measure(
-    "label_from_style_percent", "label told from style, %", _label_from_style, (read_from_style,)
+    "label_from_style_percent",
+    "label told from style, %",
+    partial(of, _right_percent, ("from_style", "labels")),
+    (read_from_style,),
 )
 STYLE = Chapter(
     title="Style and content",
@@ -38,8 +41,8 @@ STYLE = Chapter(
 )
 
 
-def _supervised(name: str, dimensions: int, figure: str, source: str) -> Experiment:
-    return Experiment(
+EXPERIMENTS = tuple(
+    Experiment(
         name=name,
         title=f"supervised AAE, {dimensions}-D style",
         chapter=STYLE,
@@ -49,11 +52,9 @@ def _supervised(name: str, dimensions: int, figure: str, source: str) -> Experim
         prior=Gaussian(dimensions),
         source=f"{SOURCE} {source}",
     )
-
-
-SIZES = "AAE Fig. 7 (sizes of the style)", "Fewer styles are ours."
-EXPERIMENTS = (
-    _supervised("supervised", 15, "AAE Fig. 6-7", "Size of the style: AAE, section 4."),
-    _supervised("supervised-8d", 8, *SIZES),
-    _supervised("supervised-2d", 2, *SIZES),
+    for name, dimensions, figure, source in (
+        ("supervised", 15, "AAE Fig. 6-7", "Size of the style: AAE, section 4."),
+        ("supervised-8d", 8, "AAE Fig. 7 (sizes of the style)", "Fewer styles are ours."),
+        ("supervised-2d", 2, "AAE Fig. 7 (sizes of the style)", "Fewer styles are ours."),
+    )
 )

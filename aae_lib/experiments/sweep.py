@@ -6,27 +6,26 @@ A run writes one folder, resumes with the same bits, and is skipped when it is f
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from tqdm.auto import tqdm
 
 from aae_lib.data import load_images
-from aae_lib.errors import AaeError, SettingError, TrainingError
+from aae_lib.errors import AaeError, SettingError
 from aae_lib.experiments.experiment import Experiment, evidence_path
 from aae_lib.experiments.registry import find
 from aae_lib.experiments.runs import train_experiment
-from aae_lib.experiments.settings import Value, settings_text, with_settings
+from aae_lib.experiments.settings import Value, run_name, with_settings
 from aae_lib.seeding import check_seed
+from aae_lib.training.checks import check_count
 
 if TYPE_CHECKING:
     from distributed import Client
 
-TOPIC = "aae_lib"  # of the messages in which workers say how far a run is
 INSTALL = "sweeps need dask.distributed: pip install 'aae_lib[sweep]', or pip install 'dask[distributed]'"
 
 
@@ -36,8 +35,8 @@ class Task:
 
     Attributes:
         name, seed, steps, validation: as for ``train_experiment``.
-        changes: of the experiment's numbers, by name (:func:`~aae_lib.experiments.settings.with_settings`).
         folder: of the run; it holds the checkpoint, and at the end weights and evidence.
+        changes: of the experiment's numbers, by name (:func:`~aae_lib.experiments.settings.with_settings`).
     """
 
     name: str
@@ -50,18 +49,6 @@ class Task:
     @property
     def experiment(self) -> Experiment:
         return with_settings(find(self.name), self.changes)
-
-    @property
-    def last_step(self) -> int:
-        return self.experiment.recipe.steps if self.steps is None else self.steps
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run of a sweep ended: ``error`` is empty, or says why it did not come to its end."""
-
-    task: Task
-    error: str = ""
 
 
 def plan(
@@ -79,16 +66,16 @@ def plan(
     """
     if not names:
         raise SettingError("name at least one experiment; `python -m aae_lib experiments` lists them")
+    if steps is not None:
+        check_count("steps", steps)
     tasks = []
     for name in names:
-        for change in changes or [{}]:
+        for change in changes:
             with_settings(find(name), change)
             for seed in seeds:
                 check_seed(seed)
-                run = "-".join(filter(None, (name, settings_text(change), f"seed-{seed}", "validation" * validation)))
-                tasks.append(Task(name, seed, str(Path(out) / run), change, steps, validation))
-    if steps is not None and steps < 1:
-        raise TrainingError(f"steps must be at least 1, not {steps}")
+                folder = Path(out) / run_name(name, change, seed, validation)
+                tasks.append(Task(name, seed, str(folder), change, steps, validation))
     return tasks
 
 
@@ -116,118 +103,56 @@ def is_finished(task: Task) -> bool:
 
 
 def run(task: Task) -> None:
-    """Train one run to its end, from its checkpoint if it has one; in a worker its progress is told to the sweep."""
+    """Train one run to its end, from its checkpoint if it has one."""
     torch.set_num_threads(1)
     if is_finished(task):
         return
-    experiment = task.experiment
-    data = load_images(experiment.data)
-    tell = _teller(task.folder)
-    reports = train_experiment(
-        experiment, data, task.folder, seed=task.seed, steps=task.steps, validation=task.validation, progress=False
-    )
-    for report in reports:
-        tell(report.step)
+    options = {"seed": task.seed, "steps": task.steps, "validation": task.validation, "progress": False}
+    for _ in train_experiment(task.experiment, load_images(task.experiment.data), task.folder, **options):
+        pass
 
 
-def sweep(client: "Client", tasks: Sequence[Task], progress: bool = True) -> Iterator[Outcome]:
-    """Hand the tasks that are not finished to the client's workers and yield how each ends, in the order of ending.
+def sweep(client: "Client", tasks: Sequence[Task]) -> Iterator[tuple[Task, str]]:
+    """Hand tasks to the client's workers; yields each with its error, or an empty text, in the order of ending.
 
-    A worker that dies is replaced, and its run goes on from its checkpoint on another one. A run that raises ends with
-    an error and does not stop the others.
+    A worker that dies is replaced, and its run goes on from its checkpoint on another one. A run that raises does not
+    stop the others.
     """
     from distributed import as_completed
 
-    waiting = [task for task in tasks if not is_finished(task)]
-    with _bar(client, tasks, waiting, progress):
-        futures = {client.submit(run, task, key=task.folder, pure=False): task for task in waiting}
-        for future in as_completed(futures):
-            error = future.exception()
-            yield Outcome(futures[future], _in_words(error) if error else "")
+    futures = {client.submit(run, task, key=task.folder, pure=False): task for task in tasks}
+    for future in as_completed(futures):
+        error = future.exception()
+        text = str(error.args[0]) if isinstance(error, AaeError) else f"{type(error).__name__}: {error}"
+        yield futures[future], text if error else ""
 
 
 @contextmanager
-def local_cluster(workers: int | None = None) -> Iterator["Client"]:
-    """A client of worker processes on this machine, with one thread each.
+def cluster(scheduler: str | None = None, workers: int | None = None) -> Iterator["Client"]:
+    """A client of a cluster of workers with one thread each.
 
     Args:
-        workers: default: as many as there are cores that this process may use.
+        scheduler: of a cluster that is up: its address, ``tcp://host:port``, or the path of its scheduler file; None:
+            worker processes on this machine, which end with the client.
+        workers: on this machine; default: as many as there are cores that this process may use.
 
     Raises:
-        SettingError: if ``dask.distributed`` is not installed.
+        SettingError: if ``dask.distributed`` is not installed, or no scheduler answers.
     """
-    client_of, cluster_of = _distributed()
-    count = workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
-    with (
-        cluster_of(
-            n_workers=count, threads_per_worker=1, processes=True, memory_limit=0, silence_logs=logging.CRITICAL,
-            dashboard_address=":0",
-        ) as cluster,
-        client_of(cluster) as client,
-    ):  # fmt: skip
-        yield client
-
-
-@contextmanager
-def remote_cluster(scheduler: str) -> Iterator["Client"]:
-    """A client of a cluster that is up.
-
-    Args:
-        scheduler: its scheduler's address, ``tcp://host:port``, or the path of a scheduler file.
-
-    Raises:
-        SettingError: if ``dask.distributed`` is not installed, or nobody answers there.
-    """
-    client_of, _ = _distributed()
-    where = {"address": scheduler} if "://" in scheduler else {"scheduler_file": scheduler}
-    try:
-        client = client_of(**where, timeout=20)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise SettingError(f"no scheduler answers at '{scheduler}': start one with `dask scheduler`") from error
-    with client:
-        yield client
-
-
-def _distributed() -> tuple[Any, Any]:
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise SettingError(INSTALL) from error
-    return Client, LocalCluster
-
-
-def _teller(folder: str) -> Callable[[int], None]:
-    """What tells the sweep that a run has come to a step: nothing outside of a worker."""
+    if scheduler is None:
+        count = workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+        options = {"memory_limit": 0, "silence_logs": logging.CRITICAL, "dashboard_address": ":0"}
+        with LocalCluster(n_workers=count, threads_per_worker=1, **options) as local, Client(local) as client:
+            yield client
+        return
+    where = {"address": scheduler} if "://" in scheduler else {"scheduler_file": scheduler}
     try:
-        from distributed import get_worker
-
-        worker = get_worker()
-    except (ImportError, ValueError):
-        return lambda step: None
-
-    return lambda step: worker.log_event(TOPIC, {"folder": folder, "step": step})
-
-
-@contextmanager
-def _bar(client: "Client", tasks: Sequence[Task], waiting: Sequence[Task], progress: bool) -> Iterator[None]:
-    """One progress bar for all runs, in steps; finished runs count."""
-    done = {task.folder: 0 for task in waiting}
-    total = sum(task.last_step for task in tasks)
-    initial = total - sum(task.last_step for task in waiting)
-
-    def heard(event: tuple[float, dict[str, Any]]) -> None:
-        message = event[1]
-        if message["folder"] in done:
-            bar.update(message["step"] - done[message["folder"]])
-            done[message["folder"]] = message["step"]
-
-    with tqdm(total=total, initial=initial, unit="step", disable=not progress, leave=False) as bar:
-        client.subscribe_topic(TOPIC, heard)
-        try:
-            yield
-        finally:
-            client.unsubscribe_topic(TOPIC)
-
-
-def _in_words(error: BaseException) -> str:
-    return str(error.args[0]) if isinstance(error, AaeError) and error.args else f"{type(error).__name__}: {error}"
+        client = Client(**where, timeout=20)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise SettingError(f"no scheduler answers at '{scheduler}': start one with `dask scheduler`") from error
+    with client:
+        yield client

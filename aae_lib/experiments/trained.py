@@ -10,7 +10,6 @@ from aae_lib.experiments.evidence import Evidence, read_evidence
 from aae_lib.experiments.experiment import EVIDENCE, PRETRAINED, Experiment, check_header, evidence_path, weights_path
 from aae_lib.experiments.registry import find
 from aae_lib.models import Model
-from aae_lib.priors import Prior
 from aae_lib.storage import load_weights, read_file
 
 
@@ -20,7 +19,7 @@ class Trained:
 
     Attributes:
         experiment: with the settings that the model was trained with.
-        header: of the file of its weights (recipe, seed, data, wall time, history).
+        header: of the file of its weights: recipe, seed, data, wall time, history.
     """
 
     experiment: Experiment
@@ -42,7 +41,11 @@ def load_trained(what: str | Path | Experiment, path: str | Path | None = None) 
     if path is None and (isinstance(what, Path) or str(what).endswith((".safetensors", ".safetensors.gz"))):
         what, path = None, what
     experiment = find(what) if isinstance(what, str) else what
-    path = _shipped(experiment) if path is None else Path(path)
+    path = Path(path or weights_path(experiment, PRETRAINED))
+    if path.parent == PRETRAINED and not path.exists():
+        raise StorageError(
+            f"no weights of {experiment.name!r} are shipped; train them: python -m aae_lib train {experiment.name}"
+        )
     _, header = read_file(path)
     check_header(header, path)
     experiment = experiment or find(header["experiment"])
@@ -73,24 +76,12 @@ def shipped_seeds(name: str) -> list[int]:
     return sorted(map(int, texts))
 
 
-def _shipped(experiment: Experiment) -> Path:
-    path = weights_path(experiment, PRETRAINED)
-    if not path.exists():
-        raise StorageError(
-            f"no weights of {experiment.name!r} are shipped; train them: python -m aae_lib train {experiment.name}"
-        )
-    return path
-
-
 def _as_trained(experiment: Experiment, header: dict[str, Any]) -> Experiment:
     """The experiment with the settings, and the numbers of the prior, that a header says it was trained with."""
-    prior, numbers = copy.copy(experiment.prior), dict(header.get("prior") or {})
-    if numbers.pop("kind", None) != (type(prior).__name__ if prior else None) or numbers.keys() != _numbers(prior):
-        raise ValueError(f"the prior {header.get('prior')}")
-    for name, value in numbers.items():
-        setattr(prior, name, value)
+    prior = copy.copy(experiment.prior)
+    ours, theirs = experiment.as_data()["prior"] or {}, header.get("prior") or {}
+    if theirs.keys() != ours.keys() or theirs.get("kind") != ours.get("kind"):
+        raise ValueError(f"the prior {theirs}")
+    for name in theirs.keys() - {"kind"}:
+        setattr(prior, name, theirs[name])
     return replace(experiment, settings=header["settings"], prior=prior)
-
-
-def _numbers(prior: Prior | None) -> set[str]:
-    return set(vars(prior)) if prior else set()
