@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+import math
 import os
 import shutil
 import sys
@@ -16,12 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
-from aae_lib.errors import AaeError, SettingError, StorageError, TrainingError
-from aae_lib.evaluation import evaluate, print_metrics
+from aae_lib.errors import AaeError, SettingError, StorageError, TrainingError, UnknownNameError
 from aae_lib.sweeps import collect, sweep
 
 if TYPE_CHECKING:
     from aae_lib.data import DataSet
+    from aae_lib.experiments import Evidence, Experiment, Trained
 
 app = SubcommandApp()
 ROOT = Path(__file__).parent.parent
@@ -201,7 +202,71 @@ def _print_reports(reports: Iterable[Any]) -> None:
         tqdm.write(f"{where}  {numbers}", sys.stdout)
 
 
-app.command(evaluate)
+@app.command
+def evaluate(
+    name: Positional[str],
+    weights: Path | None = None,
+    data: str | None = None,
+    json: Annotated[bool, arg(help="print one JSON object")] = False,
+) -> None:
+    """Measure a trained model: on its test set; without MNIST, from the shipped evidence or on the sample digits.
+
+    Args:
+        name: the experiment.
+        weights: a file that `train` wrote; default: the shipped weights.
+        data: as for `train`; default: what the weights were trained on.
+    """
+    from aae_lib.experiments import find, measure
+
+    experiment = find(name)
+    evidence, described, source = _evidence(experiment, weights, data)
+    metrics = measure(experiment, evidence)
+    if broken := [metric for metric, value in metrics.items() if not math.isfinite(value)]:
+        raise StorageError(f"{', '.join(broken)}: expected finite numbers; the weights ({source}) are damaged")
+    if json:
+        paper = {metric: float(reported) for metric, reported in experiment.paper.items()}
+        result = {"experiment": name, "metrics": metrics, "paper": paper, "data": described, "weights": source}
+        print(json_format.dumps(result, allow_nan=False))
+        return
+    print(f"{experiment.title}, weights: {source}\ndata: {described}")
+    print_metrics(name, metrics)
+
+
+def _evidence(experiment: Experiment, weights: Path | None, data: str | None) -> tuple[Evidence, str, str]:
+    """Evidence of trained weights, new or as it ships, and in words: on which images, and of which weights."""
+    from aae_lib.experiments import PRETRAINED, examine, load_evidence, load_trained, shipped_seeds, weights_path
+
+    ships = weights_path(experiment, PRETRAINED).exists()
+    seeds = shipped_seeds(experiment.name) if weights is None and data in (None, experiment.data) else []
+    if ships or not seeds:
+        trained = load_trained(experiment, weights)  # what is missing is better found out before a download
+        images = _images_of(trained, data)
+        if images.name != "MNIST-sample" or not seeds:
+            header = {"data_name": images.name}
+            evidence = examine(trained.experiment, trained.model, images.test, header, images.train)
+            return evidence, images.source, str(weights or "shipped")
+    evidence = load_evidence(experiment.name, seeds[0])
+    described = f"the {len(evidence.labels):,} test images of {experiment.data} (from the shipped evidence)"
+    return evidence, described, "shipped" if ships else "not shipped, their evidence is"
+
+
+def _images_of(trained: Trained, data: str | None) -> DataSet:
+    """The images of that name, by default those of the training, in the shape that the model takes."""
+    from aae_lib.data import load_images
+
+    name = data or trained.header["data_name"]
+    try:
+        channels, *sides = trained.header["shape"]
+        return load_images(name, size=tuple(sides), gray=channels == 1)
+    except UnknownNameError as error:
+        remedy = "" if data else " These weights were trained on it; choose others with --data."
+        raise UnknownNameError(f"{error}{remedy}") from error
+
+
+def print_metrics(name: str, metrics: dict[str, float]) -> None:
+    print(f"  {name}: " + ", ".join(f"{metric} {value:.4f}" for metric, value in metrics.items()), flush=True)
+
+
 app.command(sweep)
 app.command(collect)
 

@@ -17,8 +17,7 @@ SOURCES = sorted((ROOT / "aae_lib").rglob("*.py"))
 # Each room may import earlier ones. Inside of a room there are no circles.
 ORDER = (
     "errors", "seeding", "devices", "shapes", "storage", "paper", "data", "priors", "networks", "losses", "metrics",
-    "models", "training", "experiments", "report", "explore", "exercises", "evaluation",
-    "sweeps", "__main__",
+    "models", "training", "experiments", "report", "explore", "exercises", "sweeps", "__main__",
 )  # fmt: skip
 
 

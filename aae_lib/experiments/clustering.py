@@ -9,8 +9,7 @@ from aae_lib.priors import Gaussian
 from aae_lib.training import SGD, UPDATES_PER_EPOCH, Cosine, Recipe
 
 CLUSTERING = Chapter(
-    title="Clustering without labels",
-    notebook="07_clustering",
+    title="Clustering without labels", notebook="07_clustering",
     measures=(*OF_CLUSTERS, RECONSTRUCTION_ERROR, *MATCH),
     columns=("test_error_percent", "test_error_percent_most_confident", "adjusted_rand_index",
              "normalized_mutual_information", "empty_clusters", "reconstruction_error"),

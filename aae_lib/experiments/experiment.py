@@ -33,41 +33,26 @@ Collector = Callable[["Examination"], dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class Measure:
-    """A number that experiments are compared by.
+    """A number that experiments are compared by, computed from the evidence of a run."""
 
-    Attributes:
-        name, title: as in results, and as in tables.
-        value: the number, from the evidence of a run of the experiment; None where it does not apply.
-        collect: what puts the tensors that ``value`` needs into the evidence. A collector returns nothing for a model
-            that lacks what it looks at.
-        at_reports: whether the number is also measured at each report of a run, for its history.
-    """
-
-    name: str
-    title: str
-    value: Callable[[Experiment, Evidence], float | None]
-    collect: tuple[Collector, ...] = ()
-    at_reports: bool = False
+    name: str  # in results
+    title: str  # in tables
+    value: Callable[[Experiment, Evidence], float | None]  # None where it does not apply
+    collect: tuple[Collector, ...] = ()  # puts what ``value`` needs into the evidence; nothing of a model that lacks it
+    at_reports: bool = False  # whether it is also measured at each report of a run, for its history
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """Experiments that share a table, and what is measured of them.
+    """Experiments that share a table, and what is measured of them."""
 
-    Attributes:
-        title: of the table.
-        notebook: that explains the experiments.
-        measures: in the order in which their tensors are collected; ``columns``: names of those in the table.
-        keeps: collectors of what figures draw and no measure needs; they come last.
-        compared_codes: measures of codes look at so many of each model, the first ones; None: at all of them. Of codes
-            with more than 20 dimensions no others are kept.
-    """
-
-    title: str
-    notebook: str
-    measures: tuple[Measure, ...]
-    columns: tuple[str, ...]
-    keeps: tuple[Collector, ...] = ()
+    title: str  # of the table
+    notebook: str  # that explains the experiments
+    measures: tuple[Measure, ...]  # in the order in which their tensors are collected
+    columns: tuple[str, ...]  # of the table: names of measures
+    keeps: tuple[Collector, ...] = ()  # of what figures draw and no measure needs; they come last
+    # Measures of codes look at the first ones, so many (None: at all); of codes of more than 20 dimensions no others
+    # are kept.
     compared_codes: int | None = None
 
 
@@ -78,36 +63,22 @@ def all_images(images: Images, seed: int) -> tuple[Images, ...]:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One training run by name.
+    """One training run by name."""
 
-    Attributes:
-        name, title: as in the command line and in file names, and as in tables.
-        chapter: the table that it stands in, and what is measured.
-        figure: the figure or table of the paper that it belongs to.
-        build: one of ``builders``: makes the untrained model from ``(shape, classes, prior, **settings)``.
-        recipe: how it is trained.
-        prior: of the code, or of the style beside a label; None: the model has no prior.
-        settings: keyword arguments of ``build``, as plain data that JSON can hold.
-        select: from all training images and the seed, the sets of images that the model's updates take.
-        paper: the paper's values by metric; empty where it shows only a picture.
-        source: where the constants come from.
-        data: the images that it is made for, by their name for :func:`~aae_lib.data.load_images`.
-        ships_adversaries: whether the networks that only judge while training are kept in the file of the weights.
-    """
-
-    name: str
-    title: str
+    name: str  # in the command line and in file names
+    title: str  # in tables
     chapter: Chapter
-    figure: str
-    build: Callable[..., Model]
+    figure: str  # the figure or table of the paper that it belongs to
+    build: Callable[..., Model]  # one of ``builders``: the untrained model from (shape, classes, prior, **settings)
     recipe: Recipe
-    prior: Prior | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    prior: Prior | None = None  # of the code, or of the style beside a label
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of ``build``, as plain data that JSON can hold
+    # From all training images and the seed, the sets of images that the model's updates take
     select: Callable[[Images, int], tuple[Images, ...]] = all_images
-    paper: Mapping[str, Reported] = field(default_factory=dict)
-    source: str = ""
-    data: str = "MNIST"
-    ships_adversaries: bool = False
+    paper: Mapping[str, Reported] = field(default_factory=dict)  # the paper's values by name of the measure
+    source: str = ""  # where the constants come from
+    data: str = "MNIST"  # the images that it is made for, by their name for load_images
+    ships_adversaries: bool = False  # whether the file of the weights has the networks that only judge while training
 
     def model(self, seed: int, shape: Shape = MNIST_SHAPE, classes: int = MNIST_CLASSES) -> Model:
         """The untrained model with the initial weights of ``seed``; torch's random numbers stay as they were."""
@@ -136,16 +107,11 @@ def evidence_path(experiment: Experiment, seed: int, folder: Path) -> Path:
 
 
 def check_header(header: dict[str, Any], path: Path) -> None:
-    """Refuse the header of a file that no run of this version has written.
-
-    Raises:
-        StorageError: it is of another format, or lacks what a header holds.
-    """
+    """Refuse, by a StorageError, the header of a file that no run of this version has written."""
     if header.get("format") != FORMAT:
         raise StorageError(
             f"expected a file of format {FORMAT}, found {header.get('format', 1)!r:.20}: {path} was written by another "
             "version of aae_lib, or by no training run; train again"
         )
-    wrong = [name for name, kind in HEADER.items() if not isinstance(header.get(name), kind)]
-    if wrong:
+    if wrong := [name for name, kind in HEADER.items() if not isinstance(header.get(name), kind)]:
         raise StorageError(f"the header of {path} is damaged ({', '.join(wrong)}): train again")

@@ -50,8 +50,7 @@ def _rarest(digits: Tensor) -> float:
 FID = Measure("fid", "FID on digit features", partial(of, float, ["fid"]), (judged,), at_reports=True)
 RAREST_DIGIT = Measure("rarest_digit", "share of the rarest digit", partial(of, _rarest, ["sample_digits"]), (judged,))
 GENERATORS = Chapter(
-    title="Generators compared",
-    notebook="11_generators_compared",
+    title="Generators compared", notebook="11_generators_compared",
     measures=(measures.TEST_ERROR, FID, RAREST_DIGIT, measures.RECONSTRUCTION_ERROR, measures.NEIGHBOR_ACCURACY,
               *measures.MATCH, measures.SAMPLE_SHARPNESS),
     columns=("fid", "rarest_digit", "sample_sharpness", "reconstruction_error", "sliced_wasserstein",
@@ -91,11 +90,8 @@ CIFAR_RECIPE = Recipe(
     batch_size=64,
 )
 DIGIT_CLASSIFIER = Experiment(
-    name="digit-classifier",
-    title="digit classifier, whose features give the FID",
-    chapter=GENERATORS,
-    figure="(measure)",
-    build=builders.convolutional_classifier,
+    name="digit-classifier", title="digit classifier, whose features give the FID", chapter=GENERATORS,
+    figure="(measure)", build=builders.convolutional_classifier,
     recipe=Recipe({"classification": Adam(1e-3)}, steps=3_000, schedule=Cosine(0, 3_000)),
     settings={"features": 64},
     source=OF_COMPACT,
@@ -115,11 +111,8 @@ def digit_classifier() -> Model:
 
 
 VAE = _comparison(
-    name="vae-conv",
-    title="VAE",
-    build=builders.convolutional_variational,
-    recipe=_recipe(AUTOENCODER_ADAM, "evidence_lower_bound"),
-    prior=Gaussian(COMPACT),
+    name="vae-conv", title="VAE", build=builders.convolutional_variational,
+    recipe=_recipe(AUTOENCODER_ADAM, "evidence_lower_bound"), prior=Gaussian(COMPACT),
     source=OF_COMPACT,
 )
 
@@ -133,28 +126,20 @@ def _lighter(kl_weight: float) -> Experiment:
 EXPERIMENTS = (
     DIGIT_CLASSIFIER,
     _age(
-        name="age",
-        title="AGE",
-        settings={"image_weight": 10.0, "code_weight": CODE_WEIGHT},
+        name="age", title="AGE", settings={"image_weight": 10.0, "code_weight": CODE_WEIGHT},
         source=f"{OF_WIDE} Weight of the image: AGE; weight of the code: between those of the official commands.",
     ),
     _age(
-        name="age-no-reconstruction",
-        title="AGE, the game alone",
-        settings={"image_weight": 0.0, "code_weight": 0.0},
+        name="age-no-reconstruction", title="AGE, the game alone", settings={"image_weight": 0.0, "code_weight": 0.0},
         source="As age, without the two reconstructions.",
     ),
     _age(
-        name="age-generator-reconstruction",
-        title="AGE, image error on the generator too",
+        name="age-generator-reconstruction", title="AGE, image error on the generator too",
         settings={"image_weight": 10.0, "code_weight": CODE_WEIGHT, "generator_image_weight": 10.0},
         source="As age, with the image error in the generator's updates, too.",
     ),
     _age(
-        name="age-cifar10",
-        title="AGE on CIFAR-10 (for a GPU)",
-        figure="AGE (CIFAR-10)",
-        recipe=CIFAR_RECIPE,
+        name="age-cifar10", title="AGE on CIFAR-10 (for a GPU)", figure="AGE (CIFAR-10)", recipe=CIFAR_RECIPE,
         prior=UniformSphere(128),
         settings={"channels": 64, "decoder_channels": 128, "image_weight": 10.0, "code_weight": 500.0},
         source="The official command for CIFAR-10. The generator lacks its extra layer of 32 x 32 pixels, and the KL "
@@ -162,29 +147,20 @@ EXPERIMENTS = (
         data="CIFAR10",
     ),
     _comparison(
-        name="dcgan",
-        title="GAN (DCGAN)",
-        build=builders.gan,
-        recipe=_recipe(DCGAN_ADAM, "discriminator", "generator"),
+        name="dcgan", title="GAN (DCGAN)", build=builders.gan, recipe=_recipe(DCGAN_ADAM, "discriminator", "generator"),
         prior=Gaussian(WIDE),
         source=OF_WIDE,
     ),
     _comparison(
-        name="ali",
-        title="ALI",
-        build=builders.ali,
-        recipe=_recipe(DCGAN_ADAM, "discriminator", "generator"),
+        name="ali", title="ALI", build=builders.ali, recipe=_recipe(DCGAN_ADAM, "discriminator", "generator"),
         prior=Gaussian(WIDE),
         source=f"{OF_WIDE} Dropout in the discriminator as in ALI.",
     ),
     VAE,
     *map(_lighter, (0.2, 0.1, 0.05)),
     _comparison(
-        name="aae-conv",
-        title="AAE",
-        build=builders.convolutional_adversarial,
-        recipe=_recipe(AUTOENCODER_ADAM, "reconstruction", "discriminator", "generator"),
-        prior=Gaussian(COMPACT),
+        name="aae-conv", title="AAE", build=builders.convolutional_adversarial,
+        recipe=_recipe(AUTOENCODER_ADAM, "reconstruction", "discriminator", "generator"), prior=Gaussian(COMPACT),
         source=OF_COMPACT,
     ),
 )

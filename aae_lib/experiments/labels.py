@@ -21,8 +21,7 @@ def _own_class(experiment: Experiment, evidence: Evidence) -> float | None:
 
 OWN_CLASS = Measure("own_class", "own class", _own_class, (codes,))
 LABELS = Chapter(
-    title="Label information in the discriminator",
-    notebook="04_choosing_the_prior",
+    title="Label information in the discriminator", notebook="04_choosing_the_prior",
     measures=(*PLANE.measures, OWN_CLASS),
     columns=("reconstruction_error", "prior_coverage", "sliced_wasserstein", "own_class", "neighbor_accuracy"),
     keeps=PLANE.keeps,
@@ -53,26 +52,20 @@ def _recipe(
 _experiment = partial(Experiment, chapter=LABELS, build=builders.label_informed, select=label_some)
 EXPERIMENTS = (
     _experiment(
-        name="aae-mixture-labels",
-        title="AAE, mixture, 10,000 labels",
-        figure="AAE Fig. 4a, 4b",
-        recipe=_recipe(steps=18_000),
-        prior=GaussianMixture(),
+        name="aae-mixture-labels", title="AAE, mixture, 10,000 labels", figure="AAE Fig. 4a, 4b",
+        recipe=_recipe(steps=18_000), prior=GaussianMixture(),
         source=f"{MIXTURE_SOURCE} Augmentation, noise and schedules are ours, chosen on validation images.",
         ships_adversaries=True,
     ),
     _experiment(
-        name="aae-swissroll-labels",
-        title="AAE, swiss roll, 10,000 labels",
-        figure="AAE Fig. 4c, 4d",
+        name="aae-swissroll-labels", title="AAE, swiss roll, 10,000 labels", figure="AAE Fig. 4c, 4d",
         recipe=_recipe(
             steps=19_000,
             discriminator=SGD(0.04, 0.1),
             generator=SGD(0.07, 0.1),
             noise=Cosine(start=8_000, end=13_500, final=0.0),
         ),
-        prior=SwissRoll(width=0.1),
-        settings={"code_noise": 0.1, "labeled_weight": 2.0, "encoder_share": 0.06},
+        prior=SwissRoll(width=0.1), settings={"code_noise": 0.1, "labeled_weight": 2.0, "encoder_share": 0.06},
         source="As aae-mixture-labels; the roll is that of public implementations, except its width. Which of three "
         "recipes ships was decided with their test numbers known.",
     ),

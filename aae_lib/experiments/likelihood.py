@@ -35,8 +35,7 @@ def in_window(examination: Examination) -> dict[str, Tensor]:
 
 LOG_LIKELIHOOD = "parzen_log_likelihood_10k", "log-likelihood, 10,000 samples, nats"
 LIKELIHOOD = Chapter(
-    title="Likelihood of the test images",
-    notebook="09_likelihood",
+    title="Likelihood of the test images", notebook="09_likelihood",
     measures=(
         Measure(*LOG_LIKELIHOOD, partial(of, mean, ["log_likelihoods"]), (in_window,)),
         Measure("bandwidth", "bandwidth", partial(of, float, ["bandwidth"]), (in_window,)),
@@ -57,16 +56,10 @@ RECIPE = replace(AAE_RECIPE, steps=STEPS, schedule={"reconstruction": Cosine(18_
 # where no image has its code are near to none.
 EXPERIMENTS = (
     Experiment(
-        name="likelihood",
-        title="AAE, 8-D Gaussian of deviation 5",
-        chapter=LIKELIHOOD,
-        figure="AAE Table 1, Fig. 5",
-        build=builders.adversarial,
-        recipe=RECIPE,
-        prior=Gaussian(8, standard_deviation=5.0),
+        name="likelihood", title="AAE, 8-D Gaussian of deviation 5", chapter=LIKELIHOOD, figure="AAE Table 1, Fig. 5",
+        build=builders.adversarial, recipe=RECIPE, prior=Gaussian(8, standard_deviation=5.0),
         settings={"input_noise": 0.3, "output_noise": 1.0, "decoder_dropout": 0.2, "encoder_share": 0.3},
-        select=but_validation,
-        paper=PAPER["likelihood"],
+        select=but_validation, paper=PAPER["likelihood"],
         source="AAE, appendix A.1 (sizes, prior) and A.2.1 (learning rates, momenta, input noise); the rest is ours, "
         "chosen on validation images.",
     ),

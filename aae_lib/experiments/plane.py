@@ -8,8 +8,7 @@ from aae_lib.priors import Gaussian, GaussianMixture, Prior
 from aae_lib.training import SGD, UPDATES_PER_EPOCH, Cosine, Recipe, WarmUp
 
 PLANE = Chapter(
-    title="Two-dimensional codes: AAE against VAE",
-    notebook="03_aae_versus_vae",
+    title="Two-dimensional codes: AAE against VAE", notebook="03_aae_versus_vae",
     measures=(measures.RECONSTRUCTION_ERROR, measures.NEIGHBOR_ACCURACY, *measures.MATCH, measures.SAMPLE_SHARPNESS,
               measures.IMAGE_CHANGE, measures.STEEPEST_TENTH, measures.SMALLEST_CLASS, measures.LARGEST_CLASS),
     columns=("reconstruction_error", "prior_coverage", "sliced_wasserstein", "inside_prior", "neighbor_accuracy",
@@ -63,13 +62,9 @@ def _vaes(
     """The VAEs of a curve; ``drawn``: the weight of the figure."""
     return [
         _experiment(
-            name=name,
-            title=f"VAE, {title}, KL weight {weight:g}",
-            figure=figure if weight == drawn else f"{figure} (other weights)",
-            build=builders.variational,
-            recipe=VAE_RECIPE,
-            prior=prior,
-            settings={"kl_weight": weight},
+            name=name, title=f"VAE, {title}, KL weight {weight:g}",
+            figure=figure if weight == drawn else f"{figure} (other weights)", build=builders.variational,
+            recipe=VAE_RECIPE, prior=prior, settings={"kl_weight": weight},
             source=source,
         )
         for name, weight in curve.items()
@@ -78,32 +73,21 @@ def _vaes(
 
 EXPERIMENTS = (
     _experiment(
-        name="autoencoder",
-        title="autoencoder, 2-D codes, no prior",
-        figure="(baseline)",
-        build=builders.autoencoder,
+        name="autoencoder", title="autoencoder, 2-D codes, no prior", figure="(baseline)", build=builders.autoencoder,
         recipe=Recipe({"reconstruction": RECONSTRUCTION}, STEPS, SCHEDULE),
         settings={"dimensions": 2},
         source=SOURCE,
     ),
     _experiment(
-        name="aae-gaussian",
-        title="AAE, 2-D Gaussian",
-        figure="AAE Fig. 2a, 2e",
-        build=builders.adversarial,
-        recipe=AAE_RECIPE,
-        prior=Gaussian(2),
+        name="aae-gaussian", title="AAE, 2-D Gaussian", figure="AAE Fig. 2a, 2e", build=builders.adversarial,
+        recipe=AAE_RECIPE, prior=Gaussian(2),
         source=f"{SOURCE} The paper does not give the prior's deviation; others take 1 or 5.",
         ships_adversaries=True,
     ),
     *_vaes(VAE_CURVE, Gaussian(2), "2-D Gaussian", "AAE Fig. 2c", 1.0, SOURCE),
     _experiment(
-        name="aae-mixture",
-        title="AAE, mixture of ten 2-D Gaussians",
-        figure="AAE Fig. 2b",
-        build=builders.adversarial,
-        recipe=MIXTURE_RECIPE,
-        prior=GaussianMixture(),
+        name="aae-mixture", title="AAE, mixture of ten 2-D Gaussians", figure="AAE Fig. 2b", build=builders.adversarial,
+        recipe=MIXTURE_RECIPE, prior=GaussianMixture(),
         settings={"motion": (1.0,), "input_noise": 0.3, "dropout": 0.1, "encoder_share": 0.05,
                   "discriminator_deviation": None},
         source=f"{MIXTURE_SOURCE} Augmentation, noise and schedules are ours, chosen on validation images; but the "

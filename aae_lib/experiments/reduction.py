@@ -14,8 +14,7 @@ from aae_lib.priors import Gaussian
 from aae_lib.training import UPDATES_PER_EPOCH, Cosine, Recipe, Rise
 
 REDUCTION = Chapter(
-    title="Dimensionality reduction",
-    notebook="08_dimensionality_reduction",
+    title="Dimensionality reduction", notebook="08_dimensionality_reduction",
     measures=(*measures.OF_CLUSTERS, measures.TRUSTWORTHINESS, measures.RECONSTRUCTION_ERROR,
               measures.NEIGHBOR_ACCURACY),
     columns=("test_error_percent", "neighbor_accuracy", "trustworthiness", "reconstruction_error"),
@@ -35,16 +34,9 @@ AUGMENTED_RECIPE = Recipe(
 def _labeled(dimensions: int, count: int, figure: str) -> Experiment:
     name = f"reduce-{dimensions}d-{count}"
     return Experiment(
-        name=name,
-        title=f"AAE, {dimensions}-D, {count} labels",
-        chapter=REDUCTION,
-        figure=figure,
-        build=builders.semi_supervised_reducing,
-        recipe=RECIPE,
-        prior=Gaussian(dimensions),
-        settings={"hidden": HIDDEN},
-        select=partial(unlabeled_and_labeled, count),
-        paper=PAPER.get(name, {}),
+        name=name, title=f"AAE, {dimensions}-D, {count} labels", chapter=REDUCTION, figure=figure,
+        build=builders.semi_supervised_reducing, recipe=RECIPE, prior=Gaussian(dimensions), settings={"hidden": HIDDEN},
+        select=partial(unlabeled_and_labeled, count), paper=PAPER.get(name, {}),
         source=f"As semi-{count}; size of the networks, schedule and cluster heads are ours, chosen on validation "
         "images.",
     )
@@ -53,12 +45,8 @@ def _labeled(dimensions: int, count: int, figure: str) -> Experiment:
 def _augmented(plain: Experiment) -> Experiment:
     """The experiment with labels that are read from an augmented copy of each image, and styles from the image."""
     return replace(
-        plain,
-        name=plain.name + AUGMENTED,
-        title=f"{plain.title}, augmentation",
-        recipe=AUGMENTED_RECIPE,
-        settings={**plain.settings, "label_motion": MOTION},
-        paper={},
+        plain, name=plain.name + AUGMENTED, title=f"{plain.title}, augmentation", recipe=AUGMENTED_RECIPE,
+        settings={**plain.settings, "label_motion": MOTION}, paper={},
         source="The augmentation, the weight of the label's adversary and the schedule are ours, chosen on validation "
         "images.",
     )
@@ -71,15 +59,10 @@ EXPERIMENTS = (
     REDUCE_2D_100,
     _augmented(REDUCE_2D_100),
     Experiment(
-        name="reduce-2d-unsupervised",
-        title="AAE, 2-D, no labels, 20 clusters",
-        chapter=REDUCTION,
-        figure="AAE Fig. 11c",
-        build=builders.reducing,
+        name="reduce-2d-unsupervised", title="AAE, 2-D, no labels, 20 clusters", chapter=REDUCTION,
+        figure="AAE Fig. 11c", build=builders.reducing,
         recipe=replace(CLUSTERING_RECIPE, optimizers={**CLUSTERING_RECIPE.optimizers, "heads": RECONSTRUCTION}),
-        prior=Gaussian(2),
-        settings={"clusters": 20, "hidden": HIDDEN, "label_weight": 0.4},
-        select=but_validation,
+        prior=Gaussian(2), settings={"clusters": 20, "hidden": HIDDEN, "label_weight": 0.4}, select=but_validation,
         paper=PAPER["reduce-2d-unsupervised"],
         source="As cluster-16; the cluster heads are ours, chosen on validation images.",
     ),

@@ -29,16 +29,9 @@ GIT_SECONDS = 10.0
 
 
 def train_experiment(
-    experiment: Experiment,
-    data: DataSet,
-    out: str | Path,
-    *,
-    seed: int = 0,
-    steps: int | None = None,
-    device: str | None = None,
-    validation: bool = False,
-    progress: bool = True,
-) -> Iterator[Report]:
+    experiment: Experiment, data: DataSet, out: str | Path, *, seed: int = 0, steps: int | None = None,
+    device: str | None = None, validation: bool = False, progress: bool = True,
+) -> Iterator[Report]:  # fmt: skip
     """Train an experiment, yielding its reports; at the end write weights and evidence to the folder ``out``.
 
     Everything is checked at the call; training begins with the first report that is asked for.
@@ -68,17 +61,9 @@ def train_experiment(
     try:
         if weights_path(experiment, out).exists() and not (out / STATE).exists():
             raise TrainingError(f"{out} holds the weights of an earlier run, but not its state: choose another folder")
-        reports = train(
-            model,
-            sets,
-            experiment.recipe,
-            seed=seed,
-            steps=steps,
-            measure=_measuring(experiment, held_out, images, data.name),
-            state=out / STATE,
-            device=device,
-            progress=progress,
-        )
+        measuring = _measuring(experiment, held_out, images, data.name)
+        options = {"seed": seed, "steps": steps, "device": device, "progress": progress}
+        reports = train(model, sets, experiment.recipe, measure=measuring, state=out / STATE, **options)
     except BaseException:
         lock.release()
         raise
@@ -177,11 +162,8 @@ def origin(device: torch.device | str = "cpu") -> dict[str, Any]:
 
 
 def _revision() -> str:
-    """The git revision of the package's own checkout, with a + where the package has changes or new files.
-
-    "unknown" outside of a checkout: a repository that the package is merely installed in is none.
-    """
-    if not (ROOT / ".git").exists():
+    """The git revision of the package's own checkout, with a + where the package has changes or new files."""
+    if not (ROOT / ".git").exists():  # a repository that the package is merely installed in is none of its own
         return "unknown"
 
     def git(*command: str) -> str:

@@ -17,8 +17,7 @@ from aae_lib.priors import Gaussian
 from aae_lib.training import SGD, UPDATES_PER_EPOCH, Adam, Cosine, Drops, Recipe, Rise
 
 SEMI_SUPERVISED = Chapter(
-    title="Semi-supervised classification",
-    notebook="06_semi_supervised",
+    title="Semi-supervised classification", notebook="06_semi_supervised",
     measures=(TEST_ERROR, RECONSTRUCTION_ERROR, *MATCH),
     columns=("test_error_percent", "reconstruction_error", "sliced_wasserstein"),
 )
@@ -66,26 +65,16 @@ def unlabeled_and_labeled(count: int | None, images: Images, seed: int) -> tuple
 def _with_augmented(plain: Experiment, **of_augmented: Any) -> tuple[Experiment, Experiment]:
     """The experiment, and its form with augmentation."""
     augmented = replace(
-        plain,
-        name=plain.name + AUGMENTED,
-        title=f"{plain.title}, augmentation",
-        settings={**plain.settings, "motion": MOTION},
-        paper={},
-        **of_augmented,
+        plain, name=plain.name + AUGMENTED, title=f"{plain.title}, augmentation",
+        settings={**plain.settings, "motion": MOTION}, paper={}, **of_augmented,
     )
     return plain, augmented
 
 
 def _semi_supervised(name: str, count: int | None) -> tuple[Experiment, Experiment]:
     plain = Experiment(
-        name=name,
-        title=f"AAE, {count or 'all'} labels",
-        chapter=SEMI_SUPERVISED,
-        figure="AAE Table 2",
-        build=builders.semi_supervised,
-        recipe=RECIPE,
-        prior=Gaussian(10),
-        select=partial(unlabeled_and_labeled, count),
+        name=name, title=f"AAE, {count or 'all'} labels", chapter=SEMI_SUPERVISED, figure="AAE Table 2",
+        build=builders.semi_supervised, recipe=RECIPE, prior=Gaussian(10), select=partial(unlabeled_and_labeled, count),
         paper=PAPER[name],
         source=f"{SOURCE} It was chosen in a trial that was watched on test images.",
     )
@@ -100,13 +89,9 @@ def _semi_supervised(name: str, count: int | None) -> tuple[Experiment, Experime
 
 def _classifier(name: str, count: int | None) -> tuple[Experiment, Experiment]:
     plain = Experiment(
-        name=name,
-        title=f"classifier alone, {count or 'all'} labels",
-        chapter=SEMI_SUPERVISED,
-        figure="AAE Table 2 (NN)",
-        build=builders.classifier,
-        recipe=CLASSIFIER_RECIPE if count else CLASSIFIER_OF_ALL_RECIPE,
-        select=partial(labeled, count),
+        name=name, title=f"classifier alone, {count or 'all'} labels", chapter=SEMI_SUPERVISED,
+        figure="AAE Table 2 (NN)", build=builders.classifier,
+        recipe=CLASSIFIER_RECIPE if count else CLASSIFIER_OF_ALL_RECIPE, select=partial(labeled, count),
         paper=PAPER[name],
         source="The encoder and the classification of the AAE with as many labels, without its other updates.",
     )
@@ -133,10 +118,7 @@ EXPERIMENTS = (
     SEMI_100,
     SEMI_100_AUGMENTED,
     replace(
-        SEMI_100,
-        name="semi-100-paper",
-        title="AAE, 100 labels, the paper's 5,000 epochs",
-        recipe=PAPER_RECIPE,
+        SEMI_100, name="semi-100-paper", title="AAE, 100 labels, the paper's 5,000 epochs", recipe=PAPER_RECIPE,
         source="AAE, appendix A (sizes, initial weights) and A.2.1 (everything else).",
     ),
     *_semi_supervised("semi-1000", 1000),

@@ -34,8 +34,7 @@ LABEL_FROM_STYLE = Measure(
     (read_from_style,),
 )
 STYLE = Chapter(
-    title="Style and content",
-    notebook="05_style_and_content",
+    title="Style and content", notebook="05_style_and_content",
     measures=(RECONSTRUCTION_ERROR, LABEL_FROM_STYLE, *MATCH),
     columns=("reconstruction_error", "prior_coverage", "sliced_wasserstein", "label_from_style_percent"),
 )
@@ -43,13 +42,8 @@ STYLE = Chapter(
 
 EXPERIMENTS = tuple(
     Experiment(
-        name=name,
-        title=f"supervised AAE, {dimensions}-D style",
-        chapter=STYLE,
-        figure=figure,
-        build=builders.supervised,
-        recipe=AAE_RECIPE,
-        prior=Gaussian(dimensions),
+        name=name, title=f"supervised AAE, {dimensions}-D style", chapter=STYLE, figure=figure,
+        build=builders.supervised, recipe=AAE_RECIPE, prior=Gaussian(dimensions),
         source=f"{SOURCE} {source}",
     )
     for name, dimensions, figure, source in (

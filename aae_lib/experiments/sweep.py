@@ -31,17 +31,11 @@ INSTALL = "sweeps need dask.distributed: pip install 'aae_lib[sweep]', or pip in
 
 @dataclass(frozen=True)
 class Task:
-    """One run of a sweep.
-
-    Attributes:
-        name, seed, steps, validation: as for ``train_experiment``.
-        folder: of the run; it holds the checkpoint, and at the end weights and evidence.
-        changes: of the experiment's numbers, by name (:func:`~aae_lib.experiments.settings.with_settings`).
-    """
+    """One run of a sweep; the names are those of ``train_experiment`` and ``with_settings``."""
 
     name: str
     seed: int
-    folder: str
+    folder: str  # it holds the checkpoint, and at the end weights and evidence
     changes: Mapping[str, Value] = field(default_factory=dict)
     steps: int | None = None
     validation: bool = False
@@ -52,13 +46,9 @@ class Task:
 
 
 def plan(
-    names: Sequence[str],
-    seeds: Sequence[int],
-    changes: Sequence[Mapping[str, Value]],
-    out: str | Path,
-    steps: int | None = None,
-    validation: bool = False,
-) -> list[Task]:
+    names: Sequence[str], seeds: Sequence[int], changes: Sequence[Mapping[str, Value]], out: str | Path,
+    steps: int | None = None, validation: bool = False,
+) -> list[Task]:  # fmt: skip
     """The tasks of a sweep: every experiment with every setting from every seed, all seeds of the first setting first.
 
     Raises:
@@ -80,11 +70,7 @@ def plan(
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Seeds from a text such as ``0-49`` or ``0,3,5-7``.
-
-    Raises:
-        SettingError: if it is no such text.
-    """
+    """Seeds from a text such as ``0-49`` or ``0,3,5-7``; raises a SettingError if it is no such text."""
     seeds: list[int] = []
     try:
         for part in text.split(","):
@@ -108,8 +94,7 @@ def run(task: Task) -> None:
     if is_finished(task):
         return
     options = {"seed": task.seed, "steps": task.steps, "validation": task.validation, "progress": False}
-    for _ in train_experiment(task.experiment, load_images(task.experiment.data), task.folder, **options):
-        pass
+    list(train_experiment(task.experiment, load_images(task.experiment.data), task.folder, **options))
 
 
 def sweep(client: "Client", tasks: Sequence[Task]) -> Iterator[tuple[Task, str]]:
