@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from matplotlib.figure import Figure
+from scipy.stats import t as student
+
 from aae_lib.errors import SettingError, StorageError
 from aae_lib.experiments.evidence import measure, read_evidence
 from aae_lib.experiments.registry import find
@@ -10,7 +13,7 @@ from aae_lib.experiments.settings import changes_of, settings_text, value_of
 
 if TYPE_CHECKING:
     import pandas
-    from matplotlib.figure import Figure
+    from pandas.core.groupby import SeriesGroupBy
 
 ABOUT = ("experiment", "settings", "seed", "evaluated_on", "steps", "minutes", "device", "revision")
 
@@ -43,18 +46,15 @@ def summarize(runs: "pandas.DataFrame") -> "pandas.DataFrame":
     """Mean, half the 95 % Student interval, and count for each experiment, setting and measure of :func:`collect`."""
     keys = ["experiment", "settings", "evaluated_on", "steps"]
     long = runs.melt(id_vars=keys, value_vars=_measures(runs), var_name="measure").dropna()
-    table = long.groupby([*keys, "measure"], sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
-    return table.drop(columns="std").assign(interval=_interval(table["std"], table["count"]))
+    return _mean_and_interval(long.groupby([*keys, "measure"], sort=False)["value"]).reset_index()
 
 
-def draw_measure(runs: "pandas.DataFrame", measure: str, setting: str) -> "Figure":
+def draw_measure(runs: "pandas.DataFrame", measure: str, setting: str) -> Figure:
     """A measure against a setting: a dot for each run of ``collect``, and a line through the means with 95 % intervals.
 
     Raises:
         SettingError: if no run has that measure or has set that setting.
     """
-    from matplotlib.figure import Figure
-
     settings = [name for name in runs.columns if "." in name]
     if measure not in _measures(runs) or setting not in settings:
         raise SettingError(
@@ -64,9 +64,8 @@ def draw_measure(runs: "pandas.DataFrame", measure: str, setting: str) -> "Figur
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for name, of_one in runs.groupby("experiment"):
-        table = of_one.groupby(setting)[measure].agg(["mean", "std", "count"])
-        interval = _interval(table["std"], table["count"])
-        bars = axes.errorbar(table.index, table["mean"], interval, capsize=3, label=f"{name}, mean and 95 % interval")
+        table, label = _mean_and_interval(of_one.groupby(setting)[measure]), f"{name}, mean and 95 % interval"
+        bars = axes.errorbar(table.index, table["mean"], table["interval"], capsize=3, label=label)
         axes.scatter(of_one[setting], of_one[measure], s=12, color=bars.lines[0].get_color(), alpha=0.5)
     axes.set(xlabel=setting, ylabel=measure)
     axes.legend()
@@ -77,8 +76,7 @@ def _measures(runs: "pandas.DataFrame") -> list[str]:
     return [name for name in runs.columns if name not in ABOUT and "." not in name]  # names of settings have dots
 
 
-def _interval(deviation: "pandas.Series", count: "pandas.Series") -> "pandas.Series":
-    """Half the 95 % Student interval of a mean; NaN for one run."""
-    from scipy.stats import t as student
-
-    return student.ppf(0.975, count - 1) * deviation / count**0.5
+def _mean_and_interval(groups: "SeriesGroupBy") -> "pandas.DataFrame":
+    """The mean, the count and half the 95 % Student interval of each group; the interval of one value is NaN."""
+    table = groups.agg(["mean", "count"])
+    return table.assign(interval=student.ppf(0.975, table["count"] - 1) * groups.sem())

@@ -5,7 +5,6 @@ A run writes one folder, resumes with the same bits, and is skipped when it is f
 """
 
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,8 +24,6 @@ from aae_lib.training.checks import check_count
 
 if TYPE_CHECKING:
     from distributed import Client
-
-INSTALL = "sweeps need dask.distributed: pip install 'aae_lib[sweep]', or pip install 'dask[distributed]'"
 
 
 @dataclass(frozen=True)
@@ -127,11 +124,10 @@ def cluster(scheduler: str | None = None, workers: int | None = None) -> Iterato
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:
-        raise SettingError(INSTALL) from error
+        raise SettingError("sweeps need dask.distributed: pip install 'dask[distributed]'") from error
     if scheduler is None:
-        count = workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
         options = {"memory_limit": 0, "silence_logs": logging.CRITICAL, "dashboard_address": ":0"}
-        with LocalCluster(n_workers=count, threads_per_worker=1, **options) as local, Client(local) as client:
+        with LocalCluster(n_workers=workers, threads_per_worker=1, **options) as local, Client(local) as client:
             yield client
         return
     where = {"address": scheduler} if "://" in scheduler else {"scheduler_file": scheduler}
