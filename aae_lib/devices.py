@@ -10,19 +10,13 @@ from aae_lib.errors import TrainingError
 
 
 def chosen_device(device: torch.device | str | None = None) -> torch.device:
-    """The device of that name; by default the GPU if PyTorch sees one, else the CPU.
-
-    Raises:
-        TrainingError: if there is no such device here, or it is neither a CPU nor a CUDA GPU.
-    """
+    """The CPU or CUDA GPU of that name, else a :class:`TrainingError`; by default the GPU if PyTorch sees one."""
     try:
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     except RuntimeError as error:
         raise TrainingError(f"there is no device '{device}': use 'cpu' or 'cuda'") from error
     if chosen.type not in ("cpu", "cuda"):
-        raise TrainingError(
-            f"device '{device}' is not supported: its random state cannot be saved; use 'cpu' or 'cuda'"
-        )
+        raise TrainingError(f"device '{device}' is not supported: use 'cpu' or 'cuda'")
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise TrainingError(f"PyTorch sees {torch.cuda.device_count()} GPUs here, not '{device}': use 'cpu'")
     return chosen

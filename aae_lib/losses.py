@@ -54,7 +54,7 @@ def real_fake_loss(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tens
 
     Args:
         discriminator: returns logits ``[batch, 1]``; D is their sigmoid.
-        real, fake: ``[batch, d]``; ``fake`` must be detached, because this loss is the discriminator's own.
+        real, fake: ``[batch, d]``; ``fake`` must be detached.
     """
     if has_batch_norm(discriminator):  # statistics of a mixed batch would give real and fake away
         real_logits, fake_logits = discriminator(real), discriminator(fake)
@@ -69,7 +69,6 @@ def fool_loss(discriminator: nn.Module, fake: Tensor, weights: Tensor | None = N
     Without weights its value at equilibrium is log 2 = 0.693.
 
     Args:
-        discriminator, fake: as for :func:`real_fake_loss`, but gradients flow through ``fake``.
         weights: ``[batch]``, a factor on the loss of each fake; the sum is still divided by the size of the batch.
     """
     of_each = F.softplus(-discriminator(fake).float())

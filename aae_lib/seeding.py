@@ -11,21 +11,14 @@ SEEDS = 4294  # seed * 1,000,003 must fit in 32 bits; torch ignores the rest
 
 
 def check_seed(seed: int) -> None:
-    """Refuse what is not the seed of a run.
-
-    Raises:
-        TrainingError: unless it is an int from 0 to 4293.
-    """
+    """Raise a :class:`TrainingError` unless this is an int from 0 to 4293."""
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < SEEDS:
         raise TrainingError(f"a seed is a whole number from 0 to {SEEDS - 1}, not {seed!r}: choose another one")
 
 
 @contextmanager
 def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Inside, torch's random numbers are those of ``seed``; afterwards the caller's continue where they were.
-
-    This covers the generator of the CPU and, if ``device`` is a GPU, that of this GPU.
-    """
+    """Inside, torch's random numbers on CPU and ``device`` are those of ``seed``; afterwards the caller's go on."""
     device = torch.device(device)
     gpus = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(gpus):

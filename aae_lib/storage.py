@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from aae_lib.errors import StorageError
 
 HEADER = "aae_lib"
 SCALE = ".scale"
-GZIP = b"\x1f\x8b"  # how a gzip file begins; a safetensors file would begin so only with a header of 35,615 bytes
+GZIP = b"\x1f\x8b\x08"  # how a gzip file begins
 
 
 def write_file(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
@@ -34,12 +34,10 @@ def write_file(path: str | Path, tensors: dict[str, Tensor], header: dict[str, A
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".unfinished")
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    metadata = {HEADER: json.dumps(header)}
-    if path.suffix == ".gz":
-        unfinished.write_bytes(gzip.compress(save(contiguous, metadata), mtime=0))
-    else:
-        save_file(contiguous, unfinished, metadata=metadata)
-    with open(unfinished, "rb+") as file:  # Windows flushes only what may be written
+    content = save(contiguous, {HEADER: json.dumps(header)})
+    with open(unfinished, "wb") as file:
+        file.write(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+        file.flush()
         os.fsync(file.fileno())
     os.replace(unfinished, path)
 
@@ -51,19 +49,15 @@ def read_file(path: str | Path, device: torch.device | str = "cpu") -> tuple[dic
         StorageError: if ``path`` is missing, damaged, or was not written by this library.
     """
     try:
-        with open(path, "rb") as file:
-            if file.read(len(GZIP)) == GZIP:
-                content = gzip.decompress(GZIP + file.read())
-                length = int.from_bytes(content[:8], "little")  # the format's own header, in JSON, comes first
-                metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
-                return {name: t.to(device) for name, t in load(content).items()}, json.loads(metadata[HEADER])
-        with safe_open(path, framework="pt", device=str(device)) as file:
-            header = json.loads((file.metadata() or {})[HEADER])
-            # Copied: the tensors are views of the mapped file, which Windows would not let anybody replace.
-            return {name: file.get_tensor(name).clone() for name in file.keys()}, header  # noqa: SIM118 - no mapping
+        content = Path(path).read_bytes()
+        if content.startswith(GZIP):
+            content = gzip.decompress(content)
+        length = int.from_bytes(content[:8], "little")  # the format's own header, in JSON, comes first
+        header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][HEADER])
+        return {name: tensor.to(device) for name, tensor in load(content).items()}, header
     except FileNotFoundError as error:
         raise StorageError(f"there is no file {path}") from error
-    except (SafetensorError, OSError, EOFError, zlib.error, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, EOFError, zlib.error, KeyError, TypeError, ValueError) as error:
         raise StorageError(f"{path} is damaged or no file of aae_lib ({type(error).__name__}: {error})") from error
 
 
@@ -75,7 +69,7 @@ def save_weights(path: str | Path, model: nn.Module, header: dict[str, Any], lea
     """
     tensors = {}
     for name, tensor in model.state_dict().items():
-        if _network_of(name) in leave_out:
+        if name.split(".")[0] in leave_out:
             continue
         if tensor.ndim < 2:
             tensors[name] = tensor.float()
@@ -101,38 +95,26 @@ def load_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
         for name, tensor in tensors.items()
         if name.removesuffix(SCALE) == name or name.removesuffix(SCALE) not in tensors
     }
-    stored = {_network_of(name) for name in state}
+    stored = {name.split(".")[0] for name in state}
     missing = [name for name in getattr(model, "adversaries", ()) if hasattr(model, name) and name not in stored]
-    expected = {name: tensor.shape for name, tensor in model.state_dict().items() if _network_of(name) not in missing}
     # Compared first, because load_state_dict copies what fits before it refuses the rest.
-    found = {name: tensor.shape for name, tensor in state.items()}
+    found = {f"{name} {list(tensor.shape)}" for name, tensor in state.items()}
+    expected = {
+        f"{name} {list(tensor.shape)}"
+        for name, tensor in model.state_dict().items()
+        if name.split(".")[0] not in missing
+    }
     if found != expected:
         source = f" (weights of '{header['experiment']}')" if "experiment" in header else ""
-        raise StorageError(f"{path}{source} does not fit {type(model).__name__}: {_difference(found, expected)}")
+        differing = _few("missing", expected - found), _few("unexpected", found - expected)
+        raise StorageError(f"{path}{source} does not fit {type(model).__name__}: {'; '.join(filter(None, differing))}")
     for name in missing:
         delattr(model, name)
     model.load_state_dict(state)
     return header
 
 
-def _difference(found: dict[str, torch.Size], expected: dict[str, torch.Size]) -> str:
-    """What is wrong with tensors of these sizes, in words."""
-    wrong = {
-        "missing": sorted(expected.keys() - found),
-        "unexpected": sorted(found.keys() - expected),
-        "of another size": [
-            f"{name} {list(found[name])}, not {list(size)}"
-            for name, size in expected.items()
-            if found.get(name, size) != size
-        ],
-    }
-    return "; ".join(
-        f"{kind}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
-        for kind, names in wrong.items()
-        if names
-    )
-
-
-def _network_of(name: str) -> str:
-    """The network that a tensor of a state dict belongs to: the child of the model."""
-    return name.partition(".")[0]
+def _few(kind: str, names: set[str]) -> str:
+    """The first three of these names, if there are any."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{kind}: {', '.join(sorted(names)[:3])}{more}" if names else ""

@@ -23,9 +23,7 @@ class AdversarialAutoencoder(Autoencoder):
     universal approximator z = f(x, eta) of equation 2.
 
     Args:
-        prior: what the codes should be distributed like; only its samples are used.
-        encoder, decoder, reconstruction_loss: as for :class:`~aae_lib.models.autoencoder.Autoencoder`.
-        discriminator: ``[n, d] -> [n, 1]``, logits.
+        prior: only its samples are used.
         encoder_share: the share of the reconstruction's gradient that reaches the encoder, in [0, 1] (the paper: 1);
             the decoder always learns from all of it. A prior with narrow parts needs a smaller share: with the full
             gradient, the two losses pull the codes to and fro, and many stay in the gaps.
@@ -35,14 +33,9 @@ class AdversarialAutoencoder(Autoencoder):
     adversaries = ("discriminator",)
 
     def __init__(
-        self,
-        prior: Prior,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        discriminator: nn.Module,
-        reconstruction_loss: ReconstructionLoss = half_squared_error,
-        encoder_share: float = 1.0,
-    ):
+        self, prior: Prior, encoder: nn.Module, decoder: nn.Module, discriminator: nn.Module,
+        reconstruction_loss: ReconstructionLoss = half_squared_error, encoder_share: float = 1.0,
+    ):  # fmt: skip
         decoder = decoder if encoder_share == 1 else Attenuated(decoder, encoder_share)
         super().__init__(encoder, decoder, reconstruction_loss)
         self.prior, self.discriminator = prior, discriminator

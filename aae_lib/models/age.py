@@ -21,9 +21,7 @@ class AdversarialGeneratorEncoder(Model):
     (equation 4). The generator never sees an image of the data, nor the first of these errors: it would blur.
 
     Args:
-        prior: of the codes: :class:`~aae_lib.priors.UniformSphere`.
-        encoder: ``[n, pixels] -> [n, d]``, onto the sphere.
-        decoder: the generator, ``[n, d] -> [n, pixels]``, logits.
+        prior: of the codes, which the encoder puts there: :class:`~aae_lib.priors.UniformSphere`.
         image_weight: mu, of the mean absolute error of an image's reconstruction, in units of a scale of [-1, 1].
         code_weight: lambda, of the mean squared error of a code's components. The official code's lambda stands
             before the cosine of the angle divided by d, so it is twice this one. What counts is its ratio to d.
@@ -34,15 +32,9 @@ class AdversarialGeneratorEncoder(Model):
     moves = {"encoder": ("encoder",), "generator": ("decoder",)}
 
     def __init__(
-        self,
-        prior: Prior,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        image_weight: float = 10.0,
-        code_weight: float = 500.0,
-        generator_image_weight: float = 0.0,
-        generator_updates: int = 2,
-    ):
+        self, prior: Prior, encoder: nn.Module, decoder: nn.Module, image_weight: float = 10.0,
+        code_weight: float = 500.0, generator_image_weight: float = 0.0, generator_updates: int = 2,
+    ):  # fmt: skip
         super().__init__()
         self.prior, self.encoder, self.decoder = prior, encoder, decoder
         self.image_weight, self.code_weight = image_weight, code_weight

@@ -21,9 +21,7 @@ class AdversariallyLearnedInference(Model):
     with its reconstruction.
 
     Args:
-        prior: of the codes.
         encoder: ``[n, pixels] -> [n, 2 d]``, mean and log-variance of a Gaussian q(z|x).
-        decoder: the generator, ``[n, d] -> [n, pixels]``, logits.
         discriminator: ``[n, pixels + d] -> [n, 1]``, logits, such as :class:`~aae_lib.networks.JointDiscriminator`.
     """
 

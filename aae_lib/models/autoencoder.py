@@ -15,12 +15,10 @@ class Autoencoder(Model):
     """An encoder and a decoder trained to reconstruct.
 
     Args:
-        encoder: ``[n, pixels] -> [n, d]``.
-        decoder: ``[n, d] -> [n, pixels]``, the numbers that the loss takes, before its output function.
         reconstruction_loss: :func:`~aae_lib.losses.half_squared_error` (the paper's),
             :func:`~aae_lib.losses.binary_cross_entropy` or, for data outside [0, 1],
-            :func:`~aae_lib.losses.unbounded_squared_error`. Its ``output`` makes images of the decoder's numbers; a
-            function without one takes logits.
+            :func:`~aae_lib.losses.unbounded_squared_error`. It takes what the decoder computes and the images. Its
+            ``output`` makes images of the first; a function without one takes logits.
     """
 
     moves = {"reconstruction": ("encoder", "decoder")}

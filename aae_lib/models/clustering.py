@@ -23,8 +23,6 @@ class ClusteringAutoencoder(Autoencoder):
         encoder: ``[n, pixels] -> [n, classes + d]``: logits of q(y|x), then the style. Batch-norm on this output
             spreads the labels from the start; without it most clusters are never in use.
         decoder: ``[n, classes + d] -> [n, pixels]``.
-        label_discriminator, style_discriminator: ``[n, classes] -> [n, 1]`` and ``[n, d] -> [n, 1]``, logits.
-        reconstruction_loss: as for :class:`~aae_lib.models.autoencoder.Autoencoder`.
         label_weight: of the label's adversary beside the style's, in both its updates (the paper: 1). With less weight
             labels stay soft for longer, so images can still move to a better cluster.
         augmentation: ``[n, pixels] -> [n, pixels]``, such as :class:`~aae_lib.networks.RandomAffine` (ours). While
@@ -41,16 +39,11 @@ class ClusteringAutoencoder(Autoencoder):
     prior: LabelAndStyle | AroundHeads
 
     def __init__(
-        self,
-        prior: LabelAndStyle | AroundHeads,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        label_discriminator: nn.Module,
-        style_discriminator: nn.Module,
+        self, prior: LabelAndStyle | AroundHeads, encoder: nn.Module, decoder: nn.Module,
+        label_discriminator: nn.Module, style_discriminator: nn.Module,
         reconstruction_loss: ReconstructionLoss = half_squared_error,
-        label_weight: float = 1.0,
-        augmentation: nn.Module | None = None,
-    ):
+        label_weight: float = 1.0, augmentation: nn.Module | None = None,
+    ):  # fmt: skip
         super().__init__(encoder, decoder, reconstruction_loss)
         self.prior, self.label_weight, self.augmentation = prior, label_weight, augmentation
         self.label_discriminator, self.style_discriminator = label_discriminator, style_discriminator

@@ -24,7 +24,6 @@ class ReducingAutoencoder(ClusteringAutoencoder):
         style: the prior of the style; its dimensions are those of a code, at least 2.
         heads: one head for each cluster, of as many dimensions.
         encoder: ``[n, pixels] -> [n, clusters + d]``: logits of q(y|x), then the style.
-        decoder: ``[n, d] -> [n, pixels]``.
         distance: between two heads, below which they are pushed apart (the paper gives no number).
         label_share: the share of the reconstruction's gradient that reaches the label, in [0, 1]. Heads lie many units
             from the origin, so all of the gradient would move the label that much more than the style.
@@ -37,15 +36,9 @@ class ReducingAutoencoder(ClusteringAutoencoder):
     moves = ClusteringAutoencoder.moves | {"reconstruction": ("encoder", "heads", "decoder"), "heads": ("heads",)}
 
     def __init__(
-        self,
-        style: Gaussian,
-        heads: ClusterHeads,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        distance: float = 6.0,
-        label_share: float = 0.1,
-        **settings: Any,
-    ):
+        self, style: Gaussian, heads: ClusterHeads, encoder: nn.Module, decoder: nn.Module,
+        distance: float = 6.0, label_share: float = 0.1, **settings: Any,
+    ):  # fmt: skip
         if style.dimensions < 2:
             raise PriorError("a code needs at least 2 dimensions, found 1: on a line heads cannot pass each other")
         prior = AroundHeads(Categorical(len(heads.positions)), style, heads.positions)

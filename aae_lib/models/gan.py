@@ -14,10 +14,8 @@ class GenerativeAdversarialNetwork(Model):
     """A generator of images and a discriminator of images. There is no encoder: a given image has no code.
 
     Args:
-        prior: of the codes.
-        decoder: the generator, ``[n, d] -> [n, pixels]``, logits.
-        discriminator: ``[n, pixels] -> [n, 1]``, logits. With batch-norm it judges minibatches of one kind, and its
-            output has no meaning in evaluation.
+        decoder: the generator.
+        discriminator: of images. With batch-norm its output has no meaning in evaluation.
     """
 
     moves = {"discriminator": ("discriminator",), "generator": ("decoder",)}

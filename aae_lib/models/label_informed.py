@@ -22,8 +22,7 @@ class LabelInformedAutoencoder(AdversarialAutoencoder):
     sees images only. A step takes a minibatch of unlabeled and one of labeled images.
 
     Args:
-        prior: what the codes should be distributed like, in parts; label k belongs to part k.
-        encoder, decoder: as for :class:`~aae_lib.models.aae.AdversarialAutoencoder`.
+        prior: label k belongs to its part k.
         discriminator: ``[n, d + classes + 1] -> [n, 1]``, logits: the code, then the switch.
         code_noise: standard deviation of instance noise (Sønderby et al. 2017) on all that the discriminator sees of
             codes, real and fake. Samples of a prior with sharp borders are easy to tell from codes; with the same noise
@@ -31,23 +30,16 @@ class LabelInformedAutoencoder(AdversarialAutoencoder):
         labeled_weight: of a labeled code in the generator's loss; an unlabeled one has 1.
         encoder_share: as for the adversarial autoencoder. With all of the gradient, codes stay where the
             reconstruction has put them, whatever their labels.
-        settings: the other arguments of the adversarial autoencoder.
+        settings: the other arguments of :class:`~aae_lib.models.aae.AdversarialAutoencoder`.
 
     Raises:
         PriorError: the prior is not made of classes.
     """
 
     def __init__(
-        self,
-        prior: ClassConditionalPrior,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        discriminator: nn.Module,
-        code_noise: float = 0.0,
-        labeled_weight: float = 1.0,
-        encoder_share: float = 0.05,
-        **settings: Any,
-    ):
+        self, prior: ClassConditionalPrior, encoder: nn.Module, decoder: nn.Module, discriminator: nn.Module,
+        code_noise: float = 0.0, labeled_weight: float = 1.0, encoder_share: float = 0.05, **settings: Any,
+    ):  # fmt: skip
         if not isinstance(prior, ClassConditionalPrior):
             raise PriorError(f"labels need a ClassConditionalPrior, found {type(prior).__name__}")
         super().__init__(prior, encoder, decoder, discriminator, encoder_share=encoder_share, **settings)

@@ -15,13 +15,16 @@ from aae_lib.priors import Prior
 class Model(nn.Module, ABC):
     """Networks, and the updates that train them.
 
-    The network that makes codes is called ``encoder``, and the one that makes images of codes ``decoder``: whatever
-    encodes, decodes or measures looks for these names.
+    Whatever encodes, decodes or measures looks for networks of these names, which models get as arguments:
+
+    * ``encoder``: images ``[n, pixels]`` -> codes ``[n, d]``;
+    * ``decoder``: codes -> ``[n, pixels]``, from which :meth:`output` makes images: logits unless a model says more;
+    * discriminators: what they judge, ``[n, d]`` -> logits ``[n, 1]``.
 
     Attributes:
         moves: the networks that each update moves, by the name of the update, in the order of the updates.
         adversaries: networks that only judge the others while training. Shipped weights leave them out unless a
-            notebook draws them, and they are not used in evaluation.
+            notebook draws them.
         prior: what the codes should be distributed like; None where nothing shapes them.
     """
 
@@ -33,19 +36,14 @@ class Model(nn.Module, ABC):
     def updates(self, *minibatches: Images) -> Iterator[tuple[str, Tensor]]:
         """Yield ``(name of the update, loss)`` for each update of one step, in order.
 
-        When the generator goes on after a ``yield``, the trainer has moved the networks of that update, so what is
-        computed next uses the new weights. There must be no ``with`` around a ``yield``.
-
-        Subclasses name the minibatches that they need: ``batch``, or for instance ``unlabeled`` and ``labeled``. Under
-        autocast, networks return bfloat16: sums, logarithms and variances need ``.float()``.
+        After a ``yield`` the trainer has moved the networks of that update, so what is computed next uses the new
+        weights. There must be no ``with`` around a ``yield``. Subclasses name the minibatches that they need:
+        ``batch``, or ``unlabeled`` and ``labeled``. Under autocast, networks return bfloat16: sums, logarithms and
+        variances need ``.float()``.
         """
 
     def encode(self, images: Tensor) -> Tensor:
-        """Codes of images, ``[n, pixels] -> [n, d]``. A stochastic encoder returns one sample of q(z|x) per image.
-
-        Raises:
-            NotImplementedError: the model has no encoder.
-        """
+        """Codes of images, ``[n, pixels] -> [n, d]``. A stochastic encoder returns one sample of q(z|x) per image."""
         return self._network("encoder")(images)
 
     def code_of(self, images: Images) -> Tensor:
@@ -53,11 +51,7 @@ class Model(nn.Module, ABC):
         return self.encode(images.images)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Images of codes, ``[n, d] -> [n, pixels]``: the :meth:`output` of the decoder.
-
-        Raises:
-            NotImplementedError: the model has no decoder.
-        """
+        """Images of codes, ``[n, d] -> [n, pixels]``."""
         return self.output(self._network("decoder")(codes).float())
 
     def output(self, numbers: Tensor) -> Tensor:

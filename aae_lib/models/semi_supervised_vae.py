@@ -34,13 +34,9 @@ class SemiSupervisedVariationalAutoencoder(Model):
     prior: LabelAndStyle
 
     def __init__(
-        self,
-        prior: LabelAndStyle,
-        classifier: nn.Module,
-        encoder: nn.Module,
-        decoder: nn.Module,
+        self, prior: LabelAndStyle, classifier: nn.Module, encoder: nn.Module, decoder: nn.Module,
         classification_weight: float,
-    ):
+    ):  # fmt: skip
         super().__init__()
         self.prior, self.classification_weight = prior, classification_weight
         self.classifier, self.encoder, self.decoder = classifier, encoder, decoder

@@ -22,8 +22,7 @@ class SupervisedAutoencoder(Autoencoder):
         prior: of label and style.
         encoder: ``[n, pixels] -> [n, d]``, the style (the paper: d = 15).
         decoder: ``[n, classes + d] -> [n, pixels]``.
-        discriminator: of styles, ``[n, d] -> [n, 1]``, logits.
-        reconstruction_loss: as for :class:`~aae_lib.models.autoencoder.Autoencoder`.
+        discriminator: of styles.
     """
 
     moves = {"reconstruction": ("encoder", "decoder"), "discriminator": ("discriminator",), "generator": ("encoder",)}
@@ -31,13 +30,9 @@ class SupervisedAutoencoder(Autoencoder):
     prior: LabelAndStyle
 
     def __init__(
-        self,
-        prior: LabelAndStyle,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        discriminator: nn.Module,
+        self, prior: LabelAndStyle, encoder: nn.Module, decoder: nn.Module, discriminator: nn.Module,
         reconstruction_loss: ReconstructionLoss = half_squared_error,
-    ):
+    ):  # fmt: skip
         super().__init__(encoder, decoder, reconstruction_loss)
         self.prior, self.discriminator = prior, discriminator
 

@@ -20,10 +20,8 @@ class VariationalAutoencoder(Autoencoder):
         prior: has a ``log_prob`` that is finite everywhere. The KL term of a ``Gaussian`` is computed, that of any
             other prior is estimated by :func:`sampled_kl`.
         encoder: ``[n, pixels] -> [n, 2 d]``, mean and log-variance.
-        decoder: ``[n, d] -> [n, pixels]``.
         kl_weight: the factor of the KL term. 1 is the evidence lower bound of a decoder with unit-variance Gaussian
             pixels (with the half squared error); smaller weights trade the match with the prior for reconstruction.
-        reconstruction_loss: as for :class:`~aae_lib.models.autoencoder.Autoencoder`.
 
     Raises:
         PriorError: the prior has no ``log_prob``. Unlike the adversary, the bound needs the prior's density.
@@ -32,13 +30,9 @@ class VariationalAutoencoder(Autoencoder):
     moves = {"evidence_lower_bound": ("encoder", "decoder")}
 
     def __init__(
-        self,
-        prior: Prior,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        kl_weight: float = 1.0,
-        reconstruction_loss: ReconstructionLoss = half_squared_error,
-    ):
+        self, prior: Prior, encoder: nn.Module, decoder: nn.Module,
+        kl_weight: float = 1.0, reconstruction_loss: ReconstructionLoss = half_squared_error,
+    ):  # fmt: skip
         if not hasattr(prior, "log_prob"):
             raise PriorError(f"the bound needs the prior's density, but {type(prior).__name__} has no log_prob")
         super().__init__(encoder, decoder, reconstruction_loss)
@@ -65,13 +59,8 @@ class VariationalAutoencoder(Autoencoder):
 def sampled_kl(code: Tensor, mean: Tensor, log_variance: Tensor, prior: Prior) -> Tensor:
     """KL(q(z|x) || p(z)) in nats, estimated by log q(z|x) - log p(z) at one code of each image, averaged over images.
 
-    Its mean over codes is exact; where the prior is a Gaussian, :func:`~aae_lib.losses.gaussian_kl` is the same without
-    the noise.
-
-    Args:
-        code: ``[batch, d]``, drawn from q(z|x) = N(mean, exp(log_variance)) by reparameterization.
-        mean, log_variance: ``[batch, d]``.
-        prior: has a ``log_prob``.
+    Its mean over codes is exact. The code, drawn from q(z|x) by reparameterization, its mean and its log-variance are
+    ``[n, d]``.
     """
     squared = (code - mean).square() / log_variance.exp()
     log_posterior = -0.5 * (squared + log_variance + math.log(2 * math.pi)).sum(1)

@@ -9,13 +9,9 @@ from aae_lib.networks.augmentation import Dropout
 
 
 def multilayer_perceptron(
-    inputs: int,
-    outputs: int,
-    hidden: Iterable[int] = (1000, 1000),
-    deviation: float | None = 0.01,
-    dropout: float = 0.0,
-    batch_norm: bool = False,
-) -> nn.Sequential:
+    inputs: int, outputs: int, hidden: Iterable[int] = (1000, 1000), deviation: float | None = 0.01,
+    dropout: float = 0.0, batch_norm: bool = False,
+) -> nn.Sequential:  # fmt: skip
     """A perceptron ``[n, inputs] -> [n, outputs]`` with ReLU between its layers and a linear output.
 
     Args:

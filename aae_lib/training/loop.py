@@ -23,24 +23,15 @@ from aae_lib.training.run import Measure, Report, Run
 
 
 def train(
-    model: Model,
-    images: Images | Sequence[Images],
-    recipe: Recipe,
-    *,
-    seed: int = 0,
-    steps: int | None = None,
-    report_every: int = UPDATES_PER_EPOCH,
-    measure: Measure | None = None,
-    state: str | Path | None = None,
-    device: torch.device | str | None = None,
-    bfloat16: bool | None = None,
-    progress: bool = False,
-) -> Iterator[Report]:
+    model: Model, images: Images | Sequence[Images], recipe: Recipe, *, seed: int = 0, steps: int | None = None,
+    report_every: int = UPDATES_PER_EPOCH, measure: Measure | None = None, state: str | Path | None = None,
+    device: torch.device | str | None = None, bfloat16: bool | None = None, progress: bool = False,
+) -> Iterator[Report]:  # fmt: skip
     """Train ``model``; the iterator yields a :class:`Report` every ``report_every`` steps and after the last one.
 
     Everything is checked at the call; training begins with the first report that is asked for. At each report the model
     is in evaluation mode and torch's random numbers are the caller's own, so the caller may plot, measure or stop
-    without changing the run. The process flushes denormal numbers to zero from now on.
+    without changing the run.
 
     Args:
         model: what to train; it is moved to ``device``.

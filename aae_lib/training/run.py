@@ -52,7 +52,6 @@ class Run:
     Attributes:
         last: the step at which the run ends.
         parameters: of the networks that each update moves, by the update's name: each once, and no frozen ones.
-        optimizers: by the update's name.
         lost_for: how many steps the codes have been collapsed or far from the prior.
         moved_at: when each parameter last moved, in autograd's count of operations.
         losses: of each update since the last report.
@@ -60,16 +59,9 @@ class Run:
     """
 
     def __init__(
-        self,
-        model: Model,
-        images: Images | Sequence[Images],
-        recipe: Recipe,
-        seed: int,
-        steps: int | None,
-        report_every: int,
-        device: torch.device | str | None,
-        bfloat16: bool | None,
-    ):
+        self, model: Model, images: Images | Sequence[Images], recipe: Recipe, seed: int, steps: int | None,
+        report_every: int, device: torch.device | str | None, bfloat16: bool | None,
+    ):  # fmt: skip
         check_seed(seed)
         sets = tuple(images) if isinstance(images, list | tuple) else (images,)
         checks.check_model(model, recipe, len(sets))
@@ -172,13 +164,11 @@ class Run:
     def _random_numbers(self) -> Iterator[None]:
         with self._forked():
             torch.set_rng_state(self.random_state["cpu"])
-            if self.device.type == "cuda":
+            if "cuda" in self.random_state:
                 torch.cuda.set_rng_state(self.random_state["cuda"], self.device)
             yield
             self.random_state = self._random_state()
 
     def _random_state(self) -> dict[str, Tensor]:
-        states = {"cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            states["cuda"] = torch.cuda.get_rng_state(self.device)
-        return states
+        on_gpu = {"cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {}
+        return {"cpu": torch.get_rng_state()} | on_gpu
