@@ -16,7 +16,7 @@ import torchvision.datasets
 from torch import nn
 
 from aae_lib.data import Images
-from aae_lib.experiments import EXPERIMENTS, builders, convolutional_builders
+from aae_lib.experiments import EXPERIMENTS, builders
 from aae_lib.experiments.experiment import Experiment
 from aae_lib.models import Model
 from aae_lib.priors import Gaussian, GaussianMixture, Prior, SwissRoll, UniformSphere
@@ -59,12 +59,12 @@ SYSTEMS = {
     "reducing, labels, split": System(builders.semi_supervised_reducing, Gaussian(2), {"label_motion": MOTION}),
     "variational": System(builders.variational, Gaussian(2)),
     "variational, mixture": System(builders.variational, GaussianMixture()),
-    "convolutional VAE": System(convolutional_builders.convolutional_variational, Gaussian(3)),
-    "convolutional AAE": System(convolutional_builders.convolutional_adversarial, Gaussian(3)),
-    "convolutional classifier": System(convolutional_builders.convolutional_classifier, None, {"features": 8}),
-    "AGE": System(convolutional_builders.age, UniformSphere(3)),
-    "GAN": System(convolutional_builders.gan, Gaussian(3)),
-    "ALI": System(convolutional_builders.ali, Gaussian(3)),
+    "convolutional VAE": System(builders.convolutional_variational, Gaussian(3)),
+    "convolutional AAE": System(builders.convolutional_adversarial, Gaussian(3)),
+    "convolutional classifier": System(builders.convolutional_classifier, None, {"features": 8}),
+    "AGE": System(builders.age, UniformSphere(3)),
+    "GAN": System(builders.gan, Gaussian(3)),
+    "ALI": System(builders.ali, Gaussian(3)),
 }
 
 

@@ -87,7 +87,7 @@ def tiny(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("AAE_DATA", raising=False)
     monkeypatch.setattr("aae_lib.data.mnist.load_mnist", load_sample)
-    monkeypatch.setattr("aae_lib.data.torchvision_sets.load_mnist", lambda _: load_sample())
+    monkeypatch.setattr("aae_lib.data.loading.load_mnist", lambda _: load_sample())
     with_tiny_networks(monkeypatch)
 
 

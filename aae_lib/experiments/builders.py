@@ -1,4 +1,4 @@
-"""Builders: the networks and the model of each kind of experiment, from plain settings; here those of perceptrons.
+"""Builders: the networks and the model of each kind of experiment, from plain settings.
 
 Every builder is called ``build(shape, classes, prior, **settings)``:
 
@@ -19,6 +19,8 @@ Settings that several builders share:
   :class:`~aae_lib.models.ClusteringAutoencoder`).
 * ``input_noise``: standard deviation of the noise on what the encoder or classifier sees while training;
   ``input_dropout``: the share of pixels that it does not see.
+* ``channels``: after the first convolution of an encoder, and before the last one of a decoder. Convolutional networks
+  take images of at most 32 pixels a side; larger ones raise a ``ShapeError``.
 * ``dropout``, ``decoder_dropout``: the share of the encoder's or decoder's hidden units that each step leaves out.
 """
 
@@ -30,8 +32,12 @@ from aae_lib.networks import (
     Dropout,
     GaussianEncoder,
     GaussianNoise,
+    JointDiscriminator,
+    OntoSphere,
     RandomAffine,
     UniversalEncoder,
+    convolutional_decoder,
+    convolutional_encoder,
     multilayer_perceptron,
 )
 from aae_lib.priors import Categorical, ClassConditionalPrior, Gaussian, LabelAndStyle, Prior
@@ -219,6 +225,75 @@ def variational(
         encoder=multilayer_perceptron(pixels, 2 * dimensions, hidden),
         decoder=multilayer_perceptron(dimensions, pixels, hidden),
         kl_weight=kl_weight,
+    )
+
+
+def convolutional_variational(
+    shape: Shape, classes: int, prior: Prior, *, channels: int = 32, kl_weight: float = 1.0
+) -> models.VariationalAutoencoder:
+    """The variational autoencoder."""
+    return models.VariationalAutoencoder(
+        prior,
+        encoder=convolutional_encoder(2 * prior.dimensions, shape, channels),
+        decoder=convolutional_decoder(prior.dimensions, shape, channels),
+        kl_weight=kl_weight,
+    )
+
+
+def convolutional_adversarial(
+    shape: Shape, classes: int, prior: Prior, *, channels: int = 32, hidden: Units = HIDDEN
+) -> models.AdversarialAutoencoder:
+    """The adversarial autoencoder; its discriminator of codes is a perceptron."""
+    return models.AdversarialAutoencoder(
+        prior,
+        encoder=convolutional_encoder(prior.dimensions, shape, channels),
+        decoder=convolutional_decoder(prior.dimensions, shape, channels),
+        discriminator=multilayer_perceptron(prior.dimensions, 1, hidden),
+    )
+
+
+def convolutional_classifier(
+    shape: Shape, classes: int, prior: None, *, channels: int = 32, features: int = 64, input_noise: float = 0.0
+) -> models.Classifier:
+    """The classifier of convolutions and a linear layer; ``features``: numbers that the last layer decides by."""
+    convolutions = convolutional_encoder(features, shape, channels)
+    layers = GaussianNoise(input_noise), *convolutions, nn.ReLU(), nn.Linear(features, classes)
+    return models.Classifier(nn.Sequential(*layers))
+
+
+def age(
+    shape: Shape, classes: int, prior: Prior, *, channels: int = 32, decoder_channels: int = 32,
+    image_weight: float = 10.0, code_weight: float = 500.0, generator_image_weight: float = 0.0,
+    generator_updates: int = 2,
+) -> models.AdversarialGeneratorEncoder:  # fmt: skip
+    """AGE; ``prior``: a :class:`~aae_lib.priors.UniformSphere`."""
+    return models.AdversarialGeneratorEncoder(
+        prior,
+        encoder=convolutional_encoder(prior.dimensions, shape, channels).append(OntoSphere()),
+        decoder=convolutional_decoder(prior.dimensions, shape, decoder_channels),
+        image_weight=image_weight,
+        code_weight=code_weight,
+        generator_image_weight=generator_image_weight,
+        generator_updates=generator_updates,
+    )
+
+
+def gan(shape: Shape, classes: int, prior: Prior, *, channels: int = 32) -> models.GenerativeAdversarialNetwork:
+    """The generative adversarial network (DCGAN)."""
+    return models.GenerativeAdversarialNetwork(
+        prior,
+        decoder=convolutional_decoder(prior.dimensions, shape, channels),
+        discriminator=convolutional_encoder(1, shape, channels),
+    )
+
+
+def ali(shape: Shape, classes: int, prior: Prior, *, channels: int = 32) -> models.AdversariallyLearnedInference:
+    """Adversarially learned inference."""
+    return models.AdversariallyLearnedInference(
+        prior,
+        encoder=convolutional_encoder(2 * prior.dimensions, shape, channels),
+        decoder=convolutional_decoder(prior.dimensions, shape, channels),
+        discriminator=JointDiscriminator(prior.dimensions, shape, channels),
     )
 
 

@@ -23,18 +23,11 @@ OF_EACH_IMAGE = ("predictions", "clusters", "squared_errors", "log_likelihoods",
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What a trained model makes of held-out images.
+    """What a trained model makes of held-out images. Each tensor is also an attribute, such as ``evidence.codes``."""
 
-    Attributes:
-        header: provenance: experiment, recipe, settings, seed, steps, data, versions, wall time, history.
-        labels: ``[n]``, int64: the true labels.
-        tensors: what was collected, by name; each is also an attribute, such as ``evidence.codes``. The collectors
-            say what the names mean.
-    """
-
-    header: dict[str, Any]
-    labels: Tensor
-    tensors: dict[str, Tensor]
+    header: dict[str, Any]  # experiment, recipe, settings, seed, steps, data, versions, wall time, history
+    labels: Tensor  # the true ones, ``[n]``, int64
+    tensors: dict[str, Tensor]  # what was collected, by name; the collectors say what the names mean
 
     def __getattr__(self, name: str) -> Tensor:
         tensors = self.__dict__.get("tensors", {})

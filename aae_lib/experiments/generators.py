@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from aae_lib.data import MNIST_CLASSES, MNIST_SHAPE, Images
-from aae_lib.experiments import convolutional_builders as builders
-from aae_lib.experiments import measures
+from aae_lib.experiments import builders, measures
 from aae_lib.experiments.evidence import Examination
 from aae_lib.experiments.experiment import PRETRAINED, Chapter, Experiment, Measure, weights_path
 from aae_lib.experiments.likelihood import JUDGED
@@ -100,11 +99,7 @@ DIGIT_CLASSIFIER = Experiment(
 
 @cache
 def digit_classifier() -> Model:
-    """The shipped classifier of digits, in evaluation mode on the CPU.
-
-    Raises:
-        StorageError: its weights are missing or damaged.
-    """
+    """The shipped classifier of digits, in evaluation mode on the CPU."""
     model = DIGIT_CLASSIFIER.model(0)
     load_weights(weights_path(DIGIT_CLASSIFIER, PRETRAINED), model)
     return model.eval()

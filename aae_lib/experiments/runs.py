@@ -140,8 +140,8 @@ def _lock(out: Path) -> SoftFileLock:
 def _is_zombie(lock: SoftFileLock) -> bool:
     """Whether the owner is a process of this machine that has ended but stays in its list; filelock says it lives."""
     try:
-        host = Path(lock.lock_file).read_text().splitlines()[1]
-        return host.startswith(socket.gethostname()) and psutil.Process(lock.pid).status() == psutil.STATUS_ZOMBIE
+        host = Path(lock.lock_file).read_text().splitlines()[1].partition("?")[0]  # then comes that of a container
+        return host == socket.gethostname() and psutil.Process(lock.pid).status() == psutil.STATUS_ZOMBIE
     except (OSError, IndexError, psutil.Error):
         return False
 

@@ -15,16 +15,11 @@ from aae_lib.storage import load_weights, read_file
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model, in evaluation mode on the CPU.
+    """A trained model."""
 
-    Attributes:
-        experiment: with the settings that the model was trained with.
-        header: of the file of its weights: recipe, seed, data, wall time, history.
-    """
-
-    experiment: Experiment
-    model: Model
-    header: dict[str, Any]
+    experiment: Experiment  # with the settings that the model was trained with
+    model: Model  # in evaluation mode, on the CPU
+    header: dict[str, Any]  # of the file of its weights: recipe, seed, data, wall time, history
 
 
 def load_trained(what: str | Path | Experiment, path: str | Path | None = None) -> Trained:
@@ -61,11 +56,7 @@ def load_trained(what: str | Path | Experiment, path: str | Path | None = None) 
 
 
 def load_evidence(name: str, seed: int = 0) -> Evidence:
-    """The shipped evidence of one seed of an experiment.
-
-    Raises:
-        StorageError: this experiment or seed ships none.
-    """
+    """The shipped evidence of one seed of an experiment; raises a StorageError if there is none."""
     return read_evidence(evidence_path(find(name), seed, EVIDENCE))
 
 
