@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
@@ -23,6 +23,7 @@ from aae_lib.sweeps import collect, sweep
 if TYPE_CHECKING:
     from aae_lib.data import DataSet
     from aae_lib.experiments import Evidence, Experiment, Trained
+    from aae_lib.training import Report
 
 app = SubcommandApp()
 ROOT = Path(__file__).parent.parent
@@ -182,24 +183,25 @@ def train(
         images = load_images(data or experiment.data)
         print(f"{experiment.title} on {images.source}", flush=True)
         options = {"seed": seed, "steps": steps, "device": device, "validation": validation, "progress": True}
-        try:
-            _print_reports(train_experiment(experiment, images, out, **options))
-        except (KeyboardInterrupt, BrokenPipeError):
-            saved = "the same command with --resume goes on from the state that it saved last"
-            sys.exit(f"\ninterrupted; {saved if state.exists() else 'nothing was saved yet'}")
+        _print_reports(train_experiment(experiment, images, out, **options), state)
     evidence = read_evidence(evidence_path(experiment, seed, out))
     print(f"on the {len(evidence.labels):,} held-out images, {'validation' if validation else 'test'}:")
     print_metrics(name, measure(experiment, evidence))
     print(f"wrote {weights_path(experiment, out)} and {evidence_path(experiment, seed, out)}")
 
 
-def _print_reports(reports: Iterable[Any]) -> None:
+def _print_reports(reports: Iterable[Report], state: Path) -> None:
+    """Print each report of a run as it comes; after an interruption, how to go on."""
     from tqdm.auto import tqdm
 
-    for report in reports:
-        numbers = "  ".join(f"{name} {value:.3f}" for name, value in (report.losses | report.measures).items())
-        where = f"epoch {report.epoch:5.1f}  step {report.step:6d}  {report.seconds:5.0f} s"
-        tqdm.write(f"{where}  {numbers}", sys.stdout)
+    try:
+        for report in reports:
+            numbers = "  ".join(f"{name} {value:.3f}" for name, value in (report.losses | report.measures).items())
+            where = f"epoch {report.epoch:5.1f}  step {report.step:6d}  {report.seconds:5.0f} s"
+            tqdm.write(f"{where}  {numbers}", sys.stdout)
+    except (KeyboardInterrupt, BrokenPipeError):
+        saved = "the same command with --resume goes on from the state that it saved last"
+        sys.exit(f"\ninterrupted; {saved if state.exists() else 'nothing was saved yet'}")
 
 
 @app.command

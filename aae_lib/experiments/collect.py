@@ -9,7 +9,7 @@ from scipy.stats import t as student
 from aae_lib.errors import SettingError, StorageError
 from aae_lib.experiments.evidence import measure, read_evidence
 from aae_lib.experiments.registry import find
-from aae_lib.experiments.settings import changes_of, settings_text, value_of
+from aae_lib.experiments.settings import changes_of, numbers_of, settings_text
 
 if TYPE_CHECKING:
     import pandas
@@ -33,12 +33,12 @@ def collect(folder: str | Path) -> "pandas.DataFrame":
         changes = changes_of(experiment, header)
         changed |= changes
         about = header | {"settings": settings_text(changes), "minutes": round(header["seconds"] / 60, 2)}
-        rows.append(({name: about[name] for name in ABOUT}, experiment, changes, measure(experiment, evidence)))
+        numbers = numbers_of(experiment, header)
+        rows.append(({name: about[name] for name in ABOUT}, numbers, measure(experiment, evidence)))
     if not rows:
         raise StorageError(f"expected finished runs below {folder}, found none: they end in -seed-S.safetensors.gz")
     return pandas.DataFrame([
-        about | {name: changes.get(name, value_of(experiment, name)) for name in sorted(changed)} | measures
-        for about, experiment, changes, measures in rows
+        about | {name: numbers.get(name) for name in sorted(changed)} | measures for about, numbers, measures in rows
     ])  # fmt: skip
 
 

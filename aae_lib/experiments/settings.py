@@ -78,19 +78,16 @@ def run_name(name: str, changes: Mapping[str, Value], seed: int, validation: boo
     return "-".join(filter(None, (name, data, settings_text(changes), f"seed-{seed}", "validation" * validation)))
 
 
+def numbers_of(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
+    """All that can be set of an experiment, by name, as its ``as_data`` or the header of a run has it."""
+    model = _defaults(experiment) | data["settings"]
+    return _flat({"model": model, "prior": data.get("prior") or {}, "recipe": data["recipe"]})
+
+
 def changes_of(experiment: Experiment, header: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run, by its header, had set otherwise than the registered experiment: values by name."""
-    ours, theirs = (
-        _flat({"model": data["settings"], "prior": data.get("prior"), "recipe": data["recipe"]})
-        for data in (experiment.as_data(), header)
-    )
-    return {name: value for name, value in theirs.items() if name not in ours or ours[name] != value}
-
-
-def value_of(experiment: Experiment, name: str) -> Value:
-    """The registered value of a setting; None if the experiment has none of that name."""
-    model = _defaults(experiment) | dict(experiment.settings)
-    return _flat({"model": model, "recipe": experiment.recipe.to_data()}).get(name)
+    """What a run, by its header, had set otherwise than the registered experiment."""
+    registered = numbers_of(experiment, experiment.as_data())
+    return {name: value for name, value in numbers_of(experiment, header).items() if value != registered.get(name)}
 
 
 def _flat(data: Mapping[str, Any], path: str = "") -> dict[str, Any]:
