@@ -1,5 +1,6 @@
 """How latent planes and decoded images are drawn, the same in figures, notebooks and the explorer."""
 
+import json
 from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -22,12 +23,11 @@ from aae_lib.priors import Prior
 from aae_lib.shapes import Shape, mosaic
 from aae_lib.training import UPDATES_PER_EPOCH
 
-# One color per class, from M. Petroff, "Accessible Color Sequences for Data Visualization" (arXiv:2107.02270). Seen
-# with any of the three color-vision deficiencies, the closest two are 17 apart in CIELAB; the palettes of Tol and of
-# Okabe and Ito, filled up to ten colors, come down to 1 and 10.
-DIGIT_COLORS = (
-    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
-)  # fmt: skip
+# One color per class, as on the explorer's light page: with a contrast of at least 3 on white, and different for all
+# kinds of color vision.
+PALETTE = Path(__file__).parent.parent / "explore" / "front" / "palette.json"
+DIGIT_COLORS = tuple(json.loads(PALETTE.read_text(encoding="utf-8"))["light"])
+BLUE, RED, GREEN = DIGIT_COLORS[1:4]
 HIDDEN_COLOR = "#d0d0d0"
 MASSES = (0.5, 0.9, 0.99)  # shares of the prior inside its contours
 
@@ -83,18 +83,23 @@ def draw_prior(axes: Axes, prior: Prior, limit: float) -> None:
 
 
 def draw_codes(axes: Axes, codes: Tensor, labels: Tensor) -> None:
-    """Scatter 2-D codes ``[n, 2]``, colored by label ``[n]``, with each label written at the median of its codes.
+    """Scatter 2-D codes ``[n, 2]``, colored by label ``[n]``, with each label written where its codes are dense.
 
     From the eleventh class on the colors repeat. Codes with a hidden label (-1) are light gray.
     """
     size = 2 if len(codes) > 5000 else 5
-    codes = codes.detach()
+    codes = codes.detach().float()
     colors = np.where(labels < 0, HIDDEN_COLOR, np.array(DIGIT_COLORS)[labels % len(DIGIT_COLORS)])
-    axes.scatter(*codes.float().T, s=size, c=colors, alpha=0.8, linewidths=0, rasterized=True)
+    axes.scatter(*codes.T, s=size, c=colors, alpha=0.8, linewidths=0, rasterized=True)
+    halo = [withStroke(linewidth=2.5, foreground="white")]
+    places, gap = codes[:0], 0.04 * (codes.max() - codes.min())
     for label in labels[labels >= 0].unique().tolist():
-        x, y = codes[labels == label].float().median(0).values.tolist()
-        halo = [withStroke(linewidth=2.5, foreground="white")]
-        axes.text(x, y, str(label), size=10, weight="bold", ha="center", va="center", path_effects=halo, clip_on=True)
+        own = codes[labels == label][:2000]
+        reach = torch.cdist(own, own).kthvalue(1 + len(own) // 5).values  # of the ball that holds a fifth of them
+        taken = (torch.cdist(own, places) < gap).any(1)
+        places = torch.cat([places, own[None, reach.where(~taken, torch.inf).argmin()]])
+        axes.text(*places[-1].tolist(), str(label), size=10, weight="bold", ha="center", va="center", clip_on=True,
+                  path_effects=halo)
 
 
 def draw_plane(axes: Axes, codes: Tensor, labels: Tensor, prior: Prior | None, limit: float | None = None) -> None:
@@ -212,8 +217,11 @@ def on_circle(codes: Tensor, heads: Tensor) -> Tensor:
 def draw_map(axes: Axes, codes: Tensor, labels: Tensor, heads: Tensor) -> None:
     """Codes ``[n, 2]`` in the colors of their labels, and the heads of the clusters, ``[clusters, 2]``, as crosses."""
     draw_codes(axes, codes, labels)
-    axes.scatter(*heads.T, marker="+", s=50, c="black", linewidths=1.2, zorder=5)
-    axes.set(aspect="equal", xticks=[], yticks=[])
+    axes.scatter(*heads.T, marker="+", s=170, c="black", linewidths=1, zorder=2.5)  # below the labels, and wider
+    lowest, highest = torch.cat([codes.detach().float(), heads]).aminmax(dim=0)
+    center, half = (lowest + highest) / 2, 0.52 * (highest - lowest).max()
+    limits = torch.stack([center - half, center + half], 1).tolist()  # a square
+    axes.set(aspect="equal", xticks=[], yticks=[], xlim=limits[0], ylim=limits[1])
 
 
 def draw_counts(axes: Axes, table: Tensor) -> None:

@@ -4,8 +4,8 @@ import matplotlib.pyplot as plt
 
 from aae_lib.experiments import find, load_trained, test_set
 from aae_lib.report.baselines import read_comparisons, recorded_metrics
-from aae_lib.report.drawing import decoded_clusters, draw_codes, draw_images, draw_map, on_circle
-from aae_lib.report.figures.registry import RED, Drawing, figure, set_title, shown_evidence, shown_value
+from aae_lib.report.drawing import RED, decoded_clusters, draw_codes, draw_images, draw_map, on_circle
+from aae_lib.report.figures.registry import Drawing, figure, set_title, shown_evidence, shown_value
 from aae_lib.shapes import shape_of
 
 EIGHT = "08_dimensionality_reduction"

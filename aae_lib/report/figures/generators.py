@@ -16,8 +16,8 @@ from aae_lib.experiments import (
     shipped_seeds,
     weights_path,
 )
-from aae_lib.report.drawing import DIGIT_COLORS, draw_images, epochs_of
-from aae_lib.report.figures.registry import RED, Drawing, figure, set_title, shown_evidence
+from aae_lib.report.drawing import DIGIT_COLORS, RED, draw_images, epochs_of
+from aae_lib.report.figures.registry import Drawing, figure, set_title, shown_evidence
 from aae_lib.report.results import summary, values_of
 from aae_lib.seeding import seeded
 from aae_lib.shapes import shape_of
@@ -114,7 +114,7 @@ def fid_curves() -> Drawing:
     """
     drawn, axes = plt.subplots(figsize=(6.4, 4.4))
     integers = {}
-    for name, color in zip(shipped_generators(), DIGIT_COLORS, strict=False):
+    for name, color in zip(shipped_generators(), DIGIT_COLORS[1:], strict=False):
         for seed in shipped_seeds(name):
             history = load_evidence(name, seed).header["history"]
             values = [entry["fid"] for entry in history]

@@ -8,8 +8,8 @@ import torch
 from aae_lib.data import Images
 from aae_lib.experiments import find, load_evidence, load_trained, predict, shipped_seeds, test_set
 from aae_lib.paper import PAPER_ERRORS
-from aae_lib.report.drawing import DIGIT_COLORS, decoded_styles, draw_images, epochs_of
-from aae_lib.report.figures.registry import BLUE, RED, Drawing, figure, set_title, shown_evidence
+from aae_lib.report.drawing import BLUE, GREEN, RED, decoded_styles, draw_images, epochs_of
+from aae_lib.report.figures.registry import Drawing, figure, set_title, shown_evidence
 from aae_lib.report.results import METRICS, values_of
 
 STYLE_SIZES = ("supervised-2d", "supervised-8d", "supervised")
@@ -78,7 +78,7 @@ def semi_supervised() -> Drawing:
     """
     drawn, axes = plt.subplots(figsize=(9.4, 4.4), layout="constrained")
     integers = {}
-    colors = {"semi-100": BLUE, "semi-1000": DIGIT_COLORS[1], "semi-all": RED}
+    colors = {"semi-100": BLUE, "semi-1000": GREEN, "semi-all": RED}
     for (model, color), (ending, style) in itertools.product(colors.items(), (("-augmented", "-"), ("", ":"))):
         name = model + ending
         seeds = shipped_seeds(name)

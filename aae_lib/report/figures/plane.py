@@ -8,14 +8,15 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from aae_lib.experiments import VAE_CURVE, load_trained
+from aae_lib.experiments import VAE_CURVE, find, load_trained
 from aae_lib.metrics import covered, prior_samples
 from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture
-from aae_lib.report.drawing import decoded_manifold, draw_codes, draw_images
-from aae_lib.report.figures.registry import BLUE, RED, Drawing, draw_codes_of, figure, set_title, shown_evidence
+from aae_lib.report.drawing import BLUE, RED, decoded_manifold, draw_codes, draw_images
+from aae_lib.report.figures.registry import Drawing, draw_codes_of, figure, set_title, shown_evidence
 from aae_lib.report.results import band, equal_reconstruction, values_of
 
 TWO, THREE = "02_adversarial_autoencoder", "03_aae_versus_vae"
+SINGLE = (4.6, 4.8)  # inches
 
 
 def count_inside(codes: Tensor) -> dict[str, int]:
@@ -57,72 +58,49 @@ def figure_2() -> Drawing:
         counts = count_parts(evidence.codes, GaussianMixture()).values()
         integers |= {f"{title[3:]}: codes in the {word} component": count
                      for word, count in (("fullest", max(counts)), ("emptiest", min(counts)))}
-    integers |= _draw_manifold(e)
-    e.set_title("e  Decoded from the plane of a, at equal steps of the Gaussian's percentiles", loc="left")
+    integers |= _draw_manifold(e, "e  Decoded from the plane of a, at equal steps of the Gaussian's percentiles")
     return drawn, integers
 
 
-@figure("figure-2a", paper="AAE Fig. 2a", notebook=TWO)
-def figure_2a() -> Drawing:
-    """AAE codes of held-out digits.
+def _register_plane(letter: str, notebook: str, title: str, name: str, above: str) -> None:
+    """Figure 2a, 2b, 2c or 2d: the codes of one experiment, and how many lie in each part of the prior."""
 
-    The prior is a 2-D Gaussian, with its 50, 90 and 99 % contours.
-    """
-    drawn, axes = plt.subplots(figsize=(4.6, 4.8))
-    evidence = draw_codes_of(axes, "aae-gaussian", "Adversarial autoencoder: codes of held-out digits")
-    return drawn, count_inside(evidence.codes)
+    def draw() -> Drawing:
+        drawn, axes = plt.subplots(figsize=SINGLE)
+        if isinstance(find(name).prior, GaussianMixture):
+            evidence = draw_codes_of(axes, name, above, "inside_prior")
+            return drawn, count_parts(evidence.codes, find(name).prior)
+        return drawn, count_inside(draw_codes_of(axes, name, above).codes)
 
-
-@figure("figure-2b", paper="AAE Fig. 2b", notebook=THREE)
-def figure_2b() -> Drawing:
-    """AAE codes of held-out digits, mixture.
-
-    The prior is a mixture of ten Gaussians; no label is used.
-    """
-    drawn, axes = plt.subplots(figsize=(4.6, 4.8))
-    title = "Adversarial autoencoder, mixture of ten Gaussians"
-    evidence = draw_codes_of(axes, "aae-mixture", title, "inside_prior")
-    return drawn, count_parts(evidence.codes, GaussianMixture())
+    draw.__doc__ = title
+    figure(f"figure-2{letter}", paper=f"AAE Fig. 2{letter}", notebook=notebook)(draw)
 
 
-@figure("figure-2c", paper="AAE Fig. 2c", notebook=THREE)
-def figure_2c() -> Drawing:
-    """VAE codes of held-out digits.
-
-    The KL weight is 1; codes are samples of q(z|x).
-    """
-    drawn, axes = plt.subplots(figsize=(4.6, 4.8))
-    evidence = draw_codes_of(axes, "vae-gaussian", "Variational autoencoder: codes of held-out digits")
-    return drawn, count_inside(evidence.codes)
-
-
-@figure("figure-2d", paper="AAE Fig. 2d", notebook=THREE)
-def figure_2d() -> Drawing:
-    """VAE codes of held-out digits, mixture.
-
-    The KL term is estimated at one code per image. Its weight is 1/4, the largest of the curve with which the codes
-    say anything about the image.
-    """
-    drawn, axes = plt.subplots(figsize=(4.6, 4.8))
-    title = "Variational autoencoder (KL weight 1/4), mixture of ten Gaussians"
-    evidence = draw_codes_of(axes, "vae-mixture-0.25", title, "inside_prior")
-    return drawn, count_parts(evidence.codes, GaussianMixture())
+# Codes of the VAE are samples of q(z|x). With the mixture its KL term is estimated at one code per image; its weight is
+# 1/4, the largest of the curve with which the codes say anything about the image.
+for letter, notebook, title, name, above in (
+    ("a", TWO, "AAE codes of held-out digits", "aae-gaussian", "Adversarial autoencoder: codes of held-out digits"),
+    ("b", THREE, "AAE codes of held-out digits, mixture", "aae-mixture",
+     "Adversarial autoencoder, mixture of ten Gaussians"),
+    ("c", THREE, "VAE codes of held-out digits", "vae-gaussian", "Variational autoencoder: codes of held-out digits"),
+    ("d", THREE, "VAE codes of held-out digits, mixture", "vae-mixture-0.25",
+     "Variational autoencoder (KL weight 1/4), mixture of ten Gaussians"),
+):  # fmt: skip
+    _register_plane(letter, notebook, title, name, above)
 
 
 @figure("figure-2e", paper="AAE Fig. 2e", notebook=TWO)
 def figure_2e() -> Drawing:
-    """Images decoded from the latent plane.
-
-    Their codes are a 20 x 20 grid of the Gaussian's percentiles.
-    """
-    drawn, axes = plt.subplots(figsize=(4.6, 4.8))
-    return drawn, _draw_manifold(axes)
+    """Images decoded from the latent plane."""
+    drawn, axes = plt.subplots(figsize=SINGLE)
+    title = "Images decoded at equal steps of the\nGaussian's percentiles along each dimension"
+    return drawn, _draw_manifold(axes, title)
 
 
-def _draw_manifold(axes: Axes) -> dict[str, int]:
+def _draw_manifold(axes: Axes, title: str) -> dict[str, int]:
     images = decoded_manifold(load_trained("aae-gaussian").model)
     draw_images(axes, images, columns=20)
-    set_title(axes, "Images decoded at equal steps of the\nGaussian's percentiles along each dimension")
+    set_title(axes, title)
     ink = (images > 0.5).float().mean()
     return {"decoded images": len(images), "percent of pixels above one half": round(100 * float(ink))}
 

@@ -10,13 +10,12 @@ from matplotlib.figure import Figure
 
 from aae_lib.experiments import PRETRAINED, Evidence, find, load_evidence, look_up, shipped_seeds, weights_path
 from aae_lib.priors import ClassConditionalPrior
-from aae_lib.report.drawing import DIGIT_COLORS, draw_plane, use_style
+from aae_lib.report.drawing import draw_plane, use_style
 from aae_lib.report.results import METRICS, results_of
 from aae_lib.storage import read_file
 
 Drawing = tuple[Figure, dict[str, int]]
 
-BLUE, RED = DIGIT_COLORS[0], DIGIT_COLORS[2]
 PLANE_LIMIT = 4.0  # of the planes with a standard Gaussian: 9,999 of 10,000 samples lie inside
 PARTS_LIMIT = 3.4  # of the planes with a mixture or a swiss roll, which reaches out to 3
 
