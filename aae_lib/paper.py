@@ -1,59 +1,42 @@
 """The papers' numbers, each once (AAE: Makhzani et al., arXiv 1511.05644 v2)."""
 
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Reported:
-    """A number that a paper reports.
-
-    Attributes:
-        value: as printed there, with its decimals.
-        spread: what stands behind its plus-minus sign, if anything.
-        recalled: whether it is recalled and was not checked against the paper; its text then ends in a dagger.
-    """
-
-    value: str
-    spread: str | None = None
-    recalled: bool = True
+class Reported(str):
+    """A number that a paper reports, as printed there, with its spread; a dagger: recalled, not checked against it."""
 
     def __float__(self) -> float:
-        return float(self.value)
-
-    def __str__(self) -> str:
-        spread = "" if self.spread is None else f" ± {self.spread}"
-        return f"{self.value}{spread}{'†' * self.recalled}"
+        return float(self.rstrip("†").partition(" ")[0])
 
 
 # AAE, Table 1: log-likelihood of MNIST's test images in nats, by 10,000 samples and by 10 million.
 TABLE_1: dict[str, tuple[Reported, Reported | None]] = {
-    "DBN": (Reported("138", "2", recalled=False), None),
-    "Stacked CAE": (Reported("121", "1.6"), None),
-    "Deep GSN": (Reported("214", "1.1"), None),
-    "GAN": (Reported("225", "2", recalled=False), Reported("386")),
-    "GMMN + AE": (Reported("282", "2", recalled=False), None),
-    "AAE": (Reported("340", "2", recalled=False), Reported("427")),
+    "DBN": (Reported("138 ± 2"), None),
+    "Stacked CAE": (Reported("121 ± 1.6†"), None),
+    "Deep GSN": (Reported("214 ± 1.1†"), None),
+    "GAN": (Reported("225 ± 2"), Reported("386†")),
+    "GMMN + AE": (Reported("282 ± 2"), None),
+    "AAE": (Reported("340 ± 2"), Reported("427†")),
 }
 
 # AAE, Table 2: test error in percent on MNIST with 100, 1000 and all labels. It quotes the other methods' papers.
 TABLE_2: dict[str, tuple[Reported | None, Reported | None, Reported | None]] = {
-    "NN": (Reported("25.80"), Reported("8.73"), Reported("1.25")),
-    "VAE (M1) + TSVM": (Reported("11.82", "0.25"), Reported("4.24", "0.07"), None),
-    "VAE (M2)": (Reported("11.97", "1.71"), Reported("3.60", "0.56"), None),
-    "VAE (M1 + M2)": (Reported("3.33", "0.14"), Reported("2.40", "0.02"), Reported("0.96")),
-    "VAT": (Reported("2.33"), Reported("1.36"), Reported("0.64", "0.04")),
-    "CatGAN": (Reported("1.91", "0.10"), Reported("1.73", "0.18"), Reported("0.91")),
-    "Ladder networks": (Reported("1.06", "0.37"), Reported("0.84", "0.08"), Reported("0.57", "0.02")),
-    "ADGM": (Reported("0.96", "0.02"), None, None),
-    "AAE": (Reported("1.90", "0.10", recalled=False), Reported("1.60", "0.08"), Reported("0.85", "0.02")),
+    "NN": (Reported("25.80†"), Reported("8.73†"), Reported("1.25†")),
+    "VAE (M1) + TSVM": (Reported("11.82 ± 0.25†"), Reported("4.24 ± 0.07†"), None),
+    "VAE (M2)": (Reported("11.97 ± 1.71†"), Reported("3.60 ± 0.56†"), None),
+    "VAE (M1 + M2)": (Reported("3.33 ± 0.14†"), Reported("2.40 ± 0.02†"), Reported("0.96†")),
+    "VAT": (Reported("2.33†"), Reported("1.36†"), Reported("0.64 ± 0.04†")),
+    "CatGAN": (Reported("1.91 ± 0.10†"), Reported("1.73 ± 0.18†"), Reported("0.91†")),
+    "Ladder networks": (Reported("1.06 ± 0.37†"), Reported("0.84 ± 0.08†"), Reported("0.57 ± 0.02†")),
+    "ADGM": (Reported("0.96 ± 0.02†"), None, None),
+    "AAE": (Reported("1.90 ± 0.10"), Reported("1.60 ± 0.08†"), Reported("0.85 ± 0.02†")),
 }
 
 # AAE, Table 3: number of clusters, and test error in percent without labels. The paper names a cluster after the image
 # that is most certain to be in it (recalled). Dilokthanakul et al. 2016, Table 1, quote the same numbers.
 TABLE_3: dict[str, tuple[int, Reported]] = {
-    "CatGAN": (20, Reported("9.70", recalled=False)),
-    "AAE, 16 clusters": (16, Reported("9.55", "2.05", recalled=False)),
-    "AAE, 30 clusters": (30, Reported("4.10", "1.13", recalled=False)),
+    "CatGAN": (20, Reported("9.70")),
+    "AAE, 16 clusters": (16, Reported("9.55 ± 2.05")),
+    "AAE, 30 clusters": (30, Reported("4.10 ± 1.13")),
 }
 
 # AAE, appendix A.2.1 (recalled): test error in percent with 100 labels, by the number of epochs.
@@ -70,9 +53,9 @@ PAPER: dict[str, dict[str, Reported]] = {
     "m2-100": {"test_error_percent": TABLE_2["VAE (M2)"][0]},
     "cluster-16": {"test_error_percent_most_confident": TABLE_3["AAE, 16 clusters"][1]},
     "cluster-30": {"test_error_percent_most_confident": TABLE_3["AAE, 30 clusters"][1]},
-    "reduce-2d-1000": {"test_error_percent": Reported("4.20")},
-    "reduce-2d-100": {"test_error_percent": Reported("6.08")},
-    "reduce-2d-unsupervised": {"test_error_percent": Reported("13.61")},
-    "reduce-10d-100": {"test_error_percent": Reported("3.90")},
+    "reduce-2d-1000": {"test_error_percent": Reported("4.20†")},
+    "reduce-2d-100": {"test_error_percent": Reported("6.08†")},
+    "reduce-2d-unsupervised": {"test_error_percent": Reported("13.61†")},
+    "reduce-10d-100": {"test_error_percent": Reported("3.90†")},
     "likelihood": {"parzen_log_likelihood_10k": TABLE_1["AAE"][0]},
 }

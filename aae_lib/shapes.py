@@ -12,7 +12,6 @@ Shape = tuple[int, int, int]
 
 
 def pixels_of(shape: Shape) -> int:
-    """How many numbers an image of this shape has."""
     return math.prod(shape)
 
 

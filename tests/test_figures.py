@@ -130,25 +130,18 @@ class Identity(torch.nn.Module):
 
 
 def test_the_manifold_steps_evenly_through_the_percentiles():
-    codes = drawing.decoded_manifold(Identity(Gaussian(2, 3.0)), side=9)
-    shares = stats.norm.cdf(codes.reshape(9, 9, 2) / 3)
+    shares = stats.norm.cdf(plane.manifold(9).reshape(9, 9, 2))
     assert np.allclose(shares[0, :, 0], np.arange(1, 10) / 10, atol=1e-4), "z1 grows to the right"
     assert np.allclose(shares[:, 0, 1], np.arange(9, 0, -1) / 10, atol=1e-4), "z2 grows upward"
 
 
 @pytest.mark.parametrize("component", [0, 3])
 def test_a_component_is_decoded_outward_and_across(component):
-    codes = drawing.decoded_component(Identity(GaussianMixture()), component, rows=4, columns=9)
+    codes = priors.component_codes(GaussianMixture(), component, rows=4, columns=9)
     turn = np.exp(-2j * np.pi * component / 10)  # back to the first axis
     turned = turn * (codes[:, 0] + 1j * codes[:, 1]).numpy().reshape(4, 9)
     assert np.allclose(stats.norm.cdf(turned.real, 1.4, 0.5), np.arange(1, 10) / 10, atol=1e-4), "outward"
     assert np.allclose(stats.norm.cdf(turned.imag.T, 0, 0.05), np.arange(1, 5) / 5, atol=1e-4), "across"
-
-
-def test_the_roll_is_decoded_from_its_center_outward_twenty_images_a_digit():
-    codes = drawing.decoded_walk(Identity(SwissRoll()), 200)
-    assert SwissRoll().nearest_class(codes).tolist() == [digit for digit in range(10) for _ in range(20)]
-    assert torch.allclose(codes.norm(dim=1).square().diff(), torch.tensor(9 / 200), atol=1e-3), "equal shares"
 
 
 def test_styles_are_decoded_a_row_each_with_one_label_a_column():

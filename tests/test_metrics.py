@@ -129,6 +129,8 @@ def test_sliced_wasserstein_of_one_dimension_is_that_of_sorted_values() -> None:
     one, other = normal(500, 1, seed=1), 2 * normal(500, 1, seed=2) + 1
     expected = np.sqrt(((np.sort(one[:, 0].double()) - np.sort(other[:, 0].double())) ** 2).mean())
     assert metrics.sliced_wasserstein(one, other) == pytest.approx(expected)
+    with pytest.raises(ShapeError, match="500.*400"):
+        metrics.sliced_wasserstein(one, other[:400])
     shifted = normal(1000, 8) + 3  # the mean square of the projections of a vector is its squared length divided by d
     assert metrics.sliced_wasserstein(shifted, normal(1000, 8)) == pytest.approx(3, rel=0.15)
 
@@ -164,8 +166,6 @@ def test_samples_by_class_lie_in_their_own_part_and_others_in_any(prior: ClassCo
     assert metrics.own_class(codes, labels, prior) > 0.99 and metrics.own_class(codes, (labels + 1) % 10, prior) < 0.01
     assert metrics.class_shares(codes, prior).tolist() == pytest.approx(10 * [0.1], abs=0.015)
     assert metrics.class_shares(codes[labels == 4], prior)[4] > 0.98
-    with pytest.raises(ShapeError):
-        metrics.class_shares(codes[:0], prior)
 
 
 # Codes
@@ -307,7 +307,7 @@ def by_kernel_density(samples: Tensor, images: Tensor, bandwidth: float) -> np.n
 def test_the_parzen_likelihood_is_scikit_learns_kernel_density_in_any_number_of_blocks(
     block: int, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics.parzen, "PARZEN_BLOCK", block)
+    monkeypatch.setattr(metrics, "PARZEN_BLOCK", block)
     samples, some = images.images[:100], images.images[100:130]
     bandwidths = torch.tensor([0.08, 0.2, 2.0])
     found = metrics.parzen_log_likelihood(samples, some, bandwidths)

@@ -135,21 +135,13 @@ def recorded_metrics() -> dict[str, dict[str, float]]:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """The mean log-likelihood of the test images under one Parzen window.
+    """The mean log-likelihood of the test images under one Parzen window, in nats."""
 
-    Attributes:
-        name: where the samples come from.
-        samples: how many.
-        bandwidth: chosen on the validation images.
-        log_likelihood: mean over the test images, in nats.
-        standard_error: of that mean.
-    """
-
-    name: str
+    name: str  # where the samples come from
     samples: int
-    bandwidth: float
+    bandwidth: float  # chosen on the validation images
     log_likelihood: float
-    standard_error: float
+    standard_error: float  # of that mean
 
 
 def record_likelihoods(path: Path) -> Iterator[str]:

@@ -47,7 +47,7 @@ STYLE = {
 
 
 def use_style() -> None:
-    """Give this process's figures the look of the project's."""
+    """Give figures the look of the project's."""
     plt.rcParams.update(STYLE)
 
 
@@ -103,12 +103,9 @@ def draw_codes(axes: Axes, codes: Tensor, labels: Tensor) -> None:
 
 
 def draw_plane(axes: Axes, codes: Tensor, labels: Tensor, prior: Prior | None, limit: float | None = None) -> None:
-    """A latent plane: codes by label and the prior's contours, square, with equal scales.
+    """A latent plane: codes ``[n, 2]`` by label ``[n]`` and the prior's contours, with equal scales.
 
-    Args:
-        codes, labels: ``[n, 2]`` and ``[n]``.
-        prior: None for a plain autoencoder.
-        limit: half the side of the square; default: all codes.
+    ``limit`` is half the side of its square; by default all codes are inside.
     """
     if limit is None:
         limit = 1.05 * float(codes.abs().max())
@@ -130,41 +127,6 @@ def percentiles(count: int) -> Tensor:
     return torch.from_numpy(norm.ppf(steps)).float()
 
 
-def _decoded(model: Model, codes: Tensor) -> Tensor:
-    """Images of codes ``[n, d]``, ``[n, pixels]`` on the CPU, wherever the model is."""
-    return model.decode(codes.to(device_of(model))).cpu()
-
-
-@torch.no_grad()
-def decoded_manifold(model: Model, side: int = 20) -> Tensor:
-    """Images ``[side * side, pixels]`` of codes at equal steps of the Gaussian's percentiles along each dimension.
-
-    Row by row from the upper left, z1 growing to the right and z2 upward (AAE, Figure 2e). The prior of the model is
-    a 2-D Gaussian.
-    """
-    values = percentiles(side) * model.prior.standard_deviation
-    codes = torch.cartesian_prod(values.flip(0), values).flip(1)
-    return _decoded(model, codes)
-
-
-@torch.no_grad()
-def decoded_component(model: Model, component: int, rows: int, columns: int) -> Tensor:
-    """Images ``[rows * columns, pixels]`` at equal steps of the percentiles along a component's axes (AAE, Figure 4b).
-
-    The prior of the model is a Gaussian mixture. From left to right the codes move outward along the component's
-    long axis, from top to bottom across it.
-    """
-    across, along = torch.cartesian_prod(percentiles(rows), percentiles(columns)).T
-    labels = torch.full((rows * columns,), component)
-    return _decoded(model, model.prior.place(torch.stack([along, across], 1), labels))
-
-
-@torch.no_grad()
-def decoded_walk(model: Model, steps: int) -> Tensor:
-    """Images ``[steps, pixels]`` at equal steps of the prior's path (AAE, Figure 4d: along the swiss roll)."""
-    return _decoded(model, model.prior.walk((torch.arange(steps) + 0.5) / steps))
-
-
 @torch.no_grad()
 def decoded_styles(model: Model, styles: Tensor) -> Tensor:
     """Images ``[n * classes, pixels]`` of styles ``[n, d]``, each with every label in turn (AAE, Figure 7a).
@@ -173,27 +135,8 @@ def decoded_styles(model: Model, styles: Tensor) -> Tensor:
     """
     classes = model.prior.classes
     label = model.prior.label.sample_of_class(torch.arange(classes).repeat(len(styles)))
-    return _decoded(model, torch.cat([label, styles.repeat_interleave(classes, dim=0)], dim=1))
-
-
-@torch.no_grad()
-def decoded_clusters(model: Model, codes: Tensor, labels: Tensor, columns: int) -> Tensor:
-    """Images ``[classes * columns, pixels]``, a row per cluster (AAE, Figure 9).
-
-    First the head of the cluster, its label with the style 0, then the images of its first codes, in their order; where
-    a cluster has fewer, the rest of its row is white.
-
-    Args:
-        codes, labels: ``[n, d]`` and ``[n]``, the cluster of each code.
-    """
-    rows = []
-    for cluster in range(model.prior.classes):
-        head = torch.zeros(1, codes.shape[1])
-        head[0, cluster] = 1
-        own = codes[labels == cluster][: columns - 1]
-        images = _decoded(model, torch.cat([head, own]))
-        rows += [images, torch.ones(columns - len(images), images.shape[1])]
-    return torch.cat(rows)
+    codes = torch.cat([label, styles.repeat_interleave(classes, dim=0)], dim=1)
+    return model.decode(codes.to(device_of(model))).cpu()
 
 
 def on_circle(codes: Tensor, heads: Tensor) -> Tensor:
@@ -225,20 +168,17 @@ def draw_map(axes: Axes, codes: Tensor, labels: Tensor, heads: Tensor) -> None:
 
 
 def draw_counts(axes: Axes, table: Tensor) -> None:
-    """How many images of each digit lie in each cluster: the darker, the larger the share of the digit.
+    """How many images of each digit lie in each cluster, ``[digits, clusters]``; dark: a large share of the digit.
 
     The clusters are in the order of the digit that they hold most of, so that pure ones make a staircase.
-
-    Args:
-        table: counts, ``[digits, clusters]``.
     """
     order = (table.argmax(0) * (table.max() + 1) - table.max(0).values).argsort(stable=True)
-    axes.imshow((table / table.sum(1, keepdim=True))[:, order], cmap="Blues", vmin=0, vmax=0.7, aspect="auto")
-    for digit in range(len(table)):
-        for column, cluster in enumerate(order.tolist()):
-            if number := int(table[digit, cluster]):
-                light = number > 0.45 * table[digit].sum()
-                axes.text(column, digit, number, ha="center", va="center", size=6, color="white" if light else "black")
+    shares = (table / table.sum(1, keepdim=True))[:, order]
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=0.7, aspect="auto")
+    for digit, column in (table[:, order] > 0).nonzero().tolist():
+        color = "white" if shares[digit, column] > 0.45 else "black"
+        number = int(table[digit, order[column]])
+        axes.text(column, digit, number, ha="center", va="center", size=6, color=color)
     axes.set(xlabel="cluster", ylabel="digit", xticks=range(len(order)), yticks=range(len(table)))
     axes.set_xticklabels(order.tolist(), size=7)
 
@@ -251,15 +191,9 @@ def epochs_of(history: Iterable[dict[str, float]], batch_size: int = 100) -> lis
 def draw_history(
     axes: Axes, history: Sequence[dict[str, float]], updates: Iterable[str], batch_size: int = 100
 ) -> None:
-    """Loss curves of the named updates against the epoch (60,000 images).
-
-    Args:
-        history: entries with the step and the losses, as in the header of weights and evidence.
-        batch_size: of the recipe.
-    """
-    epochs = epochs_of(history, batch_size)
+    """Loss curves of the named updates against the epoch, from the ``history`` in the header of weights or evidence."""
     for update in updates:
-        axes.plot(epochs, [entry[update] for entry in history], label=update)
+        axes.plot(epochs_of(history, batch_size), [entry[update] for entry in history], label=update)
     axes.set(xlabel="epoch")
     axes.legend()
 
@@ -276,13 +210,9 @@ def draw_discriminator(axes: Axes, discriminator: nn.Module, limit: float) -> No
 
 
 def draw_game(axes: Axes, discriminator: nn.Module, real: Tensor, fake: Tensor, limit: float) -> None:
-    """The adversarial game in the plane: D(z), real and fake points, and where the generator's update pushes the fakes.
+    """The adversarial game in the plane: D(z), real and fake points, ``[n, 2]`` each, on ``[-limit, limit]^2``.
 
     The arrows are a fifth of the gradient of log D(z), which the generator's update climbs.
-
-    Args:
-        real, fake: ``[n, 2]`` each.
-        limit: half the side of the square.
     """
     draw_discriminator(axes, discriminator, limit)
     real, fake = real.detach().cpu(), fake.detach().cpu()

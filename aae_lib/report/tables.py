@@ -21,17 +21,10 @@ RECALLED = "† recalled, not checked against the paper"
 START, END = "<!-- results -->", "<!-- end of results -->"  # around README's block
 # README's rows: (experiment, metric), like for like with the paper; augmentation is ours and has a row of its own.
 HEADLINES = (
-    ("semi-100", ERROR),
-    ("semi-100-augmented", ERROR),
-    ("semi-1000", ERROR),
-    ("semi-all", ERROR),
-    ("cluster-16", ERROR_BY_PAPER),
-    ("cluster-16", ERROR),
-    ("cluster-30", ERROR_BY_PAPER),
-    ("cluster-30", ERROR),
-    ("reduce-2d-100", ERROR),
-    ("likelihood", "parzen_log_likelihood_10k"),
-)
+    ("semi-100", ERROR), ("semi-100-augmented", ERROR), ("semi-1000", ERROR), ("semi-all", ERROR),
+    ("cluster-16", ERROR_BY_PAPER), ("cluster-16", ERROR), ("cluster-30", ERROR_BY_PAPER), ("cluster-30", ERROR),
+    ("reduce-2d-100", ERROR), ("likelihood", "parzen_log_likelihood_10k"),
+)  # fmt: skip
 # What is said of Figure 2 (of sharpness not by the paper, as far as we know), and the measures that can tell: (claim,
 # metric, adversarial model, VAE curve).
 CLAIMS = (
@@ -98,7 +91,7 @@ def table_of_chapter(chapter: Chapter) -> str:
         cells = [_band(prior, metric, chapter.compared_codes or 10_000) for metric in chapter.columns]
         if set(cells) != {"-"}:
             rows.append((f"*`{description}` against itself*", "", *cells, "", 5, ""))
-    titles = ("experiment", "figure", *_titles(chapter.columns), "paper", "seeds", "minutes")
+    titles = ("experiment", "figure", *map(METRICS.get, chapter.columns), "paper", "seeds", "minutes")
     return _titled(chapter.title, _markdown(titles, rows))
 
 
@@ -171,7 +164,7 @@ def table_of_maps() -> str:
         if "trustworthiness" in measured:
             new, decodes = {"PCA": ("yes", "yes"), "UMAP": ("yes", "roughly")}.get(name, ("no", "no"))
             rows.append((f"{name} (recorded)", *(f"{measured[metric]:.3f}" for metric in metrics), new, decodes))
-    titles = ("map", *_titles(metrics), "maps new images", "decodes")
+    titles = ("map", *map(METRICS.get, metrics), "maps new images", "decodes")
     return _titled("The test images in the plane", _markdown(titles, rows))
 
 
@@ -196,9 +189,9 @@ def measures_of_generators(names: Collection[str]) -> str:
     metrics = experiments.GENERATORS.columns
     rows = [(find(name).title, *_means(name, metrics), _seeds(name)) for name in names]
     real = {metric: values_of("digit-classifier", metric)[0] for metric in ("fid", "rarest_digit")}
-    real["sample_sharpness"] = _real_sharpness()
+    real["sample_sharpness"] = experiments.test_set()["sharpness"].double().mean()
     rows.append(("*real digits*", *(f"{real[metric]:.3f}" if metric in real else "" for metric in metrics), ""))
-    return _markdown(("model", *_titles(metrics), "seeds"), rows)
+    return _markdown(("model", *map(METRICS.get, metrics), "seeds"), rows)
 
 
 def seconds_per_epoch(name: str) -> float:
@@ -216,8 +209,9 @@ def claims() -> str:
     """
     rows = []
     for claim, metric, model, curve in CLAIMS:
-        sharpness = metric == "sample_sharpness"
-        perfect = f"{_real_sharpness():.3f}" if sharpness else _band(find(model).prior, metric)
+        perfect = _band(find(model).prior, metric)
+        if metric == "sample_sharpness":
+            perfect = f"{experiments.test_set()['sharpness'].double().mean():.3f}"
         ours, theirs = (summary(values_of(name, metric)) for name in (model, next(iter(curve))))
         equal = f"{results.equal_reconstruction(metric, model, curve):.3f}"
         rows.append((claim, METRICS[metric], ours, theirs, equal, perfect))
@@ -237,10 +231,6 @@ def _means(name: str, metrics: Collection[str]) -> list[str]:
     return [summary(values_of(name, metric)) for metric in metrics]
 
 
-def _titles(metrics: Collection[str]) -> list[str]:
-    return [METRICS[metric] for metric in metrics]
-
-
 def _with_seeds(name: str, metric: str) -> str:
     """A metric with its interval and number of seeds; "planned" without evidence, - without such an experiment."""
     if name not in EXPERIMENTS:
@@ -255,14 +245,10 @@ def _band(prior: Prior, metric: str, count: int = 10_000) -> str:
     return "{:.3f} to {:.3f}".format(*known[metric]) if metric in known else "-"
 
 
-def _real_sharpness() -> float:
-    return float(experiments.test_set()["sharpness"].double().mean())
-
-
 def _markdown(titles: Collection[str], rows: Collection[Collection[object]]) -> str:
     lines = [f"| {' | '.join(map(str, cells))} |" for cells in (titles, *rows)]
     return "\n".join([lines[0], "|---" * len(titles) + "|", *lines[1:]])
 
 
-def _titled(title: str, table: str, note: str = "") -> str:
-    return f"**{title}**\n\n{table}" + f"\n\n{note}" * bool(note)
+def _titled(title: str, *parts: str) -> str:
+    return "\n\n".join([f"**{title}**", *parts])

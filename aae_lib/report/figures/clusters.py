@@ -1,10 +1,11 @@
 """Clusters without labels, and maps of the digits."""
 
 import matplotlib.pyplot as plt
+import torch
 
 from aae_lib.experiments import find, load_trained, test_set
 from aae_lib.report.baselines import read_comparisons, recorded_metrics
-from aae_lib.report.drawing import RED, decoded_clusters, draw_codes, draw_images, draw_map, on_circle
+from aae_lib.report.drawing import RED, draw_codes, draw_images, draw_map, on_circle
 from aae_lib.report.figures.registry import Drawing, figure, set_title, shown_evidence, shown_value
 from aae_lib.shapes import shape_of
 
@@ -26,19 +27,22 @@ def figure_9() -> Drawing:
     """
     drawn, axes = plt.subplots(figsize=(7.2, 7.0), layout="constrained")
     model, evidence = load_trained("cluster-16").model, shown_evidence("cluster-16")
-    columns, clusters, names = 16, evidence.clusters.long(), evidence.names[0].long()
-    rows = decoded_clusters(model, evidence.codes.float(), clusters, columns).unflatten(0, (-1, columns))
-    _, height, width = shape_of(rows.shape[-1])
-    order = names.argsort(stable=True)
-    draw_images(axes, rows[order].flatten(0, 1), columns)
-    axes.axvline(width - 0.5, color=RED, lw=1.5)
-    integers = {}
-    for row, cluster in enumerate(order.tolist()):
-        digit, size = int(names[cluster]), int((clusters == cluster).sum())
-        right = int((evidence.labels[clusters == cluster] == digit).sum())
-        text = f"{digit}: {right} of {size}" if digit >= 0 else f"no name, {size}"
-        axes.text(columns * width + 4, (row + 0.5) * height, text, va="center", size=8)
+    columns, codes, names = 16, evidence.codes.float(), evidence.names[0].long()
+    heads = torch.eye(codes.shape[1])[: len(names)]  # labels with the style 0
+    rows, texts, integers = [], [], {}
+    for cluster in names.argsort(stable=True).tolist():
+        own = evidence.clusters == cluster
+        images = model.decode(torch.cat([heads[cluster : cluster + 1], codes[own][: columns - 1]]))
+        rows += [images, torch.ones(columns - len(images), images.shape[1])]
+        digit, size = int(names[cluster]), int(own.sum())
+        right = int((evidence.labels[own] == digit).sum())
+        texts.append(f"{digit}: {right} of {size}" if digit >= 0 else f"no name, {size}")
         integers[f"cluster {cluster}, named {digit}: test images of that digit, of {size:,}"] = right
+    draw_images(axes, torch.cat(rows), columns)
+    _, height, width = shape_of(rows[0].shape[1])
+    axes.axvline(width - 0.5, color=RED, lw=1.5)
+    for row, text in enumerate(texts):
+        axes.text(columns * width + 4, (row + 0.5) * height, text, va="center", size=8)
     set_title(axes, "Sixteen clusters without a label: the head of each (z = 0), then test images\nof the cluster, as "
               "their codes draw them; right: how many are the digit it is named after")
     return drawn, integers
@@ -46,10 +50,7 @@ def figure_9() -> Drawing:
 
 @figure("figure-11", paper="AAE Fig. 11", notebook=EIGHT)
 def figure_11() -> Drawing:
-    """Maps of the digits with 1,000, 100 and no labels.
-
-    Four maps of the test images, with their test errors; crosses are the heads of the clusters.
-    """
+    """Maps of the digits with 1,000, 100 and no labels."""
     drawn, panels = plt.subplots(2, 2, figsize=(9.6, 9.8), layout="constrained")
     integers = {}
     for axes, (name, title) in zip(panels.flat, MAP_PANELS.items(), strict=True):
@@ -68,10 +69,7 @@ def figure_11() -> Drawing:
 
 @figure("maps", paper="ours", notebook=EIGHT)
 def maps() -> Drawing:
-    """Maps by other methods and by the AAE.
-
-    The test images in the plane by PCA, t-SNE and UMAP (recorded) and by the AAE with a hundred labels and none.
-    """
+    """Maps by other methods and by the AAE."""
     ours = {name: shown_evidence(name).codes for name in ("reduce-2d-unsupervised", "reduce-2d-100")}
     theirs = {name: parts["codes"] for name, parts in read_comparisons().items() if "codes" in parts}
     measured = {name: {metric: shown_value(name, metric) for metric in ("neighbor_accuracy", "trustworthiness")}

@@ -3,21 +3,11 @@
 import matplotlib.pyplot as plt
 import torch
 
+from aae_lib import experiments
 from aae_lib.data import load_mnist
-from aae_lib.experiments import (
-    DIGIT_CLASSIFIER,
-    EXPERIMENTS,
-    GENERATORS,
-    PRETRAINED,
-    decoded_samples,
-    find,
-    load_evidence,
-    load_trained,
-    shipped_seeds,
-    weights_path,
-)
+from aae_lib.experiments import decoded_samples, find, load_evidence, load_trained, shipped_seeds
 from aae_lib.report.drawing import DIGIT_COLORS, RED, draw_images, epochs_of
-from aae_lib.report.figures.registry import Drawing, figure, set_title, shown_evidence
+from aae_lib.report.figures.registry import Drawing, figure, set_title, shipped_weights, shown_evidence
 from aae_lib.report.results import summary, values_of
 from aae_lib.seeding import seeded
 from aae_lib.shapes import shape_of
@@ -28,20 +18,15 @@ RECONSTRUCTING = ("age", "ali", "vae-conv", "aae-conv")
 
 def shipped_generators() -> list[str]:
     """The generators of the comparison with shipped weights, by name."""
-    return [
-        name
-        for name, experiment in EXPERIMENTS.items()
-        if experiment.chapter is GENERATORS and experiment.prior and weights_path(experiment, PRETRAINED).exists()
-    ]
+    of_chapter = (each for each in experiments.EXPERIMENTS.values() if each.chapter is experiments.GENERATORS)
+    return [each.name for each in of_chapter if each.prior and shipped_weights(each.name).exists()]
 
 
 @figure("figure-5", paper="AAE Fig. 5a", notebook="09_likelihood")
 def figure_5() -> Drawing:
     """Samples and the nearest training images.
 
-    Samples of the AAE with an 8-D Gaussian; the last column is the training image nearest to the sample beside it. The
-    project carries no images of MNIST: where MNIST is not at hand, the sample digits take the place of its training
-    images.
+    The last column is the training image, or where MNIST is not at hand the sample digit, nearest to the sample beside.
     """
     drawn, axes = plt.subplots(figsize=(5.6, 5.6))
     rows, columns = 10, 10
@@ -61,10 +46,7 @@ def figure_5() -> Drawing:
 
 @figure("generators", paper="AGE (DCGAN figure)", notebook=ELEVEN)
 def generators() -> Drawing:
-    """Samples of AGE, GAN, ALI, VAE and AAE.
-
-    Samples of each generator, all by the same convolutional networks, and digits of the test set.
-    """
+    """Samples of AGE, GAN, ALI, VAE and AAE."""
     names, side = shipped_generators(), 8
     columns = (len(names) + 2) // 2
     drawn, panels = plt.subplots(2, columns, figsize=(3.35 * columns, 7.4), layout="constrained")
@@ -80,16 +62,13 @@ def generators() -> Drawing:
         axes.axis("off")
     real = panels.flat[len(names)]
     draw_images(real, load_mnist().test.images[: side * side], side)
-    set_title(real, f"Held-out digits\nFID {summary(values_of(DIGIT_CLASSIFIER.name, 'fid'), 1)} of training digits")
+    set_title(real, f"Held-out digits\nFID {summary(values_of('digit-classifier', 'fid'), 1)} of training digits")
     return drawn, integers
 
 
 @figure("reconstructions", paper="AGE Fig. 3", notebook=ELEVEN)
 def reconstructions() -> Drawing:
-    """The same digits by AGE, ALI, VAE and AAE.
-
-    Held-out digits by the models with an encoder; where MNIST is not at hand, those of the sample digits.
-    """
+    """The same digits by AGE, ALI, VAE and AAE."""
     count = 16
     drawn, axes = plt.subplots(figsize=(9.6, 3.5), layout="constrained")
     rows, integers = [load_mnist().test.images[:count]], {}
@@ -108,10 +87,7 @@ def reconstructions() -> Drawing:
 
 @figure("fid-curves", paper="ours", notebook=ELEVEN)
 def fid_curves() -> Drawing:
-    """Distance to held-out digits along training.
-
-    The FID of every seed.
-    """
+    """Distance to held-out digits along training."""
     drawn, axes = plt.subplots(figsize=(6.4, 4.4))
     integers = {}
     for name, color in zip(shipped_generators(), DIGIT_COLORS[1:], strict=False):
@@ -122,7 +98,7 @@ def fid_curves() -> Drawing:
             axes.plot(epochs, values, color=color, lw=0.9, label=find(name).title if seed == 0 else None)
             rise = round(100 * values[-1] / min(values))
             integers[f"{name}, seed {seed}: FID at the end in percent of its minimum"] = rise
-    floor = values_of(DIGIT_CLASSIFIER.name, "fid").mean()
+    floor = values_of("digit-classifier", "fid").mean()
     axes.axhline(floor, color="#999999", lw=0.8, ls=":")
     axes.text(1, floor, "training digits ", transform=axes.get_yaxis_transform(), ha="right", va="bottom",
               color="#666666", size=8)

@@ -17,11 +17,7 @@ STYLE_SIZES = ("supervised-2d", "supervised-8d", "supervised")
 
 @figure("figure-7", paper="AAE Fig. 7a", notebook="05_style_and_content")
 def figure_7() -> Drawing:
-    """A style a row, a label a column.
-
-    Each row has the style of a held-out digit, of 15 or of 2 numbers. The classifier of semi-100-augmented counts the
-    images that show the label that they were asked for.
-    """
+    """A style a row, a label a column."""
     drawn, panels = plt.subplots(1, 2, figsize=(10.4, 5.7), layout="constrained")
     integers = {}
     judge = load_trained("semi-100-augmented").model
@@ -43,10 +39,7 @@ def figure_7() -> Drawing:
 
 @figure("style-sizes", paper="ours", notebook="05_style_and_content")
 def style_sizes() -> Drawing:
-    """Label and detail in styles of 2, 8 and 15 dimensions.
-
-    How well a classifier tells the label from the style, and the reconstruction error; all seeds.
-    """
+    """Label and detail in styles of 2, 8 and 15 dimensions."""
     drawn, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.6), layout="constrained")
     names = {find(name).prior.dimensions: name for name in STYLE_SIZES}
     integers = {}

@@ -11,7 +11,7 @@ from torch import Tensor
 from aae_lib.experiments import VAE_CURVE, find, load_trained
 from aae_lib.metrics import covered, prior_samples
 from aae_lib.priors import ClassConditionalPrior, Gaussian, GaussianMixture
-from aae_lib.report.drawing import BLUE, RED, decoded_manifold, draw_codes, draw_images
+from aae_lib.report.drawing import BLUE, RED, draw_codes, draw_images, percentiles
 from aae_lib.report.figures.registry import Drawing, draw_codes_of, figure, set_title, shown_evidence
 from aae_lib.report.results import band, equal_reconstruction, values_of
 
@@ -36,10 +36,7 @@ def count_parts(codes: Tensor, prior: ClassConditionalPrior) -> dict[str, int]:
 
 @figure("figure-2", paper="AAE Fig. 2", notebook=THREE)
 def figure_2() -> Drawing:
-    """AAE against VAE: a Gaussian and a mixture of ten.
-
-    Codes under the AAE (a, b) and the VAE (c, d), and images decoded from the plane of a (e).
-    """
+    """AAE against VAE: a Gaussian and a mixture of ten."""
     drawn = plt.figure(figsize=(14.6, 8.6), layout="constrained")
     drawn.get_layout_engine().set(wspace=0.1)  # titles are wider than their axes
     a, b, c, d, e = (axes for _, axes in sorted(drawn.subplot_mosaic("abee;cdee").items()))
@@ -97,8 +94,14 @@ def figure_2e() -> Drawing:
     return drawn, _draw_manifold(axes, title)
 
 
+def manifold(side: int) -> Tensor:
+    """Codes ``[side * side, 2]`` at equal steps of the Gaussian's percentiles: z1 grows to the right, z2 upward."""
+    values = percentiles(side)
+    return torch.cartesian_prod(values.flip(0), values).flip(1)
+
+
 def _draw_manifold(axes: Axes, title: str) -> dict[str, int]:
-    images = decoded_manifold(load_trained("aae-gaussian").model)
+    images = load_trained("aae-gaussian").model.decode(manifold(20))
     draw_images(axes, images, columns=20)
     set_title(axes, title)
     ink = (images > 0.5).float().mean()
@@ -107,10 +110,7 @@ def _draw_manifold(axes: Axes, title: str) -> dict[str, int]:
 
 @figure("coverage-curve", paper="ours", notebook=THREE)
 def coverage_curve() -> Drawing:
-    """Match of the prior against reconstruction.
-
-    The VAE at five KL weights and the AAE as a point, all seeds.
-    """
+    """Match of the prior against reconstruction."""
     drawn, axes = plt.subplots(figsize=(5.6, 4.2))
     low, high = band(Gaussian(2))["prior_coverage"]
     axes.axhspan(low, high, color="#dddddd", lw=0)
@@ -144,10 +144,7 @@ def coverage_curve() -> Drawing:
 
 @figure("autoencoder-sampling", paper="ours", notebook="01_autoencoders")
 def autoencoder_sampling() -> Drawing:
-    """Why sampling a plain autoencoder fails.
-
-    Its codes, the Gaussian fitted to them, and samples of that Gaussian decoded.
-    """
+    """Why sampling a plain autoencoder fails."""
     trained, evidence = load_trained("autoencoder"), shown_evidence("autoencoder")
     codes = evidence.codes.float()
     samples = fitted_gaussian_samples(codes)

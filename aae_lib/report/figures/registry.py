@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import torch
 from matplotlib.axes import Axes
@@ -69,10 +70,15 @@ def set_title(axes: Axes, title: str) -> None:
     axes.set_title(title, loc="left")
 
 
+def shipped_weights(name: str) -> Path:
+    """The file of an experiment's shipped weights, if it has any."""
+    return weights_path(find(name), PRETRAINED)
+
+
 @cache
 def shown_seed(name: str) -> int:
     """The seed of an experiment that figures show: that of the shipped weights, else the first one with evidence."""
-    weights = weights_path(find(name), PRETRAINED)
+    weights = shipped_weights(name)
     return read_file(weights)[1]["seed"] if weights.exists() else shipped_seeds(name)[0]
 
 
