@@ -131,6 +131,25 @@ def explore(names: Positional[tuple[str, ...]] = (), out: Path = Path("explorer.
 
 
 @app.command
+def game(out: Path = Path("game.html"), show: bool = True) -> None:
+    """Play adversarial games in a plane, and write them as one page that needs no kernel and no network.
+
+    Args:
+        out: the page.
+        show: open it in a browser.
+    """
+    import webbrowser
+
+    from aae_lib.explore import recorded_games, write_games
+
+    with _writing(out, "Choose another file with --out"):
+        write_games(out, recorded_games())
+    print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
+    if show:
+        webbrowser.open(out.absolute().as_uri())
+
+
+@app.command
 def train(
     name: Positional[str],
     seed: int = 0,

@@ -1,7 +1,19 @@
 """The explorer of latent spaces: in a notebook, and as one HTML page without a kernel (``front`` is both)."""
 
-from aae_lib.explore.page import explore, write_page
+from aae_lib.explore.game import GameExplorer, code_game, record_game, recorded_games
+from aae_lib.explore.page import explore, write_games, write_page
 from aae_lib.explore.turning import TurningMap
 from aae_lib.explore.widget import LatentExplorer, StyleExplorer
 
-__all__ = ["LatentExplorer", "StyleExplorer", "TurningMap", "explore", "write_page"]
+__all__ = [
+    "GameExplorer",
+    "LatentExplorer",
+    "StyleExplorer",
+    "TurningMap",
+    "code_game",
+    "explore",
+    "record_game",
+    "recorded_games",
+    "write_games",
+    "write_page",
+]

@@ -16,7 +16,7 @@ from PIL import Image
 FRONT = Path(__file__).parent / "front"
 FILES = (  # in the order in which they need each other
     "network", "latent", "paths", "digit", "dom", "layers", "plane", "panel", "controls", "pad", "strip", "view",
-    "explorer", "map", "page", "widget",
+    "explorer", "map", "arena", "game", "page", "widget",
 )  # fmt: skip
 DENSITY = 2  # pixels of a still picture for each of the page's, so that screens of high resolution show sharp edges
 

@@ -3,9 +3,10 @@
 import base64
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from aae_lib.data import Images, load_mnist
 from aae_lib.experiments import load_trained
@@ -40,17 +41,33 @@ def write_page(
         for block in blocks:  # images that several models share lie in the page once
             contents.setdefault(block, f"content-{len(contents)}")
         models.append({"description": description, "contents": [contents[block] for block in blocks]})
+    start = f"explorer = openPage(%s, {_json(models)}, {json.dumps(beside)})"
+    return _write(path, ", ".join(name for name, _, _ in spaces), contents, start)
+
+
+def write_games(path: str | Path, games: Mapping[str, dict[str, Any]]) -> Path:
+    """Write a page of recorded games (:func:`~aae_lib.explore.game.record_game`) by their titles."""
+    contents = {game["content"]: f"content-{number}" for number, game in enumerate(games.values())}
+    played = [game | {"title": title, "content": contents[game["content"]]} for title, game in games.items()]
+    return _write(path, ", ".join(games), contents, f"game = await openGames(%s, {_json(played)})")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value).replace("</", "<\\/")
+
+
+def _write(path: str | Path, title: str, contents: Mapping[bytes, str], start: str) -> Path:
+    """A page with blocks of bytes, and a line of JavaScript that begins, in which %s is the element to fill."""
     tags = [
         f'<script type="text/plain" id="{name}">{base64.b64encode(block).decode()}</script>'
         for block, name in contents.items()
     ]
     page = Template((FRONT / "page.html").read_text(encoding="utf-8")).substitute(
-        title=html.escape(", ".join(name for name, _, _ in spaces)),
+        title=html.escape(title),
         style=STYLE,
         contents="\n".join(tags),
         module=module(),
-        models=json.dumps(models).replace("</", "<\\/"),
-        beside=json.dumps(beside),
+        start=start.replace("%s", 'document.getElementById("page")', 1),
     )
     path = Path(path)
     path.write_text(page, encoding="utf-8")

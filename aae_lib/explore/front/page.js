@@ -1,6 +1,7 @@
 // A page without a kernel: the models lie in it as text, and are unpacked when they are first shown.
 
 import { Explorer } from "./explorer.js";
+import { Game, framed } from "./game.js";
 import { Latent, unzip } from "./latent.js";
 
 /** @param models [{description, contents: ids of the elements with the arrays and the images, in base64}] */
@@ -18,6 +19,24 @@ function openPage(element, models, beside) {
   const explorer = new Explorer(element, entries, { beside, page: true });
   explorer.ready.then(() => requestAnimationFrame(() => performance.mark("first picture")));
   return explorer;
+}
+
+/** Recorded games: [{title, about, description, frames, content: id of an element with the integers, in base64}]. */
+async function openGames(element, games) {
+  const read = async ({ content, real, frames, ...game }) => {
+    const bytes = await unzip(bytesOfText(document.getElementById(content).textContent));
+    const points = new Float32Array(bytes.buffer, bytes.byteOffset, 2 * game.description.labels.length);
+    const changes = new Int16Array(bytes.buffer, bytes.byteOffset + points.byteLength);
+    const size = changes.length / frames.length;
+    for (let i = size; i < changes.length; i++) changes[i] += changes[i - size]; // each frame is stored as a change
+    return {
+      ...game, real: points,
+      frames: frames.map((said, n) => framed(said, changes.subarray(n * size, (n + 1) * size), game.description)),
+    };
+  };
+  const shown = new Game(element, await Promise.all(games.map(read)));
+  requestAnimationFrame(() => performance.mark("first picture"));
+  return shown;
 }
 
 function bytesOfText(base64) {

@@ -2,6 +2,7 @@
 // that no notebook stores it, and networks that the browser cannot run are asked of the kernel.
 
 import { Explorer } from "./explorer.js";
+import { Game, framed } from "./game.js";
 import { Latent, unzip } from "./latent.js";
 import { TurningMap } from "./map.js";
 
@@ -90,17 +91,54 @@ async function renderExplorer(model, element, ask) {
   };
 }
 
-async function renderMap(element, ask) {
+async function renderMap(model, element, ask) {
   const [answer, [points]] = await ask({ what: "points" });
   const map = new TurningMap(element, answer, floatsOf(points));
   return () => map.close();
+}
+
+async function renderGame(model, element, ask) {
+  let mine = 0; // steps that this view asks for itself
+  const played = async (message) => {
+    mine++;
+    const [{ description, said, targets }, [real, integers]] = await ask(message);
+    mine--;
+    const frame = framed(said, new Int16Array(bytesOf(integers).buffer), description);
+    const title = description.of_codes ? "The game, for codes" : "The game, in a plane";
+    return { title, about: "", description, real: floatsOf(real), frames: [frame], targets };
+  };
+  const first = await played({ what: "look" });
+  const begin = (target) => played({ what: "reset", target });
+  const game = new Game(element, [first], {
+    targets: first.targets,
+    advance: async (steps, updates) => (await played({ what: "play", steps, updates })).frames[0],
+    reset: () => begin(null),
+    target: begin,
+    draw: begin,
+    rate(name, value) {
+      model.set("rates", { ...model.get("rates"), [name]: value });
+      model.save_changes();
+    },
+  });
+  const follow = async () => { // a call in the notebook, or another view, has played
+    if (mine || model.get("steps") === game.frame.step) return;
+    const seen = await played({ what: "look" });
+    if (seen.frames[0].step > game.frame.step) game.append(seen.frames[0]);
+    else game.show(seen);
+  };
+  model.on("change:steps", follow);
+  return () => {
+    model.off("change:steps", follow);
+    game.close();
+  };
 }
 
 const widget = {
   async render({ model, el }) {
     const element = el.appendChild(document.createElement("div")), ask = asker(model);
     try {
-      return await (model.get("kind") === "map" ? renderMap(element, ask) : renderExplorer(model, element, ask));
+      const render = { map: renderMap, game: renderGame }[model.get("kind")] ?? renderExplorer;
+      return await render(model, element, ask);
     } catch (error) {
       element.textContent = `The explorer cannot be shown: ${error.message}`;
       throw error;
