@@ -108,7 +108,7 @@ def test_a_prior_that_no_seed_reaches_is_refused() -> None:
         (lambda: Ring(2.0, -0.1), "width > 0"),
         (lambda: SwissRoll(-1), "width >= 0"),
         (lambda: Categorical(1), "classes >= 2"),
-        (lambda: Categorical(2, [0.5, 0.6]), "2 probabilities.*together 1.*0.6"),
+        (lambda: Categorical(2, [0.5, 0.6]), "2 probabilities above 0, together 1.*0.6"),
         (lambda: Categorical(2, [1.0, 0.0]), "above 0"),
         (lambda: Categorical(3, [0.5, 0.5]), "3 probabilities"),
         (lambda: UniformSphere(1), "dimensions >= 2"),

@@ -18,11 +18,7 @@ class TrainingNoise(nn.Module):
 
 
 def set_noise_strength(network: nn.Module, strength: Callable[[str], float]) -> None:
-    """Set the strength of every :class:`TrainingNoise` in ``network``, as a share of what the layer is built for.
-
-    Args:
-        strength: the share, in [0, 1], by the name of a layer's class.
-    """
+    """Set the strength of every :class:`TrainingNoise`, a share in [0, 1], by the name of the layer's class."""
     for layer in network.modules():
         if isinstance(layer, TrainingNoise):
             layer._strength = strength(type(layer).__name__)
@@ -56,12 +52,9 @@ class RandomAffine(TrainingNoise):
     Args:
         shift: the largest shift along each axis, in pixels.
         rotation: the largest angle, in degrees.
-        scale: the largest change of size, as a share of it, in [0, 1).
+        scale: the largest change of size, as a share of it, in [0, 1), or a ``TrainingError`` is raised.
         shear: the largest slant, in pixels across for each pixel down.
         shape: of an image; None: square, inferred from the number of pixels.
-
-    Raises:
-        TrainingError: if ``scale`` is not in [0, 1).
     """
 
     def __init__(
@@ -80,8 +73,8 @@ class RandomAffine(TrainingNoise):
         count, _, height, width = pictures.shape
         shift = (2 * torch.rand(count, 2, device=images.device) - 1) * self._strength * self.shift
         # A shift alone draws two numbers for an image and no more, as in the training of the shipped weights.
-        one = torch.eye(2, device=images.device).expand(count, 2, 2)
-        linear = self._linear(count, height / width, images.device) if deforms else one
+        unchanged = torch.eye(2, device=images.device).expand(count, 2, 2)
+        linear = self._linear(count, height / width, images.device) if deforms else unchanged
         # The grid of places in the image, for each pixel of the result, reaches from -1 to 1 along both axes.
         across, down = 2 / width * shift[:, 0], 2 / height * shift[:, 1]
         places = torch.cat([linear, torch.stack([across, down], dim=1)[:, :, None]], dim=2)

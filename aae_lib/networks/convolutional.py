@@ -44,12 +44,10 @@ class FromPictures(nn.Module):
 
 def _frame_around(shape: Shape) -> list[int]:
     """How many pixels lie to the left, right, top and bottom of an image in a picture of 32 x 32."""
-    _, height, width = shape
-    if max(height, width) > SIDE:
-        raise ShapeError(
-            f"convolutional networks take at most {SIDE} x {SIDE} pixels, not {in_words(shape)}: load smaller images"
-        )
-    across, down = SIDE - width, SIDE - height
+    across, down = SIDE - shape[2], SIDE - shape[1]
+    if min(across, down) < 0:
+        limit = f"{SIDE} x {SIDE} pixels"
+        raise ShapeError(f"convolutional networks take at most {limit}, not {in_words(shape)}: load smaller images")
     return [across // 2, across - across // 2, down // 2, down - down // 2]
 
 
@@ -92,7 +90,7 @@ def convolutional_decoder(dimensions: int, shape: Shape, channels: int = 32) -> 
     """
 
     def double(fan_in: int, fan_out: int, stride: int = 2) -> list[nn.Module]:
-        convolution = nn.ConvTranspose2d(fan_in, fan_out, 4, stride, 1 if stride == 2 else 0, bias=False)
+        convolution = nn.ConvTranspose2d(fan_in, fan_out, 4, stride, stride - 1, bias=False)
         return [convolution, nn.BatchNorm2d(fan_out), nn.ReLU()]
 
     network = nn.Sequential(

@@ -5,9 +5,9 @@ An adversarial autoencoder only ever *samples* its prior (AAE, sections 2 and 2.
 * ``dimensions``: the length d of a code, and
 * ``sample(count, device)``: a float32 tensor ``[count, d]`` drawn with torch's global random-number generator.
 
-Two methods are optional. ``log_prob(codes)``, ``[n, d] -> [n]``: a variational autoencoder needs it, and pictures draw
-contours with it. ``walk(shares)``, ``[n]`` in [0, 1] -> ``[n, d]``: codes on a continuous path through the prior, from
-its start, 0, to its end, 1; the explorer moves along it.
+Two methods are optional. ``log_prob(codes)``, ``[n, d] -> [n]`` in nats: a variational autoencoder needs it, and
+pictures draw contours with it. ``walk(shares)``, ``[n]`` in [0, 1] -> ``[n, d]``: codes on a continuous path through
+the prior, from its start, 0, to its end, 1; the explorer moves along it.
 
 A prior made of classes is a :class:`ClassConditionalPrior`.
 

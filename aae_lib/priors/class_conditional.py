@@ -17,8 +17,7 @@ from aae_lib.priors.prior import Prior
 class ClassConditionalPrior(Prior):
     """A prior made of ``classes`` parts. Subclasses implement :meth:`sample_of_class`.
 
-    ``nearest_class(codes)``, ``[n, dimensions] -> [n]``, is optional: the part to which each code belongs. It serves to
-    count how many codes lie in the part of their label.
+    ``nearest_class(codes)``, ``[n, dimensions] -> [n]``, is optional: the part that each code most likely belongs to.
 
     Attributes:
         probabilities: of the classes; None: all are equally likely.
@@ -33,7 +32,7 @@ class ClassConditionalPrior(Prior):
 
         Raises:
             PriorError: if the labels are not integers from 0 to ``classes`` - 1 in one dimension. On a GPU their values
-                are not checked.
+                are not checked, because each step would have to wait for them.
         """
 
     def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
@@ -49,10 +48,7 @@ class ClassConditionalPrior(Prior):
         return torch.tensor(self.probabilities, device=device).log()
 
     def check_labels(self, labels: Tensor) -> None:
-        """Raise the error of :meth:`sample_of_class`: a negative label would, in silence, mean another part.
-
-        On a GPU the values are not checked, because each step would have to wait for them.
-        """
+        """Raise the error of :meth:`sample_of_class`: a negative label would, in silence, mean another part."""
         if labels.ndim != 1 or labels.is_floating_point() or labels.dtype == torch.bool:
             found = f"{labels.dtype} of shape {tuple(labels.shape)}"
         elif len(labels) and not labels.is_cuda and not 0 <= labels.min() <= labels.max() < self.classes:
@@ -67,25 +63,17 @@ class GaussianMixture(ClassConditionalPrior):
 
     Component k lies at angle 2 pi k / 10 and points away from the center. The paper does not give the numbers; these
     are the ones that public implementations share (musyoku's ``aae/sampler.py`` and others).
-
-    Attributes:
-        shift: distance of a component's mean from the center.
-        deviations: of a component, along its long axis (radially) and across it.
     """
 
     dimensions, classes = 2, 10
-    shift, deviations = 1.4, (0.5, 0.05)
+    shift = 1.4  # of a component's mean from the center
+    deviations = (0.5, 0.05)  # of a component, along its long axis and across it
 
     def sample_of_class(self, labels: Tensor) -> Tensor:
         return self.place(torch.randn(*labels.shape, 2, device=labels.device), labels)
 
     def place(self, standard: Tensor, labels: Tensor) -> Tensor:
-        """Codes ``[n, 2]`` at places of components: turns standard Gaussian numbers into samples.
-
-        Args:
-            standard: ``[n, 2]``, along and across the component, each in its standard deviations from the mean.
-            labels: ``[n]``, the components.
-        """
+        """Codes ``[n, 2]`` at places ``[n, 2]`` along and across components ``[n]``, in deviations from their means."""
         self.check_labels(labels)
         angle = 2 * math.pi * labels / self.classes
         along, across = self.shift + self.deviations[0] * standard[:, 0], self.deviations[1] * standard[:, 1]
@@ -104,15 +92,10 @@ class GaussianMixture(ClassConditionalPrior):
         return self.component_log_probs(codes).logsumexp(1) - math.log(self.classes)
 
     def nearest_class(self, codes: Tensor) -> Tensor:
-        """The component that most likely drew each code: ``[n, 2] -> [n]``."""
         return self.component_log_probs(codes).argmax(1)
 
     def walk(self, shares: Tensor) -> Tensor:
-        """Codes on the circle of the means, from component 0 over 1 ... 9 back to 0: ``[n]`` in [0, 1] -> ``[n, 2]``.
-
-        Between two means it crosses the gap between their petals, to show that no training image has taught the decoder
-        anything there.
-        """
+        """Codes on the circle of the means: it crosses the gaps, where no image has taught the decoder anything."""
         return circle(self.shift, shares)
 
 
@@ -148,13 +131,13 @@ class SwissRoll(ClassConditionalPrior):
         return points + self.width * torch.randn(len(labels), 1, device=labels.device) * normal
 
     def walk(self, shares: Tensor) -> Tensor:
-        """Points of the roll from its center outward, by the share of samples before each: ``[n] -> [n, 2]``."""
+        """Points of the roll from its center outward, by the share of samples before each."""
         root = shares.sqrt()
         angle = 4 * math.pi * root
         return torch.stack([3 * root * angle.cos(), 3 * root * angle.sin()], 1)
 
     def nearest_class(self, codes: Tensor) -> Tensor:
-        """The tenth that holds the nearest of 2,000 points of the roll, at most 0.04 apart: ``[n, 2] -> [n]``."""
+        """The tenth that holds the nearest of 2,000 points of the roll, at most 0.04 apart."""
         points = self.walk((torch.arange(2000, device=codes.device) + 0.5) / 2000)
         distances = torch.cdist(codes.float(), points, compute_mode="donot_use_mm_for_euclid_dist")
         return distances.argmin(1) // (2000 // self.classes)
@@ -175,16 +158,13 @@ class Categorical(ClassConditionalPrior):
         if probabilities is not None:
             self.probabilities = given = tuple(map(float, probabilities))
             if len(given) != classes or not min(given) > 0 or not math.isclose(sum(given), 1, abs_tol=1e-6):
-                raise PriorError(
-                    f"Categorical needs {classes} probabilities, each above 0 and together 1, not {probabilities}"
-                )
+                raise PriorError(f"Categorical needs {classes} probabilities above 0, together 1, not {probabilities}")
 
     def sample_of_class(self, labels: Tensor) -> Tensor:
         self.check_labels(labels)
         return F.one_hot(labels.long(), self.classes).float()
 
     def nearest_class(self, codes: Tensor) -> Tensor:
-        """The class of the one-hot code nearest to each code: ``[n, classes] -> [n]``."""
         return codes.argmax(1)
 
 
@@ -199,7 +179,6 @@ class LabelAndStyle(ClassConditionalPrior):
         return torch.cat([self.label.sample_of_class(labels), self.style.sample(len(labels), labels.device)], 1)
 
     def nearest_class(self, codes: Tensor) -> Tensor:
-        """The most probable label of each code: ``[n, dimensions] -> [n]``."""
         return self.split(codes)[0].argmax(1)
 
     def split(self, codes: Tensor) -> tuple[Tensor, Tensor]:
@@ -210,8 +189,7 @@ class LabelAndStyle(ClassConditionalPrior):
 class AroundHeads(ClassConditionalPrior):
     """Codes around the heads of clusters: the head of a random label, plus a style (AAE, section 7).
 
-    Args:
-        heads: ``[classes, dimensions]``. If a model learns them, its parameter: the distribution then follows it.
+    If ``heads``, ``[classes, dimensions]``, are a model's parameter, the distribution follows what it learns.
     """
 
     def __init__(self, label: Categorical, style: Gaussian, heads: Tensor):
@@ -236,14 +214,10 @@ class AroundHeads(ClassConditionalPrior):
         return (self.component_log_probs(codes) + self.log_probabilities(codes.device)).logsumexp(1)
 
     def nearest_class(self, codes: Tensor) -> Tensor:
-        """The label of the head nearest to each code: ``[n, dimensions] -> [n]``."""
         return self.component_log_probs(codes).argmax(1)
 
     def walk(self, shares: Tensor) -> Tensor:
-        """Codes on straight lines from head 0 to head 1, 2 ... and back to 0: ``[n]`` in [0, 1] -> ``[n, dimensions]``.
-
-        The path passes head k at share k / classes.
-        """
+        """Codes on straight lines from head to head and back to head 0; head k is passed at share k / classes."""
         places = shares * self.classes
         start = places.long() % self.classes
         positions, part = self.positions.to(shares.device), (places - places.floor())[:, None]

@@ -28,7 +28,6 @@ class Gaussian(Prior):
         return self.standard_deviation * torch.randn(count, self.dimensions, device=device)
 
     def log_prob(self, codes: Tensor) -> Tensor:
-        """Log-density of each code: ``[n, dimensions]`` -> ``[n]``, in nats."""
         scaled = codes.square().sum(1) / self.standard_deviation**2
         return -0.5 * (scaled + self.dimensions * math.log(2 * math.pi * self.standard_deviation**2))
 
@@ -47,18 +46,12 @@ class UniformSquare(Prior):
         return self.half_side * (2 * torch.rand(count, 2, device=device) - 1)
 
     def log_prob(self, codes: Tensor) -> Tensor:
-        """Log-density of each code: ``[n, 2] -> [n]``, in nats; -inf outside of the square."""
         inside = codes.abs().amax(1) <= self.half_side
         return torch.where(inside, -2 * math.log(2 * self.half_side), -math.inf)
 
 
 class Ring(Prior):
-    """A circle with a little width: the angle is uniform, and the distance from the center Gaussian.
-
-    Args:
-        radius: mean distance from the center, > 0.
-        width: standard deviation of the distance, > 0.
-    """
+    """A circle with a little width: the angle is uniform, and the distance from the center N(radius, width^2)."""
 
     dimensions = 2
 
@@ -73,17 +66,13 @@ class Ring(Prior):
         return torch.stack([distance * angle.cos(), distance * angle.sin()], 1)
 
     def log_prob(self, codes: Tensor) -> Tensor:
-        """Log-density of each code: ``[n, 2] -> [n]``, in nats.
-
-        A negative distance lands on the other side of the center, so a code at distance r comes from r and from -r.
-        """
         distance = codes.norm(dim=1)
+        # A negative distance lands on the other side of the center, so a code at distance r comes from r and from -r.
         scaled = (torch.stack([distance, -distance]) - self.radius) / self.width
         of_distance = (-0.5 * scaled.square()).logsumexp(0) - math.log(self.width * math.sqrt(2 * math.pi))
         return of_distance - distance.log() - math.log(2 * math.pi)  # spread over the circle of that radius
 
     def walk(self, shares: Tensor) -> Tensor:
-        """Codes once around the middle of the ring, from the first axis back to it: ``[n]`` in [0, 1] -> ``[n, 2]``."""
         return circle(self.radius, shares)
 
 

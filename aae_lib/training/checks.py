@@ -120,16 +120,13 @@ def check_generator(model: Model, updates: Any) -> Iterator[Any]:
 
 def check_update(model: Model, update: Any) -> tuple[str, Tensor]:
     """Refuse what is no pair (name of a declared update, loss); returns it."""
-    kind = type(model).__name__
-    if not isinstance(update, tuple) or len(update) != 2:
-        found = type(update).__name__
-        raise TrainingError(f"{kind}.updates must yield pairs (name of the update, loss), not a {found}")
-    name, loss = update
-    if name not in model.moves:
-        raise TrainingError(f"update {name!r} is not declared in {kind}.moves")
-    if not isinstance(loss, Tensor) or loss.ndim:
-        found = f"of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
-        raise TrainingError(f"the loss of update '{name}' must be one number in a tensor, and is {found}")
+    name, loss = update if isinstance(update, tuple) and len(update) == 2 else (None, update)
+    if name not in model.moves or not isinstance(loss, Tensor) or loss.ndim:
+        found = f"tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise TrainingError(
+            f"{type(model).__name__}.updates must yield pairs (name of an update in `moves`, loss as one number in a "
+            f"tensor), found {'no pair' if name is None else repr(name)} and a {found}"
+        )
     if not torch.is_grad_enabled():
         raise TrainingError(f"update '{name}' was yielded inside torch.no_grad(): close it before the yield")
     return name, loss

@@ -150,16 +150,12 @@ class Recipe:
         return 1.0 if schedule is None else schedule(clock)
 
     def to_data(self) -> dict[str, Any]:
-        """The recipe as plain data that JSON can hold; :meth:`from_data` reads it."""
+        """The recipe as plain data that JSON can hold."""
         return _to_data(self)
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "Recipe":
-        """The recipe that :meth:`to_data` wrote.
-
-        Raises:
-            TrainingError: if the data are no recipe.
-        """
+        """The recipe that :meth:`to_data` wrote; other data raise a :class:`TrainingError`."""
         recipe = None
         with suppress(KeyError, TypeError, AttributeError):
             recipe = _from_data(data)
