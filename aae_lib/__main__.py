@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
-from aae_lib.errors import AaeError, SettingError, StorageError, TrainingError, UnknownNameError
+from aae_lib.errors import AaeError, DataError, SettingError, StorageError, TrainingError, UnknownNameError
 from aae_lib.sweeps import collect, sweep
 
 if TYPE_CHECKING:
@@ -159,6 +159,9 @@ def train(
     resume: bool = False,
     validation: bool = False,
     data: str | None = None,
+    size: int | None = None,
+    gray: bool = False,
+    invert: bool = False,
     settings: Annotated[tuple[str, ...], arg(name="set")] = (),
 ) -> None:
     """Train an experiment from scratch and write its weights and evidence.
@@ -171,7 +174,11 @@ def train(
         out: folder for state, weights and evidence; default: runs/NAME-seed-SEED, with --data runs/NAME-DATA-seed-SEED.
         resume: continue from the state in that folder.
         validation: hold out the last sixth of the training images and measure on those instead of the test set.
-        data: other images, by their name in torchvision.datasets, such as FashionMNIST; default: the experiment's own.
+        data: other images: a folder of pictures with a subfolder for each class, an .npz file, or a name in
+            torchvision.datasets, such as FashionMNIST; default: the experiment's own.
+        size: resize the images to squares of so many pixels a side.
+        gray: make them gray.
+        invert: turn dark into light, such as ink on paper.
         settings: numbers to change, such as model.label_weight=0.2 recipe.batch_size=50; see `sweep`.
     """
     from aae_lib.data import load_images
@@ -191,15 +198,17 @@ def train(
     if steps is not None:
         checks.check_count("steps", steps)
     other = "" if data in (None, experiment.data) else data.replace("/", "-")
+    if other and Path(data).exists():
+        other = Path(data).resolve().stem
     out = out or Path("runs") / run_name(name, changes, seed, validation, other)
     state = out / "state.safetensors"
     if state.exists() and not resume:
         raise TrainingError(f"{out} holds an earlier run: continue it with --resume, or choose another --out")
     if resume and not state.exists():
         print(f"{out} holds no state to continue: starting anew")
+    images = load_images(data or experiment.data, size=size, gray=gray or None, invert=invert)
     with _writing(out, "Make room, or choose another folder with --out"):
         out.mkdir(parents=True, exist_ok=True)
-        images = load_images(data or experiment.data)
         print(f"{experiment.title} on {images.source}", flush=True)
         options = {"seed": seed, "steps": steps, "device": device, "validation": validation, "progress": True}
         _print_reports(train_experiment(experiment, images, out, **options), state)
@@ -275,13 +284,20 @@ def _images_of(trained: Trained, data: str | None) -> DataSet:
     """The images of that name, by default those of the training, in the shape that the model takes."""
     from aae_lib.data import load_images
 
-    name = data or trained.header["data_name"]
+    header = trained.header
+    shape = {"size": tuple(header["shape"][1:]), "gray": header["shape"][0] == 1} if header["shape"] else {}
     try:
-        channels, *sides = trained.header["shape"]
-        return load_images(name, size=tuple(sides), gray=channels == 1)
+        images = load_images(data or header["data_name"], **shape, invert=header.get("inverted", False))
     except UnknownNameError as error:
         remedy = "" if data else " These weights were trained on it; choose others with --data."
         raise UnknownNameError(f"{error}{remedy}") from error
+    names, found = header.get("class_names"), list(images.train.class_names)
+    if names and not data and names != found:
+        raise DataError(
+            f"{images.name}: expected the classes that these weights were trained on, {', '.join(names):.200}, found "
+            f"{', '.join(found):.200}: the images have changed; name others with --data"
+        )
+    return images
 
 
 def print_metrics(name: str, metrics: dict[str, float]) -> None:

@@ -23,7 +23,7 @@ from torch import Tensor
 from aae_lib.errors import DataError, ShapeError
 from aae_lib.priors import ClassConditionalPrior, Prior
 from aae_lib.seeding import seeded
-from aae_lib.shapes import as_pictures
+from aae_lib.shapes import Shape, as_pictures
 
 NEIGHBORS_OF_BALL = 5
 NEIGHBORS_OF_LABEL = 10
@@ -253,7 +253,7 @@ def error_percent(predictions: Tensor, labels: Tensor) -> float:
 
 
 def majority_names(clusters: Tensor, labels: Tensor, count: int) -> Tensor:
-    """Name each cluster after the most frequent label among its images: ``[count]``, int8.
+    """Name each cluster after the most frequent label among its images: ``[count]``.
 
     Ties go to the smaller label. A cluster without images has the name -1, so all images that it gets count as wrong.
 
@@ -267,11 +267,11 @@ def majority_names(clusters: Tensor, labels: Tensor, count: int) -> Tensor:
     _check_labels(labels)
     counts = torch.zeros(count, int(labels.max()) + 1, dtype=torch.int64)
     counts.index_put_((clusters.long(), labels), torch.ones_like(labels), accumulate=True)
-    return torch.where(counts.sum(1) > 0, counts.argmax(1), -1).to(torch.int8)
+    return _small(torch.where(counts.sum(1) > 0, counts.argmax(1), -1))
 
 
 def most_confident_names(probabilities: Tensor, labels: Tensor) -> Tensor:
-    """Name each cluster after the image with its highest probability: ``[count]``, int8 (the paper's rule, recalled).
+    """Name each cluster after the image with its highest probability: ``[count]`` (the paper's rule, recalled).
 
     Args:
         probabilities: ``[n, count]``, q(y|x) of labeled images; not of those on which the error is measured.
@@ -281,13 +281,17 @@ def most_confident_names(probabilities: Tensor, labels: Tensor) -> Tensor:
         DataError: a label is hidden (-1).
     """
     _check_labels(labels)
-    return labels[probabilities.argmax(0)].to(torch.int8)
+    return _small(labels[probabilities.argmax(0)])
 
 
 def _check_labels(labels: Tensor) -> None:
     hidden = int((labels < 0).sum())
     if hidden or not len(labels):
         raise DataError(f"clusters are named by images with labels, but {hidden} of {len(labels)} are hidden (-1)")
+
+
+def _small(names: Tensor) -> Tensor:
+    return names.to(torch.int8 if int(names.max()) < 128 else torch.int16)
 
 
 def empty_clusters(clusters: Tensor, count: int) -> int:
@@ -301,14 +305,14 @@ def empty_clusters(clusters: Tensor, count: int) -> int:
 # Sharpness of images, the distance between two sets of them, and their likelihood
 
 
-def sharpness(images: Tensor) -> Tensor:
+def sharpness(images: Tensor, shape: Shape | None = None) -> Tensor:
     """The variance of each image's Laplacian, ``[n, pixels] -> [n]``: the sharper the edges, the higher.
 
     The Laplacian of a pixel is the sum of its four neighbors less four times itself, without a border. Color images
     are measured by the mean of their channels.
     """
     kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])
-    pictures = as_pictures(images)
+    pictures = as_pictures(images, shape)
     gray = pictures if pictures.ndim == 3 else pictures.mean(-1)
     return F.conv2d(gray[:, None], kernel[None, None]).flatten(1).var(1)
 

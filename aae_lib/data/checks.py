@@ -85,7 +85,7 @@ def _check_labels(labels: Tensor, classes: int | None, needed: bool) -> None:
         hidden = int((labels < 0).sum())
         raise DataError(
             f"this model needs a label for each image, found {hidden} of {len(labels)} without one: leave those out "
-            "(images.labeled()), or take a semi-supervised model and aae_lib.data.unlabeled_and_labeled(images)"
+            "(images.labeled()), or train a semi-supervised model on images.unlabeled_and_labeled()"
         )
     if low < -1 or (classes is not None and high >= classes):
         last = "" if classes is None else f" to {classes - 1}"

@@ -90,6 +90,17 @@ class Images:
         """Those of the images that have a label."""
         return self if not len(self) or self.labels.min() >= 0 else self[self.labels >= 0]
 
+    def unlabeled_and_labeled(self) -> tuple[Images, Images]:
+        """What semi-supervised models train on: all images without their labels, and those that have one.
+
+        Raises:
+            DataError: none has a label.
+        """
+        labeled = self.labeled()
+        if not len(labeled):
+            raise DataError("expected some images with a label, found none: label some, or take a model without labels")
+        return self.without_labels(), labeled
+
     def hold_out(self) -> tuple[Images, Images]:
         """These images without the last sixth (of MNIST's training images: 10,000), and that last sixth."""
         kept = len(self) - len(self) // 6
@@ -164,21 +175,6 @@ def balanced_subset(labels: Tensor, count: int, seed: int) -> Tensor:
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     drawn = [order[labels[order] == label][:each] for label, each in zip(classes, wanted, strict=True)]
     return torch.cat(drawn).sort().values
-
-
-def unlabeled_and_labeled(images: Images) -> tuple[Images, Images]:
-    """What semi-supervised models train on, from images of which some have no label (-1).
-
-    Returns:
-        All images without their labels, and those that have one.
-
-    Raises:
-        DataError: none has a label.
-    """
-    labeled = images.labeled()
-    if not len(labeled):
-        raise DataError("expected some images with a label, found none: label some, or take a model without labels")
-    return images.without_labels(), labeled
 
 
 def split(images: Images, seed: int = 0) -> tuple[Images, Images]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aae_lib.data import Images
+from aae_lib.data import Images, check_images
 from aae_lib.devices import device_of
 from aae_lib.errors import StorageError
 from aae_lib.experiments.experiment import EVIDENCE, Collector, Experiment, Measure, check_header
@@ -34,6 +34,11 @@ class Evidence:
         if name not in tensors:
             raise AttributeError(f"this evidence holds no {name!r}; it holds: {', '.join(tensors) or 'nothing'}")
         return tensors[name]
+
+    @property
+    def is_labeled(self) -> bool:
+        """Whether every image has a label."""
+        return len(self.labels) > 0 and int(self.labels.min()) >= 0
 
     @property
     def digits_of_clusters(self) -> Tensor:
@@ -80,7 +85,9 @@ def examine(
         header: of the evidence; ``data_name`` says which images these are.
         training: the images that the experiment selects from; None: what needs them is not collected.
     """
-    examination = Examination(experiment, model.cpu().eval(), images, training, header.get("data_name", "MNIST"))
+    model = model.cpu().eval()
+    check_images(images, model)
+    examination = Examination(experiment, model, images, training, header.get("data_name", "MNIST"))
     with seeded(0):
         tensors = examination.collect(experiment.chapter.measures, experiment.chapter.keeps)
     return Evidence(header, images.labels, tensors)

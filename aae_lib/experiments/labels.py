@@ -16,7 +16,9 @@ from aae_lib.training import SGD, Cosine, Recipe, Schedule, WarmUp
 
 
 def _own_class(experiment: Experiment, evidence: Evidence) -> float | None:
-    return own_class(evidence.codes, evidence.labels, experiment.prior) if "codes" in evidence.tensors else None
+    if "codes" not in evidence.tensors or not evidence.is_labeled:
+        return None
+    return own_class(evidence.codes, evidence.labels, experiment.prior)
 
 
 OWN_CLASS = Measure("own_class", "own class", _own_class, (codes,))
@@ -30,8 +32,13 @@ LABELED = 0.2  # share of the images that keep their labels: 10,000 of 50,000 (A
 
 
 def label_some(images: Images, seed: int) -> tuple[Images, Images]:
-    """Unlabeled and labeled images of the first 50,000, the latter as many of each class."""
+    """Unlabeled and labeled images of the first 50,000, the latter as many of each class.
+
+    Where some images have no label from the start, the others keep theirs.
+    """
     kept = images[:50_000]
+    if (kept.labels < 0).any():
+        return kept[kept.labels < 0], kept.labeled()
     classes = len(kept.labels[kept.labels >= 0].unique())
     labeled = balanced_subset(kept.labels, int(LABELED * len(kept)) // classes * classes, seed)
     unlabeled = torch.ones(len(kept), dtype=torch.bool)

@@ -22,12 +22,18 @@ from aae_lib.priors import Prior
 
 REPEATS = 200  # codes of one image
 SAMPLES = 2000  # of the prior, decoded for the evidence
+COMPARED = 2 * metrics.NEIGHBORS_OF_LABEL + 1  # images at least, for their neighborhoods to say anything
 TRUSTED = 2000  # images whose neighborhoods are compared with those of their codes
 
 
 def in_batches(function: Callable[[Tensor], Tensor], inputs: Tensor, model: Model) -> Tensor:
     """``function`` of inputs ``[n, ...]``, computed in parts on the device of the model; on the CPU."""
     return torch.cat([function(part.to(device_of(model))).cpu() for part in inputs.split(BATCH)])
+
+
+def small(labels: Tensor) -> Tensor:
+    """Labels as uint8, as long as they fit."""
+    return labels.byte() if not len(labels) or int(labels.max()) < 256 else labels.to(torch.int16)
 
 
 def predict(model: Model, images: Images) -> Tensor:
@@ -74,10 +80,10 @@ def repeated(examination: Examination) -> dict[str, Tensor]:
 
 def sharpened(examination: Examination) -> dict[str, Tensor]:
     """``sharpness``, ``[2000]``, float16: of images decoded from samples of the prior."""
-    if examination.model.prior is None:
+    model, shape = examination.model, examination.images.shape
+    if model.prior is None or not shape:
         return {}
-    decoded = examination.model.decode(prior_samples(examination.model.prior, SAMPLES))
-    return {"sharpness": metrics.sharpness(decoded).half()}
+    return {"sharpness": metrics.sharpness(model.decode(prior_samples(model.prior, SAMPLES)), shape).half()}
 
 
 def changing(examination: Examination) -> dict[str, Tensor]:
@@ -92,7 +98,7 @@ def classified(examination: Examination) -> dict[str, Tensor]:
     """``predictions``, ``[n]``, uint8: the most probable label, of a model that was told labels."""
     if not hasattr(examination.model, "classify"):
         return {}
-    return {"predictions": predict(examination.model, examination.images).byte()}
+    return {"predictions": small(predict(examination.model, examination.images))}
 
 
 def clustered(examination: Examination) -> dict[str, Tensor]:
@@ -105,8 +111,8 @@ def clustered(examination: Examination) -> dict[str, Tensor]:
     if hasattr(model, "classify") or not hasattr(model, "logits_and_style"):
         return {}
     found = {"clusters": label_probabilities(model, examination.images).argmax(1).byte()}
-    if examination.training is not None:
-        naming = examination.training.hold_out()[1]
+    naming = None if examination.training is None else examination.training.hold_out()[1].labeled()
+    if naming is not None and len(naming):
         probabilities = label_probabilities(model, naming)
         by_majority = metrics.majority_names(probabilities.argmax(1), naming.labels, probabilities.shape[1])
         found["names"] = torch.stack([by_majority, metrics.most_confident_names(probabilities, naming.labels)])
@@ -115,6 +121,8 @@ def clustered(examination: Examination) -> dict[str, Tensor]:
 
 def trusted(examination: Examination) -> dict[str, Tensor]:
     """``trustworthiness``, ``[1]``, float32: of the codes of the first 2,000 images."""
+    if len(examination.images) < COMPARED:
+        return {}
     images, found = examination.images.images, examination.codes.half()
     kept = metrics.neighborhoods_kept(images[:TRUSTED], found[:TRUSTED])
     return {"trustworthiness": torch.tensor([kept])}
@@ -132,7 +140,8 @@ def of(
     function: Callable[..., float], names: Sequence[str], experiment: Experiment, evidence: Evidence
 ) -> float | None:
     """The value that is a function of the labels, or of tensors of the evidence; None where one is missing."""
-    found = [evidence.labels if name == "labels" else evidence.tensors.get(name) for name in names]
+    labels = evidence.labels if evidence.is_labeled else None
+    found = [labels if name == "labels" else evidence.tensors.get(name) for name in names]
     return None if any(tensor is None for tensor in found) else function(*found)
 
 
@@ -168,7 +177,7 @@ def _share(extreme: Callable[[list[float]], float], codes: Tensor, prior: Prior)
 
 
 def _neighbor_accuracy(experiment: Experiment, evidence: Evidence) -> float | None:
-    if "codes" not in evidence.tensors:
+    if "codes" not in evidence.tensors or not evidence.is_labeled or len(evidence.labels) < COMPARED:
         return None
     codes = evidence.codes[: experiment.chapter.compared_codes]
     return metrics.neighbor_accuracy(codes, evidence.labels[: len(codes)])
@@ -176,7 +185,7 @@ def _neighbor_accuracy(experiment: Experiment, evidence: Evidence) -> float | No
 
 def _error(experiment: Experiment, evidence: Evidence) -> float | None:
     if "predictions" in evidence.tensors:
-        return error_percent(evidence.predictions, evidence.labels)
+        return of(error_percent, ("predictions", "labels"), experiment, evidence)
     return of(partial(_error_of_names, 0), OF_NAMES, experiment, evidence)
 
 

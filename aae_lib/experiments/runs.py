@@ -14,7 +14,7 @@ from filelock import SoftFileLock, Timeout
 import aae_lib
 from aae_lib.data import DataSet, Images
 from aae_lib.devices import chosen_device, multiplies_bfloat16
-from aae_lib.errors import TrainingError
+from aae_lib.errors import DataError, PriorError, TrainingError
 from aae_lib.experiments.evidence import Evidence, Examination, examine, measure, save_evidence
 from aae_lib.experiments.experiment import FORMAT, Experiment, evidence_path, weights_path
 from aae_lib.models import Model
@@ -50,8 +50,17 @@ def train_experiment(
     check_seed(seed)
     out, device = Path(out), chosen_device(device)
     images, held_out = data.train.hold_out() if validation else (data.train, data.test)
+    held_out = held_out.labeled() if len(held_out.labeled()) else held_out  # others cannot be compared with labels
     sets = experiment.select(images, seed)
-    model = experiment.model(seed, data.shape, data.classes)
+    try:
+        model = experiment.model(seed, data.shape, data.classes)
+    except PriorError as error:
+        if data.classes >= 2:
+            raise
+        raise DataError(
+            f"'{experiment.name}' needs images with labels of two classes or more, found {data.classes}: put pictures "
+            "into a folder for each class, or train an experiment without labels"
+        ) from error
     header = _header(experiment, data, device) | {
         "seed": seed,
         "trained_on": sum(len(part) for part in sets),
@@ -80,6 +89,8 @@ def _header(experiment: Experiment, data: DataSet, device: torch.device) -> dict
         "data_sha256": data.sha256,
         "shape": list(data.shape),
         "classes": data.classes,
+        "class_names": list(data.train.class_names),
+        "inverted": data.inverted,
         "precision": "bfloat16" if multiplies_bfloat16(device) else "float32",
         **origin(device),
     }

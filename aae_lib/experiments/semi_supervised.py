@@ -53,8 +53,13 @@ M2_RECIPE = Recipe({"evidence_lower_bound": Adam(1e-3)}, steps=12_000, schedule=
 
 
 def labeled(count: int | None, images: Images, seed: int) -> tuple[Images]:
-    """``count`` labeled images, as many of each class, others for each seed; None: all images."""
-    return (images if count is None else images[balanced_subset(images.labels, count, seed)],)
+    """``count`` labeled images, as many of each class, others for each seed; None: all images.
+
+    Where some images have no label from the start, all the others are taken.
+    """
+    if count is None or (images.labels < 0).any():
+        return (images.unlabeled_and_labeled()[1],)
+    return (images[balanced_subset(images.labels, count, seed)],)
 
 
 def unlabeled_and_labeled(count: int | None, images: Images, seed: int) -> tuple[Images, Images]:

@@ -7,7 +7,7 @@ from torch import Tensor
 from aae_lib.experiments import builders
 from aae_lib.experiments.evidence import Examination
 from aae_lib.experiments.experiment import Chapter, Experiment, Measure
-from aae_lib.experiments.measures import MATCH, RECONSTRUCTION_ERROR, in_batches, of
+from aae_lib.experiments.measures import MATCH, RECONSTRUCTION_ERROR, in_batches, of, small
 from aae_lib.experiments.plane import AAE_RECIPE, SOURCE
 from aae_lib.metrics import error_percent, labels_from_codes
 from aae_lib.priors import Gaussian
@@ -15,12 +15,13 @@ from aae_lib.priors import Gaussian
 
 def read_from_style(examination: Examination) -> dict[str, Tensor]:
     """``from_style``, ``[n]``, uint8: the label that a classifier, fitted to training images, reads from the style."""
-    training, model = examination.training, examination.model
-    if training is None:
+    model = examination.model
+    training = None if examination.training is None else examination.training.labeled()
+    if not training:
         return {}
     styles = in_batches(model.encode, training.images, model)
     held_out = model.prior.split(examination.codes)[1]
-    return {"from_style": labels_from_codes(styles, training.labels, held_out).byte()}
+    return {"from_style": small(labels_from_codes(styles, training.labels, held_out))}
 
 
 def _right_percent(read: Tensor, labels: Tensor) -> float:

@@ -57,7 +57,7 @@ def check_model(model: Model, recipe: Recipe, sets: int) -> None:
     minibatches = _minibatches(model)
     if len(minibatches) != sets:
         named = f"{len(minibatches)} minibatches ({', '.join(minibatches)})"
-        remedy = ": aae_lib.data.unlabeled_and_labeled(images) makes two of one" if "labeled" in minibatches else ""
+        remedy = ": images.unlabeled_and_labeled() makes two of one" if "labeled" in minibatches else ""
         raise TrainingError(f"{kind}.updates takes {named}, but there are {sets} sets of images to train on{remedy}")
 
 
