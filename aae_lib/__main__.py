@@ -197,9 +197,7 @@ def train(
     check_seed(seed)
     if steps is not None:
         checks.check_count("steps", steps)
-    other = "" if data in (None, experiment.data) else data.replace("/", "-")
-    if other and Path(data).exists():
-        other = Path(data).resolve().stem
+    other = "" if data in (None, experiment.data) else _part_of_name(data)
     out = out or Path("runs") / run_name(name, changes, seed, validation, other)
     state = out / "state.safetensors"
     if state.exists() and not resume:
@@ -216,6 +214,11 @@ def train(
     print(f"on the {len(evidence.labels):,} held-out images, {'validation' if validation else 'test'}:")
     print_metrics(name, measure(experiment, evidence))
     print(f"wrote {weights_path(experiment, out)} and {evidence_path(experiment, seed, out)}")
+
+
+def _part_of_name(data: str) -> str:
+    """What stands for these images in the name of a run's folder."""
+    return Path(data).resolve().stem if Path(data).exists() else data.replace("/", "-")
 
 
 def _print_reports(reports: Iterable[Report], state: Path) -> None:
