@@ -174,8 +174,7 @@ def train(
         out: folder for state, weights and evidence; default: runs/NAME-seed-SEED, with --data runs/NAME-DATA-seed-SEED.
         resume: continue from the state in that folder.
         validation: hold out the last sixth of the training images and measure on those instead of the test set.
-        data: other images: a folder of pictures with a subfolder for each class, an .npz file, or a name in
-            torchvision.datasets, such as FashionMNIST; default: the experiment's own.
+        data: other images: a folder with a subfolder for each class, an .npz file, or a set of torchvision by its name.
         size: resize the images to squares of so many pixels a side.
         gray: make them gray.
         invert: turn dark into light, such as ink on paper.
@@ -206,7 +205,6 @@ def train(
         print(f"{out} holds no state to continue: starting anew")
     images = load_images(data or experiment.data, size=size, gray=gray or None, invert=invert)
     with _writing(out, "Make room, or choose another folder with --out"):
-        out.mkdir(parents=True, exist_ok=True)
         print(f"{experiment.title} on {images.source}", flush=True)
         options = {"seed": seed, "steps": steps, "device": device, "validation": validation, "progress": True}
         _print_reports(train_experiment(experiment, images, out, **options), state)
