@@ -10,11 +10,7 @@ from aae_lib.networks import has_batch_norm
 
 
 def half_squared_error(logits: Tensor, images: Tensor) -> Tensor:
-    """1/2 ||x - sigmoid(l)||^2, **summed** over pixels (AAE, appendix A.2.1).
-
-    Args:
-        logits: the decoder's output l before its sigmoid, ``[batch, pixels]``.
-        images: x in [0, 1], same shape.
+    """1/2 ||x - sigmoid(l)||^2 of logits l and images x in [0, 1], ``[n, pixels]``, **summed** over pixels (AAE, A.2).
 
     The paper's learning rates were chosen for this sum; the mean squared error of 784 pixels is 392 times smaller.
     """
@@ -24,21 +20,14 @@ def half_squared_error(logits: Tensor, images: Tensor) -> Tensor:
 def binary_cross_entropy(logits: Tensor, images: Tensor, reduce: bool = True) -> Tensor:
     """-sum_pixels [x log sigmoid(l) + (1 - x) log(1 - sigmoid(l))], the VAE literature's reconstruction loss.
 
-    Args:
-        logits, images: as for :func:`half_squared_error`.
-        reduce: average over the minibatch; if not, the loss of each image ``[batch]``.
+    Without ``reduce`` it is not averaged: the loss of each image ``[n]``.
     """
     of_each = F.binary_cross_entropy_with_logits(logits.float(), images, reduction="none").sum(1)
     return of_each.mean() if reduce else of_each
 
 
 def unbounded_squared_error(numbers: Tensor, values: Tensor) -> Tensor:
-    """1/2 ||x - y||^2, **summed** over columns: for data of any range, such as standardized tables.
-
-    Args:
-        numbers: y, the decoder's output as it is, ``[batch, columns]``.
-        values: x, same shape.
-    """
+    """1/2 ||x - y||^2 of numbers y and values x of any range, ``[n, columns]``, summed: for standardized tables."""
     return 0.5 * (numbers.float() - values).square().sum() / len(values)
 
 
@@ -50,11 +39,8 @@ unbounded_squared_error.output = nn.Identity()
 def real_fake_loss(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """-E log D(real) - E log(1 - D(fake)): what the discriminator minimizes (Goodfellow et al. 2014, equation 1).
 
-    At the game's equilibrium the discriminator cannot tell the two apart, and the loss is 2 log 2 = 1.386.
-
-    Args:
-        discriminator: returns logits ``[batch, 1]``; D is their sigmoid.
-        real, fake: ``[batch, d]``; ``fake`` must be detached.
+    D is the sigmoid of the discriminator's logits ``[n, 1]``. At the game's equilibrium it cannot tell real from fake,
+    each ``[n, d]``, and the loss is 2 log 2 = 1.386. ``fake`` must be detached.
     """
     if has_batch_norm(discriminator):  # statistics of a mixed batch would give real and fake away
         real_logits, fake_logits = discriminator(real), discriminator(fake)
@@ -66,10 +52,7 @@ def real_fake_loss(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tens
 def fool_loss(discriminator: nn.Module, fake: Tensor, weights: Tensor | None = None) -> Tensor:
     """-E log D(fake): what the generator minimizes, in the non-saturating form of Goodfellow et al. 2014, section 3.
 
-    Without weights its value at equilibrium is log 2 = 0.693.
-
-    Args:
-        weights: ``[batch]``, a factor on the loss of each fake; the sum is still divided by the size of the batch.
+    At equilibrium it is log 2 = 0.693. Weights ``[n]`` are factors on the loss of each fake; the sum is divided by n.
     """
     of_each = F.softplus(-discriminator(fake).float())
     return (of_each if weights is None else weights.view_as(of_each) * of_each).mean()
@@ -78,9 +61,7 @@ def fool_loss(discriminator: nn.Module, fake: Tensor, weights: Tensor | None = N
 def gaussian_kl(mean: Tensor, log_variance: Tensor, standard_deviation: float = 1.0, reduce: bool = True) -> Tensor:
     """KL(N(mean, exp(log_variance)) || N(0, s^2 I)) in nats, summed over dimensions (Kingma & Welling 2014, app. B).
 
-    Args:
-        mean, log_variance: ``[batch, d]``.
-        reduce: as for :func:`binary_cross_entropy`.
+    Mean and log-variance are ``[n, d]``; without ``reduce`` it is that of each of the n.
     """
     mean, log_variance = mean.float(), log_variance.float()
     scaled_variance = (log_variance.exp() + mean.square()) / standard_deviation**2

@@ -1,8 +1,7 @@
 """Files of tensors: safetensors with one JSON header. Reading one executes no code.
 
-Weights ship as 8-bit integers with one float32 scale per output row: files are four times smaller, and a code changes
-by less than the width of the marker that draws it. Shipped files are compressed with gzip, which saves another fifth,
-and end in ``.safetensors.gz``.
+Weights ship as 8-bit integers with one float32 scale per output row: a code changes by less than the width of the
+marker that draws it. Shipped files are compressed with gzip and end in ``.safetensors.gz``.
 """
 
 import gzip
@@ -26,10 +25,7 @@ GZIP = b"\x1f\x8b\x08"  # how a gzip file begins
 
 
 def write_file(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
-    """Write tensors and a JSON header atomically: at any moment ``path`` is the old file, whole, or the new one.
-
-    A file that ends in ``.gz`` is compressed with gzip.
-    """
+    """Write tensors and a header (``.gz``: compressed); at any moment ``path`` is the old file or the whole new one."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".unfinished")
@@ -62,11 +58,7 @@ def read_file(path: str | Path, device: torch.device | str = "cpu") -> tuple[dic
 
 
 def save_weights(path: str | Path, model: nn.Module, header: dict[str, Any], leave_out: Collection[str] = ()) -> None:
-    """Write parameters and buffers: matrices as 8-bit integers per output row, the rest as float32.
-
-    Args:
-        leave_out: names of networks (children of ``model``) that are not written.
-    """
+    """Write ``model`` but for some of its networks: matrices as 8-bit integers per output row, the rest as float32."""
     tensors = {}
     for name, tensor in model.state_dict().items():
         if name.split(".")[0] in leave_out:
@@ -99,11 +91,8 @@ def load_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
     missing = [name for name in getattr(model, "adversaries", ()) if hasattr(model, name) and name not in stored]
     # Compared first, because load_state_dict copies what fits before it refuses the rest.
     found = {f"{name} {list(tensor.shape)}" for name, tensor in state.items()}
-    expected = {
-        f"{name} {list(tensor.shape)}"
-        for name, tensor in model.state_dict().items()
-        if name.split(".")[0] not in missing
-    }
+    wanted = {name: tensor for name, tensor in model.state_dict().items() if name.split(".")[0] not in missing}
+    expected = {f"{name} {list(tensor.shape)}" for name, tensor in wanted.items()}
     if found != expected:
         source = f" (weights of '{header['experiment']}')" if "experiment" in header else ""
         differing = _few("missing", expected - found), _few("unexpected", found - expected)

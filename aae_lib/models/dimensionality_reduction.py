@@ -21,16 +21,13 @@ class ReducingAutoencoder(ClusteringAutoencoder):
     reconstruction moves them, and an update of their own pushes apart those that are closer than ``distance``.
 
     Args:
-        style: the prior of the style; its dimensions are those of a code, at least 2.
+        style: the prior of the style; its dimensions are those of a code, at least 2, or a ``PriorError`` is raised.
         heads: one head for each cluster, of as many dimensions.
         encoder: ``[n, pixels] -> [n, clusters + d]``: logits of q(y|x), then the style.
         distance: between two heads, below which they are pushed apart (the paper gives no number).
         label_share: the share of the reconstruction's gradient that reaches the label, in [0, 1]. Heads lie many units
             from the origin, so all of the gradient would move the label that much more than the style.
         settings: the other arguments of :class:`~aae_lib.models.clustering.ClusteringAutoencoder`.
-
-    Raises:
-        PriorError: the style has a single dimension.
     """
 
     moves = ClusteringAutoencoder.moves | {"reconstruction": ("encoder", "heads", "decoder"), "heads": ("heads",)}

@@ -22,7 +22,7 @@ class LabelInformedAutoencoder(AdversarialAutoencoder):
     sees images only. A step takes a minibatch of unlabeled and one of labeled images.
 
     Args:
-        prior: label k belongs to its part k.
+        prior: made of classes, or a ``PriorError`` is raised; label k belongs to part k.
         discriminator: ``[n, d + classes + 1] -> [n, 1]``, logits: the code, then the switch.
         code_noise: standard deviation of instance noise (Sønderby et al. 2017) on all that the discriminator sees of
             codes, real and fake. Samples of a prior with sharp borders are easy to tell from codes; with the same noise
@@ -31,9 +31,6 @@ class LabelInformedAutoencoder(AdversarialAutoencoder):
         encoder_share: as for the adversarial autoencoder. With all of the gradient, codes stay where the
             reconstruction has put them, whatever their labels.
         settings: the other arguments of :class:`~aae_lib.models.aae.AdversarialAutoencoder`.
-
-    Raises:
-        PriorError: the prior is not made of classes.
     """
 
     def __init__(

@@ -17,14 +17,11 @@ class VariationalAutoencoder(Autoencoder):
     """An autoencoder with a Gaussian encoder q(z|x) = N(mean, variance) and a KL term that pulls q(z|x) to the prior.
 
     Args:
-        prior: has a ``log_prob`` that is finite everywhere. The KL term of a ``Gaussian`` is computed, that of any
-            other prior is estimated by :func:`sampled_kl`.
+        prior: has a ``log_prob``, finite everywhere, or a ``PriorError`` is raised. The KL term of a ``Gaussian``
+            is computed, that of any other prior is estimated by :func:`sampled_kl`.
         encoder: ``[n, pixels] -> [n, 2 d]``, mean and log-variance.
         kl_weight: the factor of the KL term. 1 is the evidence lower bound of a decoder with unit-variance Gaussian
             pixels (with the half squared error); smaller weights trade the match with the prior for reconstruction.
-
-    Raises:
-        PriorError: the prior has no ``log_prob``. Unlike the adversary, the bound needs the prior's density.
     """
 
     moves = {"evidence_lower_bound": ("encoder", "decoder")}

@@ -9,17 +9,12 @@ from aae_lib.errors import ShapeError
 
 
 def gaussian_sample(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """A sample of N(mean, exp(log_variance)), ``[n, d]``, through which gradients flow: mean + deviation * noise.
-
-    The reparameterization of Kingma & Welling 2014, section 2.4.
-    """
+    """A sample of N(mean, exp(log_variance)), ``[n, d]``, by reparameterization (Kingma & Welling 2014, 2.4)."""
     return mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
 
 
 class GaussianEncoder(nn.Module):
-    """Draws z ~ N(mean(x), variance(x)), ``[n, pixels] -> [n, d]``: the Gaussian posterior of AAE, section 2.
-
-    Each call draws new samples, in evaluation too.
+    """Draws z ~ N(mean(x), variance(x)), ``[n, pixels] -> [n, d]``, in evaluation too (AAE, section 2).
 
     Args:
         network: ``[n, pixels] -> [n, 2 d]``, mean and log-variance.
@@ -38,10 +33,7 @@ class GaussianEncoder(nn.Module):
 
 
 class UniversalEncoder(nn.Module):
-    """Computes z = f(x, eta) from an image and noise eta ~ N(0, I), ``[n, pixels] -> [n, d]``.
-
-    The universal approximator of the posterior (AAE, section 2, equation 2). Each call draws new noise, in evaluation
-    too.
+    """Computes z = f(x, eta), with new noise eta ~ N(0, I) at each call, in evaluation too (AAE, equation 2).
 
     Args:
         network: f, ``[n, pixels + noise_dimensions] -> [n, d]``.
@@ -72,13 +64,10 @@ def attenuated(values: Tensor, share: float) -> Tensor:
 
 
 class Attenuated(nn.Sequential):
-    """A network that learns from the whole gradient, but lets only a share of it flow back to its input.
-
-    The layers of an ``nn.Sequential`` keep their names in state dicts.
-    """
+    """A network that learns from the whole gradient, but lets only a share of it flow back to its input."""
 
     def __init__(self, network: nn.Module, share: float):
-        super().__init__(*(network if type(network) is nn.Sequential else [network]))
+        super().__init__(*(network if type(network) is nn.Sequential else [network]))  # layers keep their names
         self.share = share
 
     def forward(self, codes: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ class Checkpoint:
         if differing := [_difference(name, theirs.get(name, ""), ours) for name, ours in self.fingerprint.items()
                          if theirs.get(name) != ours]:  # fmt: skip
             raise TrainingError(
-                f"{self.path} is the checkpoint of another run ({'; '.join(differing)}). Choose another folder or "
+                f"{self.path} is the checkpoint of another run ({'; '.join(differing[:3])}). Choose another folder or "
                 "delete it"
             )
         if position.pop("checksum", None) != checksum(tensors, position):
