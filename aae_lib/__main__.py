@@ -198,11 +198,7 @@ def train(
         checks.check_count("steps", steps)
     other = "" if data in (None, experiment.data) else _part_of_name(data)
     out = out or Path("runs") / run_name(name, changes, seed, validation, other)
-    state = out / "state.safetensors"
-    if state.exists() and not resume:
-        raise TrainingError(f"{out} holds an earlier run: continue it with --resume, or choose another --out")
-    if resume and not state.exists():
-        print(f"{out} holds no state to continue: starting anew")
+    state = _state_in(out, resume)
     images = load_images(data or experiment.data, size=size, gray=gray or None, invert=invert)
     with _writing(out, "Make room, or choose another folder with --out"):
         print(f"{experiment.title} on {images.source}", flush=True)
@@ -212,6 +208,16 @@ def train(
     print(f"on the {len(evidence.labels):,} held-out images, {'validation' if validation else 'test'}:")
     print_metrics(name, measure(experiment, evidence))
     print(f"wrote {weights_path(experiment, out)} and {evidence_path(experiment, seed, out)}")
+
+
+def _state_in(out: Path, resume: bool) -> Path:
+    """The checkpoint file in a run's folder: one that is there is to be resumed, or it is an error."""
+    state = out / "state.safetensors"
+    if state.exists() and not resume:
+        raise TrainingError(f"{out} holds an earlier run: continue it with --resume, or choose another --out")
+    if resume and not state.exists():
+        print(f"{out} holds no state to continue: starting anew")
+    return state
 
 
 def _part_of_name(data: str) -> str:
