@@ -119,15 +119,11 @@ def explore(names: Positional[tuple[str, ...]] = (), out: Path = Path("explorer.
         out: the page.
         show: open it in a browser.
     """
-    import webbrowser
-
     from aae_lib.explore import explore as write
 
     with _writing(out, "Choose another file with --out"):
         write(names, out)
-    print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
-    if show:
-        webbrowser.open(out.absolute().as_uri())
+    _present(out, show)
 
 
 @app.command
@@ -138,15 +134,19 @@ def game(out: Path = Path("game.html"), show: bool = True) -> None:
         out: the page.
         show: open it in a browser.
     """
-    import webbrowser
-
     from aae_lib.explore import recorded_games, write_games
 
     with _writing(out, "Choose another file with --out"):
         write_games(out, recorded_games())
-    print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
+    _present(out, show)
+
+
+def _present(page: Path, show: bool) -> None:
+    import webbrowser
+
+    print(f"wrote {page} ({page.stat().st_size / 1e6:.1f} MB)")
     if show:
-        webbrowser.open(out.absolute().as_uri())
+        webbrowser.open(page.absolute().as_uri())
 
 
 @app.command

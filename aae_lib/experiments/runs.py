@@ -4,6 +4,7 @@ import platform
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from filelock import SoftFileLock, Timeout
 
 import aae_lib
-from aae_lib.data import DataSet, Images
+from aae_lib.data import DataSet
 from aae_lib.devices import chosen_device, multiplies_bfloat16
 from aae_lib.errors import DataError, PriorError, TrainingError
 from aae_lib.experiments.evidence import Evidence, Examination, examine, measure, save_evidence
@@ -66,17 +67,17 @@ def train_experiment(
         "trained_on": sum(len(part) for part in sets),
         "evaluated_on": "validation" if validation else "test",
     }
+    shown = Examination(experiment, model, held_out, images, data.name)
     lock = _lock(out)
     try:
         if weights_path(experiment, out).exists() and not (out / STATE).exists():
             raise TrainingError(f"{out} holds the weights of an earlier run, but not its state: choose another folder")
-        measuring = _measuring(experiment, held_out, images, data.name)
         options = {"seed": seed, "steps": steps, "device": device, "progress": progress}
-        reports = train(model, sets, experiment.recipe, measure=measuring, state=out / STATE, **options)
+        reports = train(model, sets, experiment.recipe, measure=_measuring(shown), state=out / STATE, **options)
     except BaseException:
         lock.release()
         raise
-    return _finish(lock, experiment, model, reports, out, header, held_out, images)
+    return _finish(lock, shown, reports, out, header)
 
 
 def _header(experiment: Experiment, data: DataSet, device: torch.device) -> dict[str, Any]:
@@ -97,10 +98,10 @@ def _header(experiment: Experiment, data: DataSet, device: torch.device) -> dict
 
 
 def _finish(
-    lock: SoftFileLock, experiment: Experiment, model: Model, reports: Iterator[Report], out: Path,
-    header: dict[str, Any], held_out: Images, training: Images,
-) -> Iterator[Report]:  # fmt: skip
+    lock: SoftFileLock, shown: Examination, reports: Iterator[Report], out: Path, header: dict[str, Any]
+) -> Iterator[Report]:
     """Yield the reports; then write the weights, and the evidence of the weights as they are in the file."""
+    experiment, model = shown.experiment, shown.model
     try:
         history = []
         for report in reports:
@@ -112,21 +113,19 @@ def _finish(
         save_weights(weights, model.cpu(), header, () if experiment.ships_adversaries else model.adversaries)
         trained = experiment.model(header["seed"], tuple(header["shape"]), header["classes"])
         load_weights(weights, trained)
-        evidence = examine(experiment, trained, held_out, header, training)
+        evidence = examine(experiment, trained, shown.images, header, shown.training)
         save_evidence(evidence_path(experiment, header["seed"], out), evidence)
     finally:
         lock.release()
 
 
-def _measuring(
-    experiment: Experiment, images: Images, training: Images, data_name: str
-) -> Callable[[Model], dict[str, float]] | None:
+def _measuring(shown: Examination) -> Callable[[Model], dict[str, float]] | None:
     """What measures a model at each report, if the chapter has measures for that."""
-    measures = [each for each in experiment.chapter.measures if each.at_reports]
+    measures = [each for each in shown.experiment.chapter.measures if each.at_reports]
 
     def measured(model: Model) -> dict[str, float]:
-        tensors = Examination(experiment, model, images, training, data_name).collect(measures)
-        return measure(experiment, Evidence({}, images.labels, tensors), measures)
+        tensors = replace(shown, model=model).collect(measures)
+        return measure(shown.experiment, Evidence({}, shown.images.labels, tensors), measures)
 
     return measured if measures else None
 
