@@ -231,9 +231,9 @@ def test_scheduling_takes_few_milliseconds(client, tmp_path: Path, monkeypatch: 
     tasks = plan(["aae-gaussian"], range(200), [{}], tmp_path, steps=1)
     monkeypatch.setattr(sweep, "run", str)
     outcomes(client, tasks[:20])
-    started = time.perf_counter()
+    started = time.process_time()  # of client and scheduler
     assert len(outcomes(client, tasks[20:])) == 180
-    assert time.perf_counter() - started < 180 * 0.05, "10 ms each on a quiet machine, five times as much here"
+    assert time.process_time() - started < 180 * 0.02, "a few milliseconds each, with room"
 
 
 def test_no_runs_are_no_table(tmp_path: Path) -> None:
