@@ -52,10 +52,10 @@ def use_style() -> None:
 
 
 def save_picture(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG in its 256 main colors: the eye sees hardly a difference, and the file is half as large."""
+    """Write a figure as PNG in 256 of its colors, rare ones among them: a third of the size, and it looks the same."""
     content = BytesIO()
     figure.savefig(content)
-    Image.open(content).convert("RGB").quantize(256).save(path, "PNG", optimize=True)
+    Image.open(content).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(path, "PNG", optimize=True)
 
 
 def contour_levels(prior: Prior) -> np.ndarray | None:
