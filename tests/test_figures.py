@@ -169,6 +169,6 @@ def test_epochs_of_a_history_follow_from_the_batch_size():
     history = [{"step": 600, "generator": 1.0}, {"step": 1200, "generator": 0.5}]
     assert drawing.epochs_of(history) == [1, 2] and drawing.epochs_of(history, 50) == [0.5, 1]
     drawn, axes = plt.subplots()
-    drawing.draw_history(axes, history, ["generator"], batch_size=200)
-    assert axes.lines[0].get_xydata().tolist() == [[2, 1.0], [4, 0.5]]
+    drawing.draw_history(axes, history, ["generator"])
+    assert axes.lines[0].get_xydata().tolist() == [[1, 1.0], [2, 0.5]]
     plt.close(drawn)

@@ -8,9 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from scipy.linalg import sqrtm
-from sklearn.manifold import trustworthiness
 from sklearn.neighbors import KernelDensity
 from torch import Tensor
 
@@ -185,32 +183,17 @@ def test_neighbor_accuracy_agrees_with_all_pairs(dimensions: int) -> None:
     assert metrics.neighbor_accuracy(codes, labels) == pytest.approx(right / 300)
 
 
-def test_neighborhoods_kept_is_scikit_learns_trustworthiness_of_ten_neighbors(images: Images) -> None:
-    some = images.images[:200]
-    for codes in (some[:, 300:310], normal(200)):
-        expected = trustworthiness(some.numpy(), codes.numpy(), n_neighbors=10)
-        assert metrics.neighborhoods_kept(some, codes) == pytest.approx(expected, abs=1e-6)
-    basis = torch.linalg.qr(normal(784, 2)).Q
-    assert metrics.neighborhoods_kept(normal(300) @ basis.T, normal(300)) == 1, "an isometric map keeps all"
-
-
-def around(labels: Tensor, seed: int) -> Tensor:
-    """Each digit in a place of its own on a circle."""
-    return centers(labels) + 0.3 * normal(len(labels), seed=seed)
-
-
 def opposite(labels: Tensor, seed: int) -> Tensor:
     """Each digit in two places, opposite each other: no straight line tells it from the others."""
     side = 1 - 2 * (torch.arange(len(labels)) // 10 % 2)
     return side[:, None] * centers(labels / 2) + 0.15 * normal(len(labels), seed=seed)
 
 
-@pytest.mark.parametrize("places", [around, opposite])
-def test_labels_are_told_from_codes_that_carry_them(places: Callable[[Tensor, int], Tensor], images: Images) -> None:
+def test_labels_are_told_from_codes_that_carry_them(images: Images) -> None:
     labels, held_out = torch.arange(2000) % 10, images.labels
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = metrics.labels_from_codes(places(labels, 1), labels, places(held_out, 2))
+        found = metrics.labels_from_codes(opposite(labels, 1), labels, opposite(held_out, 2))
     assert found.dtype == torch.int64 and metrics.error_percent(found, held_out) < 5
     nothing = metrics.labels_from_codes(normal(2000), labels, normal(600, seed=2))
     assert metrics.error_percent(nothing, held_out) == pytest.approx(90, abs=4)
@@ -262,13 +245,6 @@ def test_sharpness_is_the_variance_of_the_laplacian() -> None:
     same = metrics.sharpness(gray.expand(-1, 3, -1, -1).flatten(1))
     torch.testing.assert_close(same, metrics.sharpness(gray.flatten(1)))
     torch.testing.assert_close(metrics.sharpness(colors.flatten(1)), metrics.sharpness(colors.mean(1).flatten(1)))
-
-
-def test_blurred_digits_are_less_sharp_and_pale_ones_too(images: Images) -> None:
-    sharp = metrics.sharpness(images.images)
-    blurred = F.avg_pool2d(images.images.reshape(-1, 1, 28, 28), 3, stride=1, padding=1).reshape(-1, 784)
-    assert (sharp > 0).all() and (metrics.sharpness(blurred) < 0.5 * sharp).all()
-    assert torch.allclose(metrics.sharpness(images.images / 2), sharp / 4)
 
 
 def correlated(count: int, dimensions: int, seed: int) -> Tensor:

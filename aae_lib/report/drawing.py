@@ -188,12 +188,10 @@ def epochs_of(history: Iterable[dict[str, float]], batch_size: int = 100) -> lis
     return [entry["step"] * batch_size / (100 * UPDATES_PER_EPOCH) for entry in history]
 
 
-def draw_history(
-    axes: Axes, history: Sequence[dict[str, float]], updates: Iterable[str], batch_size: int = 100
-) -> None:
+def draw_history(axes: Axes, history: Sequence[dict[str, float]], updates: Iterable[str]) -> None:
     """Loss curves of the named updates against the epoch, from the ``history`` in the header of weights or evidence."""
     for update in updates:
-        axes.plot(epochs_of(history, batch_size), [entry[update] for entry in history], label=update)
+        axes.plot(epochs_of(history), [entry[update] for entry in history], label=update)
     axes.set(xlabel="epoch")
     axes.legend()
 

@@ -39,35 +39,37 @@ def figure_2() -> Drawing:
     """AAE against VAE: a Gaussian and a mixture of ten."""
     drawn = plt.figure(figsize=(14.6, 8.6), layout="constrained")
     drawn.get_layout_engine().set(wspace=0.1)  # titles are wider than their axes
-    a, b, c, d, e = (axes for _, axes in sorted(drawn.subplot_mosaic("abee;cdee").items()))
+    panels = drawn.subplot_mosaic("abee;cdee")
     integers: dict[str, int] = {}
-    for axes, name, title in (
-        (a, "aae-gaussian", "a  AAE, 2-D Gaussian"),
-        (c, "vae-gaussian", "c  VAE, 2-D Gaussian"),
+    for letter, name, title in (
+        ("a", "aae-gaussian", "AAE, 2-D Gaussian"),
+        ("c", "vae-gaussian", "VAE, 2-D Gaussian"),
+        ("b", "aae-mixture", "AAE, mixture"),
+        ("d", "vae-mixture-0.25", "VAE (KL weight 1/4), mixture"),
     ):
-        evidence = draw_codes_of(axes, name, title)
-        integers |= {f"{title[3:]}: {label}": count for label, count in count_inside(evidence.codes).items()}
-    for axes, name, title in (
-        (b, "aae-mixture", "b  AAE, mixture"),
-        (d, "vae-mixture-0.25", "d  VAE (KL weight 1/4), mixture"),
-    ):
-        evidence = draw_codes_of(axes, name, title, "inside_prior")
-        counts = count_parts(evidence.codes, GaussianMixture()).values()
-        integers |= {f"{title[3:]}: codes in the {word} component": count
-                     for word, count in (("fullest", max(counts)), ("emptiest", min(counts)))}
-    integers |= _draw_manifold(e, "e  Decoded from the plane of a, at equal steps of the Gaussian's percentiles")
-    return drawn, integers
+        counts = _draw_counted(panels[letter], name, f"{letter}  {title}")
+        if letter in "bd":
+            fullest, emptiest = max(counts.values()), min(counts.values())
+            counts = {"codes in the fullest component": fullest, "codes in the emptiest component": emptiest}
+        integers |= {f"{title}: {label}": count for label, count in counts.items()}
+    title = "e  Decoded from the plane of a, at equal steps of the Gaussian's percentiles"
+    return drawn, integers | _draw_manifold(panels["e"], title)
+
+
+def _draw_counted(axes: Axes, name: str, title: str) -> dict[str, int]:
+    """The codes of an experiment; how many lie in each part of the prior."""
+    prior = find(name).prior
+    if isinstance(prior, GaussianMixture):
+        return count_parts(draw_codes_of(axes, name, title, "inside_prior").codes, prior)
+    return count_inside(draw_codes_of(axes, name, title).codes)
 
 
 def _register_plane(letter: str, notebook: str, title: str, name: str, above: str) -> None:
-    """Figure 2a, 2b, 2c or 2d: the codes of one experiment, and how many lie in each part of the prior."""
+    """Figure 2a, 2b, 2c or 2d."""
 
     def draw() -> Drawing:
         drawn, axes = plt.subplots(figsize=SINGLE)
-        if isinstance(find(name).prior, GaussianMixture):
-            evidence = draw_codes_of(axes, name, above, "inside_prior")
-            return drawn, count_parts(evidence.codes, find(name).prior)
-        return drawn, count_inside(draw_codes_of(axes, name, above).codes)
+        return drawn, _draw_counted(axes, name, above)
 
     draw.__doc__ = title
     figure(f"figure-2{letter}", paper=f"AAE Fig. 2{letter}", notebook=notebook)(draw)

@@ -23,19 +23,12 @@ PARTS_LIMIT = 3.4  # of the planes with a mixture or a swiss roll, which reaches
 
 @dataclass(frozen=True)
 class PaperFigure:
-    """A figure by name.
-
-    Attributes:
-        title: what it shows, in one line.
-        paper: the figure of the paper that it reproduces, or "ours".
-        notebook: where it is discussed.
-        draw: makes the figure and the integers behind it.
-    """
+    """A figure: what it shows, in one line, and how it is drawn."""
 
     title: str
-    paper: str
-    notebook: str
-    draw: Callable[[], Drawing]
+    paper: str  # the figure of the paper that it reproduces, or "ours"
+    notebook: str  # where it is discussed
+    draw: Callable[[], Drawing]  # the figure, and the integers behind it
 
 
 FIGURES: dict[str, PaperFigure] = {}
