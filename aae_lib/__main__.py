@@ -199,7 +199,7 @@ def train(
     other = "" if data in (None, experiment.data) else _part_of_name(data)
     out = out or Path("runs") / run_name(name, changes, seed, validation, other)
     state = _state_in(out, resume)
-    images = load_images(data or experiment.data, size=size, gray=gray or None, invert=invert)
+    images = load_images(experiment.data if data is None else data, size=size, gray=gray or None, invert=invert)
     with _writing(out, "Make room, or choose another folder with --out"):
         print(f"{experiment.title} on {images.source}", flush=True)
         options = {"seed": seed, "steps": steps, "device": device, "validation": validation, "progress": True}

@@ -50,8 +50,10 @@ class Space:
             hint = ": give its `model`" if hasattr(model, "model") else ""
             raise TypeError(f"expected a model that decodes, found {type(model).__name__}{hint}")
         self.model, self.device = model, device_of(model)
-        self.images = check_images(load_mnist().test if images is None else images, model)[:POINTS].to("cpu")
         prior = getattr(model, "prior", None)
+        told = getattr(type(model), "code_of", Model.code_of) is not Model.code_of  # its codes hold the images' labels
+        images = load_mnist().test if images is None else images
+        self.images = check_images(images, model, classes=prior.classes if told else None)[:POINTS].to("cpu")
         self.prior, self.classes = (prior.style, prior.classes) if isinstance(prior, LabelAndStyle) else (prior, 0)
         codes, self.labels = self._codes()
         self.dimensions = codes.shape[1]
