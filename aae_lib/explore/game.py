@@ -109,6 +109,7 @@ class Game:
     def __init__(self, model: Model, images: Images, recipe: Recipe) -> None:
         self.model, self.recipe, self._weights = model, recipe, deepcopy(model.state_dict())
         self.of_codes = hasattr(model, "encoder") and hasattr(model, "discriminator")
+        self.has_circle = hasattr(model, "encoder") and not self.of_codes  # the encoder is the adversary: its codes say
         self.reset(images)
 
     def reset(self, images: Images) -> None:
@@ -157,15 +158,25 @@ class Game:
         square = torch.cartesian_prod(side, side).flip(1) + self.middle
         return self.model.discriminator(square).sigmoid().reshape(JUDGED, JUDGED)
 
-    def frame(self) -> tuple[dict[str, Any], np.ndarray]:
-        """What is seen now: numbers, and int16 of the fakes, the generator's pushes, both crowds' codes, and D."""
+    @property
+    def distance(self) -> float:
+        return sliced_wasserstein(self.fakes(), self.real)
+
+    def view(self) -> tuple[str, Tensor, Tensor, list[Tensor], Tensor]:
+        """A title, the fakes, the generator's pushes at the first of them, the codes of both crowds on a circle, D."""
         fakes, codes = self.fakes(), []
-        if not self.of_codes and hasattr(self.model, "encoder"):
+        if self.has_circle:
             with torch.no_grad():
-                codes = [self.model.encode(crowd) * UNIT for crowd in (self.real, fakes)]
-        places = [(fakes - self.middle) / self.half * UNIT, self.push(fakes)[:ARROWS] / self.half * UNIT]
-        numbers = torch.cat([each.flatten() for each in (*places, *codes, 255 * self.judgment())])
-        said = {"step": self.run.step, "losses": self.losses, "distance": sliced_wasserstein(fakes, self.real)}
+                codes = [self.model.encode(crowd) for crowd in (self.real, fakes)]
+        title = f"step {self.run.step}: distance {self.distance:.2f}"
+        return title, fakes, self.push(fakes)[:ARROWS], codes, self.judgment()
+
+    def frame(self) -> tuple[dict[str, Any], np.ndarray]:
+        """Numbers of now, and the points of :meth:`view` one after the other, in integers."""
+        _, fakes, pushes, codes, judged = self.view()
+        places = [(fakes - self.middle) / self.half, pushes / self.half, *codes]
+        numbers = torch.cat([*(UNIT * each.flatten() for each in places), 255 * judged.flatten()])
+        said = {"step": self.run.step, "losses": self.losses, "distance": self.distance}
         return said, numbers.round().clamp(-32768, 32767).numpy().astype(np.int16)
 
     def describe(self) -> tuple[dict[str, Any], bytes]:
@@ -174,7 +185,7 @@ class Game:
             "rates": {name: each.learning_rate for name, each in self.recipe.optimizers.items()},
             "labels": self.labels,
             "arrows": ARROWS,
-            "codes": not self.of_codes and hasattr(self.model, "encoder"),
+            "codes": self.has_circle,
             "of_codes": self.of_codes,
             "view": [*self.middle.tolist(), self.half],
         }
@@ -221,7 +232,7 @@ class GameExplorer(FrontEnd):
             model, recipe = point_game()
         self._free = isinstance(images, str)  # to choose and to draw
         self._images = points_along(TARGETS[images]) if self._free else images
-        self.game = Game(model, self._images, recipe)
+        self.game, self._past = Game(model, self._images, recipe), []
         super().__init__(kind="game", rates=self.game.describe()[0]["rates"])
 
     def step(self, *updates: str) -> None:
@@ -229,6 +240,11 @@ class GameExplorer(FrontEnd):
         self.play(1, *updates)
 
     def play(self, steps: int, *updates: str) -> None:
+        """As many steps."""
+        self._past.append(self.game.view())
+        self._go_on(steps, *updates)
+
+    def _go_on(self, steps: int, *updates: str) -> None:
         for _ in range(steps):
             self.game.step(*updates)
         self.steps = self.game.run.step
@@ -238,7 +254,7 @@ class GameExplorer(FrontEnd):
         if target is not None:
             self._images = points_along(TARGETS.get(target, target) if isinstance(target, str) else target)
         self.game.reset(self._images)
-        self.steps = 0
+        self.steps, self._past = 0, []
 
     def save(self, path: str | Path, steps: int = 400, every: int = 2) -> Path:
         """Play on, and write that as a page that needs no kernel."""
@@ -254,28 +270,38 @@ class GameExplorer(FrontEnd):
         if message["what"] == "reset":
             self.reset(message["target"])
         elif message["what"] == "play":
-            self.play(message["steps"], *message["updates"])
+            self._go_on(message["steps"], *message["updates"])
         said, numbers = self.game.frame()
         description, real = self.game.describe()
         targets = list(TARGETS) if self._free else []
         return {"description": description, "said": said, "targets": targets}, [real, numbers.tobytes()]
 
     def picture(self) -> Image.Image:
+        """What was seen before each call of :meth:`play`, the last four times, and what is seen now."""
+        views = [*self._past[-4:], self.game.view()]
         with matplotlib.style.context(["default", STYLE]):
-            figure = new_figure(3.6, 3.8)
-            axes, fakes, palette = figure.add_subplot(), self.game.fakes(), np.array(COLORS["light"])
-            extent = [center + side * self.game.half for center in self.game.middle.tolist() for side in (-1, 1)]
-            if len(judged := self.game.judgment()):
-                colors = LinearSegmentedColormap.from_list("D", ["#ebb78c", "white", "#97b7ea"])
-                axes.imshow(judged, colors, origin="lower", extent=extent, vmin=0, vmax=1, interpolation="bilinear")
-            shades = ("#696e77", palette[np.array(self.game.labels) % len(palette)])
-            real, fake = shades if self.game.of_codes else ("#2f6fd6", "#d8701a")
-            axes.scatter(*self.game.real.T, s=5, c=real, linewidths=0, alpha=0.6)
-            axes.scatter(*fakes.T, s=6, c=fake, linewidths=0)
-            pushes = self.game.push(fakes)[:60]
-            axes.quiver(*fakes[: len(pushes)].T, *pushes.T, width=0.004, color="#16181d")
-            axes.set(xlim=extent[:2], ylim=extent[2:], aspect="equal", xticks=[], yticks=[])
-            distance = sliced_wasserstein(fakes, self.game.real)
-            axes.set_title(f"step {self.game.run.step}: distance {distance:.2f}", loc="left")
-            axes.spines[:].set(visible=True, color="#d8d8d3")
+            rows = 2 if self.game.has_circle else 1
+            figure = new_figure(2.3 * len(views), 2.5 * rows)
+            for view, axes in zip(views, figure.subplots(rows, len(views), squeeze=False).T, strict=True):
+                _draw_view(axes, self.game, view)
             return rendered(figure)
+
+
+def _draw_view(axes: np.ndarray, game: Game, view: tuple[str, Tensor, Tensor, list[Tensor], Tensor]) -> None:
+    title, fakes, pushes, codes, judged = view
+    plane, palette = axes[0], np.array(COLORS["light"])
+    extent = [center + side * game.half for center in game.middle.tolist() for side in (-1, 1)]
+    if len(judged):
+        colors = LinearSegmentedColormap.from_list("D", ["#ebb78c", "white", "#97b7ea"])
+        plane.imshow(judged, colors, origin="lower", extent=extent, vmin=0, vmax=1, interpolation="bilinear")
+    shades = ("#696e77", palette[np.array(game.labels) % len(palette)]) if game.of_codes else ("#2f6fd6", "#d8701a")
+    for points, shade in zip((game.real, fakes), shades, strict=True):
+        plane.scatter(*points.T, s=4, c=shade, linewidths=0, alpha=0.7)
+    plane.quiver(*fakes[:ARROWS].T, *pushes.T, width=0.004, color="#16181d", alpha=0.6)
+    plane.set(xlim=extent[:2], ylim=extent[2:], aspect="equal", xticks=[], yticks=[])
+    plane.set_title(title, loc="left", size=9)
+    for crowd, radius, shade in zip(codes, (1.0, 0.75), shades, strict=False):
+        spread = radius + 0.03 * np.sin(np.arange(len(crowd)))[:, None]  # so that codes beside each other are seen
+        axes[1].scatter(*(spread * crowd.numpy()).T, s=4, c=shade, linewidths=0, alpha=0.4)
+        axes[1].set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect="equal")
+        axes[1].axis("off")
