@@ -5,8 +5,8 @@ They take some minutes, so their results ship: they are *recorded*. Tables and f
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,22 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.mixture import GaussianMixture
-from torch import Tensor
+from torch import Tensor, nn
 
 from aae_lib import metrics
-from aae_lib.data import DataSet, load_mnist
-from aae_lib.experiments import EVIDENCE, JUDGED, TRUSTED, decoded_samples, load_trained, origin, test_set
+from aae_lib.data import DataSet, Images, load_mnist
+from aae_lib.experiments import EVIDENCE, JUDGED, TRUSTED, decoded_samples, find, load_trained, origin, test_set
+from aae_lib.experiments.semi_supervised import MOTION
 from aae_lib.models import Model
+from aae_lib.networks import RandomAffine
 from aae_lib.storage import read_file, write_file
+from aae_lib.training import train
 
 COMPARISONS = EVIDENCE / "comparisons.safetensors.gz"
 LIKELIHOODS = EVIDENCE / "likelihoods.safetensors.gz"
 COMPONENTS = 50  # principal components of the pixels, where a method is too slow on all pixels
 SEED = 0
+CODERS = 3  # seeds of the autoencoders whose codes are as long as the styles of the clustering AAE
 SAMPLE_COUNTS = (10_000, 100_000, 1_000_000)
 CHUNK = 50_000  # samples in memory at once: 160 MB
 VALIDATED = 1_000  # images that choose the bandwidth of many samples
@@ -70,11 +74,10 @@ def compare(data: DataSet) -> Iterator[tuple[str, Comparison]]:
     """
     fitted, naming = data.train.hold_out()
     images = data.test.images
-    coder = load_trained("autoencoder").model
     principal = PCA(COMPONENTS, random_state=SEED).fit(fitted.images.numpy())
     views = {
         "pixels": Tensor.numpy,
-        "autoencoder codes": lambda images: coder.encode(images).detach().numpy(),
+        "2-D autoencoder codes": partial(_codes, load_trained("autoencoder").model),
         "50 components": lambda images: principal.transform(images.numpy()),
     }
 
@@ -91,18 +94,43 @@ def compare(data: DataSet) -> Iterator[tuple[str, Comparison]]:
     components = views["50 components"](images)
     yield "PCA", plane(components[:, :2])
     for count in (16, 30):
-        for where in ("pixels", "autoencoder codes"):
+        for where in ("pixels", "2-D autoencoder codes"):
             method = KMeans(count, n_init=4, random_state=SEED)
             yield f"k-means, {where}, {count} clusters", clusters(method, count, views[where])
-        for where in ("50 components", "autoencoder codes"):
+        for where in ("50 components", "2-D autoencoder codes"):
             method = GaussianMixture(count, random_state=SEED)
             yield f"Gaussian mixture, {where}, {count} clusters", clusters(method, count, views[where])
+    for augmented in (False, True):
+        for seed in range(CODERS):
+            view = partial(_codes, _coder(fitted, seed, augmented))
+            where = f"10-D {'augmented ' * augmented}autoencoder codes"
+            for count in (16, 30):
+                for name, method in (("k-means", KMeans(count, n_init=4, random_state=SEED)),
+                                     ("Gaussian mixture", GaussianMixture(count, random_state=SEED))):  # fmt: skip
+                    yield f"{name}, {where}, {count} clusters, seed {seed}", clusters(method, count, view)
     yield "t-SNE", plane(TSNE(random_state=SEED).fit_transform(components))
     try:
         from umap import UMAP
     except ImportError:
         return
     yield "UMAP", plane(UMAP(random_state=SEED).fit_transform(components))
+
+
+def _coder(images: Images, seed: int, augmented: bool) -> Model:
+    """A plain autoencoder with the sizes of the clustering AAE, trained as `autoencoder` is, in some minutes."""
+    clustering, plain = find("cluster-16"), find("autoencoder")
+    settings = {"dimensions": clustering.prior.dimensions, "hidden": clustering.settings["hidden"]}
+    model = replace(plain, settings=settings).model(seed)
+    if augmented:  # of what the encoder sees; the decoder draws the image as it is
+        model.encoder = nn.Sequential(RandomAffine(*MOTION), *model.encoder)
+    for _ in train(model, images.without_labels(), plain.recipe, seed=seed, device="cpu"):
+        pass
+    return model
+
+
+@torch.no_grad()
+def _codes(model: Model, images: Tensor) -> np.ndarray:
+    return model.encode(images).double().numpy()
 
 
 def measured(comparison: Comparison, labels: Tensor) -> dict[str, float]:
@@ -128,6 +156,15 @@ def read_comparisons(path: Path = COMPARISONS) -> dict[str, Comparison]:
 def recorded_metrics() -> dict[str, dict[str, float]]:
     """The metrics of every comparison of the shipped record, by name."""
     return {name: measured(comparison, test_set()["labels"]) for name, comparison in read_comparisons().items()}
+
+
+def recorded_errors() -> dict[str, np.ndarray]:
+    """Test errors in percent of the recorded clusters, by method, an entry for each seed of the codes."""
+    found: dict[str, list[float]] = {}
+    for name, values in recorded_metrics().items():
+        if "test_error_percent" in values:
+            found.setdefault(name.partition(", seed")[0], []).append(values["test_error_percent"])
+    return {name: np.array(errors) for name, errors in found.items()}
 
 
 # Likelihoods
