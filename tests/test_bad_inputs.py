@@ -204,6 +204,13 @@ def test_archives(make, words: str, door: str, tmp_path: Path, monkeypatch) -> N
         assert words.split(".*")[0] in called(monkeypatch, "train", "aae-gaussian", "--data", "own.npz")
 
 
+def test_a_table_is_no_picture(tmp_path: Path, monkeypatch) -> None:
+    np.savez(tmp_path / "own.npz", images=PIXELS)
+    assert load_images(tmp_path / "own.npz").shape == ()
+    monkeypatch.chdir(tmp_path)
+    assert "takes pictures, found a table" in called(monkeypatch, "train", "aae-gaussian", "--data", "own.npz")
+
+
 def called(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str:
     """The one line that the command line ends in; nothing is made on the way."""
     monkeypatch.setattr("sys.argv", ["aae_lib", *map(str, arguments)])

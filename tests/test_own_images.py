@@ -6,12 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchvision.datasets as sets
 from PIL import Image, ImageDraw
 from support import with_tiny_networks
+from torch import nn
 
 from aae_lib import __main__ as command_line
-from aae_lib.data import load_images
+from aae_lib.data import load_arrays, load_folder, load_images
+from aae_lib.errors import AaeError, DataError
 from aae_lib.experiments import load_trained
+from aae_lib.losses import unbounded_squared_error
+from aae_lib.models import Autoencoder
+from aae_lib.training import Adam, Recipe, train
 
 STEPS = 3
 
@@ -97,3 +103,68 @@ def test_training_on_the_same_folder_is_the_same_run(tmp_path: Path) -> None:
     first, second = (load_images(folder, size=16) for _ in range(2))
     assert first.sha256 == second.sha256 and torch.equal(first.test.labels, second.test.labels)
     assert (first.test.labels >= 0).all() and first.classes == 3
+
+
+@pytest.mark.parametrize("columns", [4, 30])
+def test_a_table_of_any_numbers_is_trained_on_with_the_loss_for_it(columns: int) -> None:
+    table = load_arrays(np.random.default_rng(0).normal(size=(100, columns)))
+    model = Autoencoder(nn.Linear(columns, 2), nn.Linear(2, columns), unbounded_squared_error)
+    (report,) = train(model, table, Recipe({"reconstruction": Adam(1e-3)}, 2, batch_size=50), device="cpu")
+    assert table.shape == () and report.step == 2
+    bounded = Autoencoder(nn.Linear(columns, 2), nn.Linear(2, columns))
+    with pytest.raises(DataError, match="must lie in.*loss for any numbers"):
+        train(bounded, table, Recipe({"reconstruction": Adam(1e-3)}, 2, batch_size=50))
+
+
+def test_integers_names_and_layouts_are_taken_as_they_are_meant() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 9, 3), np.uint8)
+    pixels[0, 0, 0] = 255
+    first = load_arrays(pixels, ["b", None, "a", float("nan")])
+    assert (first.shape, first.class_names, first.labels.tolist()) == ((3, 8, 9), ("a", "b"), [1, -1, 0, -1])
+    same = [pixels.transpose(0, 3, 1, 2), torch.from_numpy(pixels), pixels.tolist(), pixels / np.float32(255)]
+    deep = (pixels.astype(np.uint16) * 257).astype(np.uint16)
+    for each in (*same, deep):
+        torch.testing.assert_close(load_arrays(each).images, first.images)
+    masks = pixels[..., 0] > 128
+    assert load_arrays(masks).images.equal(load_arrays(masks.astype(np.uint8)).images)
+    transparent = load_arrays(np.concatenate([pixels, np.zeros_like(pixels[..., :1])], 3))
+    assert (transparent.images == 1).all()
+    assert load_arrays(masks, [3, 7, -1, 3]).class_names == ("3", "7")
+    assert load_arrays(masks, [[3.0], [7.0], [float("nan")], [3.0]]).labels.tolist() == [0, 1, -1, 0]
+    assert load_arrays(masks, invert=True).images.equal(1 - load_arrays(masks).images)
+    assert load_arrays(pixels, size=4, gray=True).shape == (1, 4, 4)
+    assert str(first) == "4 images of 8 x 9 color pixels from 0 to 1, 2 classes (a, b), 50 % without a label"
+
+
+def test_pictures_of_all_kinds_are_read(tmp_path: Path) -> None:
+    gray = (np.arange(64).reshape(8, 8) * 4).astype(np.uint8)
+    Image.fromarray(gray).save(tmp_path / "8.png")
+    Image.fromarray(gray.astype(np.uint16) * 257).save(tmp_path / "16.png")
+    Image.fromarray(gray).convert("P").save(tmp_path / "palette.png")
+    Image.fromarray(gray).convert("RGBA").save(tmp_path / "alpha.webp", lossless=True)
+    found = load_folder(tmp_path)
+    assert found.shape == (1, 8, 8) and (found.labels == -1).all()
+    expected = torch.from_numpy(gray).flatten().expand(4, -1) / 255
+    torch.testing.assert_close(found.images, expected, atol=1e-3, rtol=0)
+
+
+def test_sets_of_torchvision_that_are_files_are_taken_in_the_size_asked_for(tmp_path: Path, monkeypatch) -> None:
+    class Photographs(sets.VisionDataset):
+        classes = ["rose", "tulip"]
+
+        def __init__(self, root: Path, split: str = "train", download: bool = False) -> None:
+            self.count = {"train": 12, "test": 4}[split]
+
+        def __len__(self) -> int:
+            return self.count
+
+        def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+            if index >= self.count:
+                raise IndexError
+            return Image.new("RGB", (20 + index, 30), "red"), index % 2
+
+    monkeypatch.setattr(sets, "Photographs", Photographs, raising=False)
+    found = load_images("Photographs", tmp_path, size=16)
+    assert (found.shape, len(found.train), found.train.class_names) == ((3, 16, 16), 12, ("rose", "tulip"))
+    with pytest.raises(AaeError, match="one size"):
+        load_images("Photographs", tmp_path)

@@ -15,7 +15,7 @@ from filelock import SoftFileLock, Timeout
 import aae_lib
 from aae_lib.data import DataSet
 from aae_lib.devices import chosen_device, multiplies_bfloat16
-from aae_lib.errors import DataError, PriorError, TrainingError
+from aae_lib.errors import DataError, PriorError, ShapeError, TrainingError
 from aae_lib.experiments.evidence import Evidence, Examination, examine, measure, save_evidence
 from aae_lib.experiments.experiment import FORMAT, Experiment, evidence_path, weights_path
 from aae_lib.models import Model
@@ -50,6 +50,11 @@ def train_experiment(
     """
     check_seed(seed)
     out, device = Path(out), chosen_device(device)
+    if not data.shape:
+        raise ShapeError(
+            f"'{experiment.name}' takes pictures, found a table: reshape it to [n, height, width], or give train"
+            " a model of your own, with the loss unbounded_squared_error"
+        )
     images, held_out = data.train.hold_out() if validation else (data.train, data.test)
     held_out = held_out.labeled() if len(held_out.labeled()) else held_out  # others cannot be compared with labels
     sets = experiment.select(images, seed)
