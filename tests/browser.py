@@ -39,12 +39,16 @@ class Page:
 
     def __init__(self, driver: webdriver.Chrome, path: Path, width: int = 1000, height: int = 1100, dark: bool = False):
         self.driver = driver
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        self.look(width, height, dark)
         driver.get(path.as_uri())
         self.wait(lambda: self.js("return performance.getEntriesByName('first picture').length"))
+
+    def look(self, width, height=1100, dark=False):
+        """Give the page another size and theme."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
 
     def js(self, script, *values):
         return self.driver.execute_script(script, *values)

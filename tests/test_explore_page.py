@@ -3,6 +3,7 @@
 Pictures of the page are saved to the folder $AAE_SCREENSHOTS, where it is set.
 """
 
+import itertools
 import json
 import os
 import time
@@ -236,22 +237,23 @@ def test_two_fingers_zoom_and_one_moves(open_page):
 LAYERS = {"c": "codes", "p": "prior", "g": "tiles", "d": "judge", "h": "far"}
 
 
-@pytest.mark.parametrize(("key", "layer"), LAYERS.items())
-def test_layers_are_switched_by_keys_and_buttons(key, layer, open_page):
+def test_layers_are_switched_by_keys_and_buttons(open_page):
     page = open_page("aae-gaussian")
-    before = page.shown(".aae-plane")
-    page.keys(key)
-    layers = page.js("return [...explorer.panels[0].plane.layers]")
-    assert (layer in layers) == (layer not in ("codes", "prior"))
-    page.wait(lambda: page.shown(".aae-plane") != before)
-    if layer == "tiles":
-        page.wait(lambda: page.js("return explorer.panels[0].plane.tiles.length") == 225)
-    shoot(page, f"layer-{layer}.png")
-    switch = next(b for b in page.every(".aae-switches button") if b.get_attribute("aria-keyshortcuts") == key.upper())
-    switch.click()
-    assert page.js("return [...explorer.panels[0].plane.layers]").__len__() == 2
     page.hover((1.3, -0.1))
-    page.wait(lambda: page.shown(".aae-plane") == before)
+    before = page.shown(".aae-plane")
+    for key, layer in LAYERS.items():
+        page.keys(key)
+        layers = page.js("return [...explorer.panels[0].plane.layers]")
+        assert (layer in layers) == (layer not in ("codes", "prior"))
+        page.wait(lambda: page.shown(".aae-plane") != before)
+        if layer == "tiles":
+            page.wait(lambda: page.js("return explorer.panels[0].plane.tiles.length") == 225)
+        shoot(page, f"layer-{layer}.png")
+        switches = page.every(".aae-switches button")
+        next(each for each in switches if each.get_attribute("aria-keyshortcuts") == key.upper()).click()
+        assert len(page.js("return [...explorer.panels[0].plane.layers]")) == 2
+        page.hover((1.3, -0.1))
+        page.wait(lambda: page.shown(".aae-plane") == before)
 
 
 def test_what_is_known_of_a_point_is_told(open_page):
@@ -458,17 +460,18 @@ def test_the_gallery_has_a_slider(open_page, pages):
 # ------------------------------------------------------------------------------------------------ look and feel
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [1000, 640, 400])
 @pytest.mark.parametrize("names", [("aae-gaussian",), ("semi-100-augmented",), PAIR, ("dcgan",)])
-def test_it_fits_every_page_and_has_two_themes(names, width, dark, open_page):
-    page = open_page(*names, width=width, dark=dark)
+def test_it_fits_every_page_and_has_two_themes(names, open_page):
+    page = open_page(*names)
     page.js("if (explorer.latent.count) explorer.pick(5)")
-    assert page.js("return document.documentElement.scrollWidth") <= width
-    assert page.js("return document.querySelector('.aae').dataset.theme") == ("dark" if dark else "light")
-    sizes = [element.size for element in page.every(".aae-plane, .aae-square") if element.is_displayed()]
-    assert all(abs(size["width"] - size["height"]) <= 1 and size["width"] >= 100 for size in sizes)
-    shoot(page, f"{'-'.join(names)}-{width}-{'dark' if dark else 'light'}.png")
+    for width, dark in itertools.product((1000, 640, 400), (False, True)):
+        page.look(width, dark=dark)
+        theme = "dark" if dark else "light"
+        page.wait(lambda theme=theme: page.js("return document.querySelector('.aae').dataset.theme") == theme)
+        assert page.js("return document.documentElement.scrollWidth") <= width
+        sizes = [element.size for element in page.every(".aae-plane, .aae-square") if element.is_displayed()]
+        assert all(abs(size["width"] - size["height"]) <= 1 and size["width"] >= 100 for size in sizes)
+        shoot(page, f"{'-'.join(names)}-{width}-{theme}.png")
 
 
 @pytest.mark.parametrize("name", ["semi-100-augmented", "aae-mixture-labels"])

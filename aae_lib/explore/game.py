@@ -295,9 +295,10 @@ def _draw_view(axes: np.ndarray, game: Game, view: tuple[str, Tensor, Tensor, li
         colors = LinearSegmentedColormap.from_list("D", ["#ebb78c", "white", "#97b7ea"])
         plane.imshow(judged, colors, origin="lower", extent=extent, vmin=0, vmax=1, interpolation="bilinear")
     shades = ("#696e77", palette[np.array(game.labels) % len(palette)]) if game.of_codes else ("#2f6fd6", "#d8701a")
-    for points, shade in zip((game.real, fakes), shades, strict=True):
-        plane.scatter(*points.T, s=4, c=shade, linewidths=0, alpha=0.7)
-    plane.quiver(*fakes[:ARROWS].T, *pushes.T, width=0.004, color="#16181d", alpha=0.6)
+    for points, shade, alpha in zip((game.real, fakes), shades, (0.3 if game.of_codes else 0.7, 0.9), strict=True):
+        plane.scatter(*points.T, s=5, c=shade, linewidths=0, alpha=alpha)
+    if not game.of_codes:  # arrows would hide the colors of labels
+        plane.quiver(*fakes[:ARROWS].T, *pushes.T, width=0.004, color="#16181d", alpha=0.6)
     plane.set(xlim=extent[:2], ylim=extent[2:], aspect="equal", xticks=[], yticks=[])
     plane.set_title(title, loc="left", size=9)
     for crowd, radius, shade in zip(codes, (1.0, 0.75), shades, strict=False):

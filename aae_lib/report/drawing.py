@@ -8,7 +8,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
@@ -206,17 +205,3 @@ def draw_discriminator(axes: Axes, discriminator: nn.Module, limit: float) -> No
     extent = (-limit, limit, -limit, limit)
     axes.imshow(probability, extent=extent, origin="lower", cmap="RdBu", vmin=0, vmax=1, alpha=0.6, rasterized=True)
     axes.set(xlim=extent[:2], ylim=extent[2:], aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
-
-
-def draw_game(axes: Axes, discriminator: nn.Module, real: Tensor, fake: Tensor, limit: float) -> None:
-    """The adversarial game in the plane: D(z), real and fake points, ``[n, 2]`` each, on ``[-limit, limit]^2``.
-
-    The arrows are a fifth of the gradient of log D(z), which the generator's update climbs.
-    """
-    draw_discriminator(axes, discriminator, limit)
-    real, fake = real.detach().cpu(), fake.detach().cpu()
-    axes.scatter(*real.T, s=3, c="#1f4e8c", linewidths=0, label="real")
-    axes.scatter(*fake.T, s=3, c="#a01515", linewidths=0, label="fake")
-    start = fake[:60].to(device_of(discriminator)).requires_grad_()
-    (push,) = torch.autograd.grad(F.logsigmoid(discriminator(start)).sum(), start)
-    axes.quiver(*fake[:60].T, *(0.2 * push).cpu().T, angles="xy", scale_units="xy", scale=1, width=0.005)
