@@ -9,15 +9,14 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
-from aae_lib.errors import AaeError, DataError, SettingError, StorageError, TrainingError, UnknownNameError
+from aae_lib.errors import AaeError, DataError, SettingError, StorageError, TrainingError, UnknownNameError, writing
 from aae_lib.sweeps import collect, sweep
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def reproduce(figures: Positional[tuple[str, ...]] = ()) -> None:
     print(f"data: {data.source}", flush=True)
     is_mnist = data.name == "MNIST"
     folder = _checkout() / ("figures" if is_mnist else "reproduced")
-    with _writing(folder, "Run it in a folder that can be written to"):
+    with writing(folder, "Run it in a folder that can be written to"):
         folder.mkdir(exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()  # what cannot be written is better found out before the work
         for name, figure in chosen.items():
@@ -121,7 +120,7 @@ def explore(names: Positional[tuple[str, ...]] = (), out: Path = Path("explorer.
     """
     from aae_lib.explore import explore as write
 
-    with _writing(out, "Choose another file with --out"):
+    with writing(out, "Choose another file with --out"):
         write(names, out)
     _present(out, show)
 
@@ -136,7 +135,7 @@ def game(out: Path = Path("game.html"), show: bool = True) -> None:
     """
     from aae_lib.explore import recorded_games, write_games
 
-    with _writing(out, "Choose another file with --out"):
+    with writing(out, "Choose another file with --out"):
         write_games(out, recorded_games())
     _present(out, show)
 
@@ -200,7 +199,7 @@ def train(
     out = out or Path("runs") / run_name(name, changes, seed, validation, other)
     state = _state_in(out, resume)
     images = load_images(experiment.data if data is None else data, size=size, gray=gray or None, invert=invert)
-    with _writing(out, "Make room, or choose another folder with --out"):
+    with writing(out, "Make room, or choose another folder with --out"):
         print(f"{experiment.title} on {images.source}", flush=True)
         options = {"seed": seed, "steps": steps, "device": device, "validation": validation, "progress": True}
         _print_reports(train_experiment(experiment, images, out, **options), state)
@@ -333,7 +332,7 @@ def ship(
     from aae_lib.experiments.shipping import ship as take
 
     folder = _checkout() / "figures"
-    with _writing(ROOT, "Ship from a checkout that can be written to"):
+    with writing(ROOT, "Ship from a checkout that can be written to"):
         for path in take(name, seed, source, weights):
             print(f"wrote {path}", flush=True)
         folder.mkdir(exist_ok=True)
@@ -349,7 +348,7 @@ def baselines(out: Path = Path("runs")) -> None:
     """
     from aae_lib.report.baselines import record_comparisons, record_likelihoods
 
-    with _writing(out, "Make room, or choose another folder with --out"):
+    with writing(out, "Make room, or choose another folder with --out"):
         out.mkdir(parents=True, exist_ok=True)
         for record, name in ((record_comparisons, "comparisons"), (record_likelihoods, "likelihoods")):
             path = out / f"{name}.safetensors.gz"
@@ -361,19 +360,6 @@ def baselines(out: Path = Path("runs")) -> None:
 def _checkout() -> Path:
     """The folder of the repository; for an installed package the current one."""
     return ROOT if (ROOT / "pyproject.toml").exists() else Path()
-
-
-@contextmanager
-def _writing(where: Path, remedy: str) -> Iterator[None]:
-    """Inside, errors of writing become one line that says where and what to do."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except BrokenPipeError:  # of the terminal, not of a file
-        raise
-    except (OSError, SafetensorError) as error:
-        raise StorageError(f"cannot write to {where} ({error}). {remedy}") from error
 
 
 def main() -> None:

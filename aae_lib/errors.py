@@ -1,5 +1,9 @@
 """The errors that this library raises. A message says what was expected, what was found, and what to do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class AaeError(Exception):
     """What every error of this library is."""
@@ -31,3 +35,16 @@ class UnknownNameError(AaeError, LookupError):
 
 class SettingError(AaeError, ValueError):
     """An experiment has no setting of this name, or the value is not of its type."""
+
+
+@contextmanager
+def writing(where: Path, remedy: str) -> Iterator[None]:
+    """Inside, errors of writing become a StorageError that says where and what to do."""
+    from safetensors import SafetensorError  # not needed for the errors alone
+
+    try:
+        yield
+    except BrokenPipeError:  # of the terminal, not of a file
+        raise
+    except (OSError, SafetensorError) as error:
+        raise StorageError(f"cannot write to {where} ({error}). {remedy}") from error

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from aae_lib.errors import AaeError
+from aae_lib.errors import AaeError, writing
 
 
 def sweep(
@@ -75,9 +75,11 @@ def collect(
     runs = collected(folder)
     print(runs.to_string(index=False), summarize(runs).to_string(index=False), sep="\n\n")
     if csv:
-        runs.to_csv(csv, index=False)
+        with writing(csv, "Choose another file with --csv"):
+            runs.to_csv(csv, index=False)
         print(f"wrote {csv}")
     if plot:
         measure, setting, path = plot
-        draw_measure(runs, measure, setting).savefig(path)
+        with writing(path, "Choose another file"):
+            draw_measure(runs, measure, setting).savefig(path)
         print(f"wrote {path}")
