@@ -27,7 +27,7 @@ from torch import nn
 
 from aae_lib.data import load_sample
 from aae_lib.experiments import load_trained
-from aae_lib.explore import LatentExplorer, TurningMap
+from aae_lib.explore import GameExplorer, LatentExplorer, ModelsExplorer, TurningMap
 from aae_lib.models import Autoencoder
 
 digits = load_sample().test
@@ -52,7 +52,10 @@ CELLS = [
     "linked",
     "explorer",
     "TurningMap(torch.randn(50, 3), torch.arange(50) % 10, torch.randn(9, 3))",
+    'ModelsExplorer({name: load_trained(name).model for name in ("aae-gaussian", "vae-gaussian")}, digits, beside=True)',
+    "GameExplorer()",
 ]
+CANVASES = 7  # two of the models side by side
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +183,7 @@ def test_an_explorer_in_a_notebook(driver, lab):
     notebook = Notebook(driver, lab)
     notebook.write(CELLS)
     notebook.open()
-    notebook.run(explorers=4)  # with the map
+    notebook.run(explorers=CANVASES)
 
     # A click moves the kernel's z, the linked explorer, whose kernel decodes, and the second view of the first.
     notebook.at(0, 0.8, 0.9).click().perform()
@@ -221,13 +224,24 @@ def test_an_explorer_in_a_notebook(driver, lab):
     )
     notebook.shoot("lab-map.png")
 
+    # Two models have one pointer, and the kernel plays a game.
+    notebook.at(4, 0.6, 0.6).click().perform()
+    wait(lambda: "z = (0.00, 0.00)" not in (notebook.status(3), notebook.status(4)))
+    notebook.shoot("lab-models.png")
+    play = notebook.every(".aae-play")[0]
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", play)
+    play.click()
+    wait(lambda: notebook.every(".aae-game .aae-status")[0].text not in ("step 0", "step 2"))
+    play.click()
+    notebook.shoot("lab-game.png")
+
     # What is saved holds pictures and no weights.
     notebook.menu("File", "Save Notebook")
     wait(lambda: "image/png" in notebook.path.read_text())
     saved = json.loads(notebook.path.read_text())
-    assert notebook.path.stat().st_size < 700_000 and "widgets" not in saved["metadata"]
+    assert notebook.path.stat().st_size < 1_200_000 and "widgets" not in saved["metadata"]
     outputs = [output["data"] for cell in saved["cells"] for output in cell["outputs"] if "data" in output]
-    assert sum("image/png" in data for data in outputs) == 4
+    assert sum("image/png" in data for data in outputs) == 6
 
     # After a restart of the kernel everything can be run again.
     driver.get("about:blank")
@@ -237,7 +251,7 @@ def test_an_explorer_in_a_notebook(driver, lab):
     time.sleep(2)
     wait(lambda: "| Idle" in driver.find_element(By.TAG_NAME, "body").text)
     notebook.shoot("lab-opened-again.png")
-    notebook.run(explorers=4)
+    notebook.run(explorers=CANVASES)
     notebook.at(0, 0.7, 0.3).click().perform()
     wait(lambda: notebook.status(0) != "z = (0.00, 0.00)")
     severe = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]

@@ -3,11 +3,12 @@
 from aae_lib.explore.game import GameExplorer, code_game, record_game, recorded_games
 from aae_lib.explore.page import explore, write_games, write_page
 from aae_lib.explore.turning import TurningMap
-from aae_lib.explore.widget import LatentExplorer, StyleExplorer
+from aae_lib.explore.widget import LatentExplorer, ModelsExplorer, StyleExplorer
 
 __all__ = [
     "GameExplorer",
     "LatentExplorer",
+    "ModelsExplorer",
     "StyleExplorer",
     "TurningMap",
     "code_game",

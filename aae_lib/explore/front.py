@@ -67,7 +67,7 @@ class FrontEnd(anywidget.AnyWidget):
         """The live widget, and a still picture for viewers that have no kernel."""
         data, metadata = super()._repr_mimebundle_(**kwargs)
         picture, content = self.picture(), io.BytesIO()
-        picture.quantize(128).save(content, "png", optimize=True)
+        picture.quantize(256, Image.Quantize.FASTOCTREE).save(content, "png", optimize=True)
         data["image/png"] = base64.b64encode(content.getvalue()).decode()
         size = {"width": picture.width // DENSITY, "height": picture.height // DENSITY}
         return data, (metadata or {}) | {"image/png": size}

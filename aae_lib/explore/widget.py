@@ -8,7 +8,7 @@
 Networks run in the browser if it knows their layers, otherwise in the kernel.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -126,16 +126,7 @@ class Explorer(FrontEnd):
         return still(self._space, self._coordinates, self.label, original)
 
     def answer(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
-        """The model, or what a network of it makes of numbers."""
-        if message["what"] == "model":
-            description, blocks = describe(self._space)
-            return {"description": description}, blocks
-        numbers = torch.tensor([message["numbers"]], dtype=torch.float64)
-        if message["what"] == "decode":
-            return {}, [self._space.decode(numbers, message["label"]).tobytes()]
-        codes, labels, shares = self._space.encode(Images(numbers.float(), torch.tensor([self.label])))
-        answer = {"place": self._space.coordinates_of(codes)[0].tolist(), "label": int(labels)}
-        return answer, [] if shares is None else [shares.numpy().tobytes()]
+        return _answer(self._space, message, self.label)
 
     # ------------------------------------------------------------------------------------------------ moving
 
@@ -239,6 +230,52 @@ class StyleExplorer(Explorer):
     def style(self) -> np.ndarray:
         """The chosen style, ``[d]``, float32."""
         return self._space.codes_at(self._coordinates[None])[0].numpy()
+
+
+class ModelsExplorer(FrontEnd):
+    """Several models and one pointer: a slider moves through them, or the first two lie side by side.
+
+    Args:
+        models: by their titles.
+        digits: as for :class:`LatentExplorer`.
+        beside: show two models side by side.
+    """
+
+    def __init__(self, models: Mapping[str, Model], digits: Images | None = None, beside: bool = False) -> None:
+        self._spaces, self._beside = {title: Space(model, digits) for title, model in models.items()}, beside
+        if not models or (beside and len(models) != 2):
+            raise ShapeError(f"expected {'two models' if beside else 'at least one model'}, found {len(models)}")
+        super().__init__(kind="models")
+
+    def answer(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        if message["what"] == "models":
+            return {"titles": list(self._spaces), "beside": self._beside}, []
+        return _answer(self._spaces[message["model"]], message, 0, message["model"])
+
+    def picture(self) -> Image.Image:
+        stills = [still(space, space.start, 0, None) for space in self._spaces.values()]
+        paper = Image.new("RGB", (max(each.width for each in stills), sum(each.height for each in stills)), "white")
+        top = 0
+        for each in stills:
+            paper.paste(each, (0, top))
+            top += each.height
+        return paper
+
+    def __repr__(self) -> str:
+        return f"ModelsExplorer({', '.join(self._spaces)})"
+
+
+def _answer(space: Space, message: dict[str, Any], label: int, title: str = "") -> tuple[dict[str, Any], list[bytes]]:
+    """The model, or what a network of it makes of numbers."""
+    if message["what"] == "model":
+        description, blocks = describe(space, title)
+        return {"description": description}, blocks
+    numbers = torch.tensor([message["numbers"]], dtype=torch.float64)
+    if message["what"] == "decode":
+        return {}, [space.decode(numbers, message["label"]).tobytes()]
+    codes, labels, shares = space.encode(Images(numbers.float(), torch.tensor([label])))
+    answer = {"place": space.coordinates_of(codes)[0].tolist(), "label": int(labels)}
+    return answer, [] if shares is None else [shares.numpy().tobytes()]
 
 
 def _floats(value: Sequence[float], count: int, name: str) -> tuple[float, ...]:

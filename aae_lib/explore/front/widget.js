@@ -28,11 +28,11 @@ function asker(model) {
 const bytesOf = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice();
 const floatsOf = (view) => new Float32Array(bytesOf(view).buffer);
 
-async function latentOf(ask) {
-  const [{ description }, contents] = await ask({ what: "model" });
+async function latentOf(ask, model = null) {
+  const [{ description }, contents] = await ask({ what: "model", model });
   const blocks = await Promise.all(contents.map((content) => unzip(bytesOf(content))));
   return new Latent(description, ...blocks, async (what, numbers, label) => {
-    const [answer, buffers] = await ask({ what, numbers: Array.from(numbers), label });
+    const [answer, buffers] = await ask({ what, numbers: Array.from(numbers), label, model });
     if (what === "decode") return floatsOf(buffers[0]);
     return { place: answer.place, label: answer.label, probabilities: buffers[0] ? floatsOf(buffers[0]) : null };
   });
@@ -91,6 +91,16 @@ async function renderExplorer(model, element, ask) {
   };
 }
 
+async function renderModels(model, element, ask) {
+  const [{ titles, beside }] = await ask({ what: "models" });
+  const explorer = new Explorer(element, titles.map((title) => {
+    let latent = null;
+    return { title, load: () => (latent ??= latentOf(ask, title)) };
+  }), { beside });
+  await explorer.ready;
+  return () => explorer.view.close();
+}
+
 async function renderMap(model, element, ask) {
   const [answer, [points]] = await ask({ what: "points" });
   const map = new TurningMap(element, answer, floatsOf(points));
@@ -137,7 +147,7 @@ const widget = {
   async render({ model, el }) {
     const element = el.appendChild(document.createElement("div")), ask = asker(model);
     try {
-      const render = { map: renderMap, game: renderGame }[model.get("kind")] ?? renderExplorer;
+      const render = { map: renderMap, game: renderGame, models: renderModels }[model.get("kind")] ?? renderExplorer;
       return await render(model, element, ask);
     } catch (error) {
       element.textContent = `The explorer cannot be shown: ${error.message}`;
