@@ -84,11 +84,13 @@ def point_game(rates: tuple[float, float] = (8e-3, 1e-3)) -> tuple[GenerativeAdv
 
 def code_game() -> tuple[AdversarialAutoencoder, Images, Recipe]:
     """A small untrained adversarial autoencoder, the sample's digits and a recipe."""
+    digits = load_sample().train
+    pixels = digits.images.shape[1]
     with seeded(0):
-        sizes = ((784, 2), (2, 784), (2, 1))
+        sizes = ((pixels, 2), (2, pixels), (2, 1))
         model = AdversarialAutoencoder(Gaussian(2), *(multilayer_perceptron(*size, (256, 256)) for size in sizes))
     rates = {"reconstruction": SGD(0.01, 0.9), "discriminator": SGD(0.1, 0.1), "generator": SGD(0.1, 0.1)}
-    return model, load_sample().train, Recipe(rates, steps=2_000, schedule=Cosine(1_000, 2_000))
+    return model, digits, Recipe(rates, steps=2_000, schedule=Cosine(1_000, 2_000))
 
 
 def recorded_games() -> dict[str, dict[str, Any]]:
