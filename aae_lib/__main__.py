@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
+from aae_lib.apply import encode, sample
 from aae_lib.errors import AaeError, DataError, SettingError, StorageError, TrainingError, UnknownNameError, writing
 from aae_lib.sweeps import collect, sweep
 
@@ -161,12 +162,13 @@ def train(
     size: int | None = None,
     gray: bool = False,
     invert: bool = False,
+    init: str | None = None,
     settings: Annotated[tuple[str, ...], arg(name="set")] = (),
 ) -> None:
     """Train an experiment from scratch and write its weights and evidence.
 
     Args:
-        name: the experiment; `python -m aae_lib experiments` lists them.
+        name: the experiment; `python -m aae_lib experiments` lists them. One of your own: path/to/file.py:NAME.
         seed: of the initial weights, the order of the images and all noise; from 0 to 4293.
         steps: stop after this many minibatches; the schedule stays where it is.
         device: cpu or cuda; default: the GPU if there is one.
@@ -177,6 +179,7 @@ def train(
         size: resize the images to squares of so many pixels a side.
         gray: make them gray.
         invert: turn dark into light, such as ink on paper.
+        init: start from the weights in this file, or from those that ship with an experiment of this name.
         settings: numbers to change, such as model.label_weight=0.2 recipe.batch_size=50; see `sweep`.
     """
     from aae_lib.data import load_images
@@ -195,17 +198,17 @@ def train(
     check_seed(seed)
     if steps is not None:
         checks.check_count("steps", steps)
-    other = "" if data in (None, experiment.data) else _part_of_name(data)
-    out = out or Path("runs") / run_name(name, changes, seed, validation, other)
+    inputs = _names_of_inputs(None if data == experiment.data else data, init)
+    out = out or Path("runs") / run_name(experiment.name, changes, seed, validation, inputs)
     state = _state_in(out, resume)
     images = load_images(experiment.data if data is None else data, size=size, gray=gray or None, invert=invert)
     with writing(out, "Make room, or choose another folder with --out"):
         print(f"{experiment.title} on {images.source}", flush=True)
-        options = {"seed": seed, "steps": steps, "device": device, "validation": validation, "progress": True}
+        options = {"seed": seed, "steps": steps, "device": device, "validation": validation, "init": init}
         _print_reports(train_experiment(experiment, images, out, **options), state)
     evidence = read_evidence(evidence_path(experiment, seed, out))
     print(f"on the {len(evidence.labels):,} held-out images, {'validation' if validation else 'test'}:")
-    print_metrics(name, measure(experiment, evidence))
+    print_metrics(experiment.name, measure(experiment, evidence))
     print(f"wrote {weights_path(experiment, out)} and {evidence_path(experiment, seed, out)}")
 
 
@@ -219,9 +222,10 @@ def _state_in(out: Path, resume: bool) -> Path:
     return state
 
 
-def _part_of_name(data: str) -> str:
-    """What stands for these images in the name of a run's folder."""
-    return Path(data).resolve().stem if Path(data).exists() else data.replace("/", "-")
+def _names_of_inputs(data: str | None, init: str | None) -> str:
+    """What stands for other images, and for weights to start from, in the name of a run's folder."""
+    images = data and (Path(data).resolve().stem if Path(data).exists() else data.replace("/", "-"))
+    return "-".join(filter(None, (images, init and f"from-{Path(init).name.removesuffix('.safetensors.gz')}")))
 
 
 def _print_reports(reports: Iterable[Report], state: Path) -> None:
@@ -248,7 +252,7 @@ def evaluate(
     """Measure a trained model: on its test set; without MNIST, from the shipped evidence or on the sample digits.
 
     Args:
-        name: the experiment.
+        name: the experiment, as for `train`.
         weights: a file that `train` wrote; default: the shipped weights.
         data: as for `train`; default: what the weights were trained on.
     """
@@ -261,11 +265,11 @@ def evaluate(
         raise StorageError(f"{', '.join(broken)}: expected finite numbers; the weights ({source}) are damaged")
     if json:
         paper = {metric: float(reported) for metric, reported in experiment.paper.items()}
-        result = {"experiment": name, "metrics": metrics, "paper": paper, "data": described, "weights": source}
-        print(json_format.dumps(result, allow_nan=False))
+        result = {"experiment": experiment.name, "metrics": metrics, "paper": paper, "data": described}
+        print(json_format.dumps(result | {"weights": source}, allow_nan=False))
         return
     print(f"{experiment.title}, weights: {source}\ndata: {described}")
-    print_metrics(name, metrics)
+    print_metrics(experiment.name, metrics)
 
 
 def _evidence(experiment: Experiment, weights: Path | None, data: str | None) -> tuple[Evidence, str, str]:
@@ -310,8 +314,8 @@ def print_metrics(name: str, metrics: dict[str, float]) -> None:
     print(f"  {name}: " + ", ".join(f"{metric} {value:.4f}" for metric, value in metrics.items()), flush=True)
 
 
-app.command(sweep)
-app.command(collect)
+for command in (encode, sample, sweep, collect):
+    app.command(command)
 
 
 @app.command

@@ -24,7 +24,7 @@ def sweep(
     Finished runs are skipped and broken ones go on, so the same command continues an interrupted sweep.
 
     Args:
-        names: the experiments.
+        names: the experiments; those of your own as path/to/file.py:NAME.
         seeds: such as 0-49 or 0,3,5-7.
         steps: stop each run after this many minibatches; the schedule stays where it is.
         settings: numbers to change, such as model.label_weight=0.1,0.2; several values are several runs. Names begin
@@ -60,19 +60,21 @@ def sweep(
 
 def collect(
     folder: Positional[Path] = Path("runs"),
+    own: tuple[str, ...] = (),
     csv: Path | None = None,
     plot: tuple[str, str, Path] | None = None,
 ) -> None:
     """List all finished runs below a folder, and mean, interval and count of every measure for each setting.
 
     Args:
+        own: experiments of your own among them: path/to/file.py:NAME.
         csv: write a row for each run to this file.
         plot: a measure, a setting and a file: draw the measure against the setting, with all runs and their means.
     """
     from aae_lib.experiments.collect import collect as collected
     from aae_lib.experiments.collect import draw_measure, summarize
 
-    runs = collected(folder)
+    runs = collected(folder, own)
     print(runs.to_string(index=False), summarize(runs).to_string(index=False), sep="\n\n")
     if csv:
         with writing(csv, "Choose another file with --csv"):

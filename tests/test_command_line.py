@@ -12,7 +12,7 @@ import pytest
 from support import with_tiny_networks, write_cifar10, write_idx_set
 
 from aae_lib import __main__ as command_line
-from aae_lib.__main__ import evaluate, experiments, reproduce, ship, train
+from aae_lib.__main__ import collect, evaluate, experiments, reproduce, sample, ship, train
 from aae_lib.data import load_mnist, load_sample
 from aae_lib.errors import StorageError, TrainingError, UnknownNameError
 from aae_lib.experiments import EXPERIMENTS, find, shipped_seeds
@@ -150,6 +150,27 @@ def test_other_images_are_trained_on_and_measured_in_their_own_shape(tiny, tmp_p
     write_file(weights, tensors, {**header, "data_name": "mine"})
     with pytest.raises(UnknownNameError, match="--data"):
         evaluate("age", weights=weights)
+
+
+def test_an_experiment_of_ones_own_is_trained_tuned_measured_and_used(tiny, tmp_path, monkeypatch, capsys):
+    (tmp_path / "own.py").write_text(
+        "from dataclasses import replace\nfrom aae_lib.experiments import find\n"
+        "MINE = replace(find('aae-gaussian'), name='mine', data='MNIST-sample')\n"
+    )
+    train("own.py:MINE", steps=2, device="cpu")
+    weights = tmp_path / "runs" / "mine-seed-0" / "mine.safetensors.gz"
+    train("own.py:MINE", steps=2, device="cpu", init=str(weights))
+    assert (tmp_path / "runs" / "mine-from-mine-seed-0" / "mine.safetensors.gz").exists()
+    evaluate("own.py:MINE", weights=weights, json=True)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["experiment"] == "mine"
+    with pytest.raises(StorageError, match="'mine'"):
+        evaluate("own.py:MINE")
+    sample("own.py:MINE", count=4, weights=weights)
+    assert (tmp_path / "samples.png").exists()
+    collect(tmp_path / "runs", own=("own.py:MINE",))
+    assert "init.sha256" in capsys.readouterr().out
+    with pytest.raises(UnknownNameError, match="mine"):
+        collect(tmp_path / "runs")
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path):

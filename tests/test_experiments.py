@@ -78,6 +78,31 @@ def test_an_unknown_name_is_answered_with_those_that_exist() -> None:
     assert all(name in str(error.value) for name in ["'aae-gausian'", *EXPERIMENTS])
 
 
+OWN = """
+from dataclasses import dataclass, replace
+from aae_lib.experiments import find
+@dataclass
+class Size:
+    hidden: "int" = 8
+MINE = replace(find("aae-gaussian"), name="mine", settings={"hidden": (Size().hidden,)})
+number = 3
+"""
+
+
+def test_an_experiment_of_ones_own_is_found_in_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(OWN)
+    assert find(f"{file}:MINE").settings == {"hidden": (8,)} and "mine" not in EXPERIMENTS
+    for name, text in {"syntax": "def", "raises": "1 / 0", "exits": "exit()"}.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    for name, named in {
+        "none.py:MINE": "none.py", "own.py": "MINE", "own.py:number": "MINE", "own.py:YOURS": "YOURS.*MINE",
+        "syntax.py:A": "syntax.py.*SyntaxError", "raises.py:A": "ZeroDivisionError", "exits.py:A": "SystemExit",
+    }.items():  # fmt: skip
+        with pytest.raises(UnknownNameError, match=named):
+            find(str(tmp_path / name))
+
+
 def test_an_experiment_is_plain_data_and_can_be_pickled() -> None:
     for name, experiment in pickle.loads(pickle.dumps(EXPERIMENTS)).items():
         data = EXPERIMENTS[name].as_data()

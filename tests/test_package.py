@@ -17,7 +17,8 @@ SOURCES = sorted((ROOT / "aae_lib").rglob("*.py"))
 # Each room may import earlier ones. Inside of a room there are no circles.
 ORDER = (
     "errors", "seeding", "devices", "shapes", "storage", "paper", "data", "priors", "networks", "losses", "metrics",
-    "models", "training", "experiments", "report", "explore", "exercises", "sweeps", "__main__",
+    "models", "training", "experiments", "report", "explore", "exercises", "apply", "sweeps",
+    "__main__",
 )  # fmt: skip
 
 
@@ -123,5 +124,5 @@ def test_the_repository_holds_what_was_agreed():
 def test_readme_names_every_notebook_and_every_command():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(f"notebooks/{path.name}" in readme for path in (ROOT / "notebooks").glob("*.ipynb"))
-    for command in ("reproduce", "experiments", "train", "evaluate", "ship", "baselines"):
+    for command in ("reproduce", "experiments", "train", "evaluate", "encode", "sample", "ship", "baselines"):
         assert f"python -m aae_lib {command}" in readme

@@ -32,6 +32,7 @@ from aae_lib.experiments import (
     train_experiment,
     weights_path,
 )
+from aae_lib.experiments.settings import changes_of
 from aae_lib.models import Model
 from aae_lib.storage import read_file, write_file
 from aae_lib.training import Report
@@ -358,3 +359,47 @@ def test_a_run_on_images_of_another_shape(tmp_path: Path, tiny: dict[str, Experi
         stored.labels, parts[1].labels
     )
     assert all(torch.tensor(value).isfinite() for value in measure(experiment, stored).values())
+
+
+# Weights to start from
+
+
+def test_a_run_starts_from_weights_that_fit(digits: DataSet, tmp_path: Path, tiny: dict[str, Experiment]) -> None:
+    """Adversaries that the file lacks are those of the seed; the header and the checkpoint know of it."""
+    experiment = find("semi-100")
+    go(experiment, digits, tmp_path / "first", steps=4)
+    first = weights_path(experiment, tmp_path / "first")
+    started, fresh = experiment.model(0), experiment.model(0)
+    about = runs._start_from(first, started)
+    loaded = load_trained(first).model.state_dict()
+    for name, tensor in started.state_dict().items():
+        assert torch.equal(tensor, loaded[name] if name in loaded else fresh.state_dict()[name])
+    assert set(started.state_dict()) == set(fresh.state_dict()) > set(loaded)
+
+    go(experiment, digits, tmp_path / "second", steps=2, init=str(first))
+    header = left(experiment, tmp_path / "second").header
+    assert header["init"] == about and (about["experiment"], about["seed"], about["steps"]) == ("semi-100", 0, 4)
+    assert changes_of(experiment, header)["init.sha256"] == about["sha256"], "it is not one of the other runs"
+    for init in (None, weights_path(experiment, tmp_path / "second")):
+        with pytest.raises(TrainingError, match="another run"):
+            go(experiment, digits, tmp_path / "second", steps=3, init=init)
+    assert go(experiment, digits, tmp_path / "second", steps=3, init=first)[-1].step == 3
+
+
+def test_shipped_weights_are_tuned_by_their_name(digits: DataSet, tmp_path: Path) -> None:
+    experiment = find("aae-gaussian")
+    shipped, tuned = (tmp_path / name for name in ("from nothing", "tuned"))
+    go(experiment, digits, shipped, steps=1)
+    go(experiment, digits, tuned, steps=1, init="aae-gaussian")
+    measured = [measure(experiment, read_evidence(evidence_path(experiment, 0, out))) for out in (shipped, tuned)]
+    assert measured[1]["reconstruction_error"] < 0.8 * measured[0]["reconstruction_error"]
+
+
+def test_weights_to_start_from_that_do_not_fit_are_refused(
+    digits: DataSet, tmp_path: Path, tiny: dict[str, Experiment]
+) -> None:
+    (tmp_path / "file").write_text("no weights")
+    for init, named in (("vae-gaussian", "fit"), ("nothing", "no file"), (tmp_path / "file", "damaged")):
+        with pytest.raises(StorageError, match=named):
+            go(find("aae-gaussian"), digits, tmp_path / "run", init=init)
+    assert not (tmp_path / "run").exists()

@@ -66,6 +66,7 @@ def test_what_does_not_ship_is_told_in_one_sentence(shop: Path, finish: Callable
     refused = {
         "'vae-gaussian', not of 'autoencoder'": {"experiment": "vae-gaussian"},
         "seed 1, not of seed 0": {"seed": 1},
+        "started from other weights": {"init": {"experiment": "autoencoder"}},
         "3 steps, not of a finished run of 5": {"steps": 3},
         "another recipe,": {"recipe": {**header["recipe"], "steps": 6}},
         "another settings and prior,": {"settings": {}, "prior": {"kind": "Ring"}},

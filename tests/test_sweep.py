@@ -116,6 +116,14 @@ def test_nothing_starts_if_a_part_of_the_plan_is_wrong(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_an_experiment_of_ones_own_has_a_plan(tmp_path: Path) -> None:
+    own = tmp_path / "own.py"
+    own.write_text("from dataclasses import replace\nfrom aae_lib.experiments import find\n"
+                   "MINE = replace(find('aae-gaussian'), name='mine')\n")  # fmt: skip
+    (task,) = plan([f"{own}:MINE"], [0], [{}], tmp_path / "runs")
+    assert Path(task.folder).name == "mine-seed-0" and task.experiment.name == "mine" and not is_finished(task)
+
+
 # Runs
 
 

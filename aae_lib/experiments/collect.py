@@ -1,5 +1,6 @@
 """What many runs gave: a row for each, and mean, interval and count for each setting."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,7 @@ from scipy.stats import t as student
 
 from aae_lib.errors import SettingError, StorageError
 from aae_lib.experiments.evidence import measure, read_evidence
-from aae_lib.experiments.registry import find
+from aae_lib.experiments.registry import EXPERIMENTS, find, look_up
 from aae_lib.experiments.settings import changes_of, numbers_of, settings_text
 
 if TYPE_CHECKING:
@@ -18,18 +19,22 @@ if TYPE_CHECKING:
 ABOUT = ("experiment", "settings", "seed", "evaluated_on", "steps", "minutes", "device", "revision")
 
 
-def collect(folder: str | Path) -> "pandas.DataFrame":
+def collect(folder: str | Path, own: Sequence[str] = ()) -> "pandas.DataFrame":
     """A row for each finished run below ``folder``: what it was, each number that any run has set, and every measure.
+
+    Args:
+        own: experiments of your own among them, as :func:`~aae_lib.experiments.find` takes them.
 
     Raises:
         StorageError: if there are no finished runs.
+        UnknownNameError: if a run is of an experiment that is not known.
     """
     import pandas
 
-    rows, changed = [], {}
+    rows, changed, known = [], {}, EXPERIMENTS | {each.name: each for each in map(find, own)}
     for path in sorted(Path(folder).rglob("*-seed-*.safetensors.gz")):
         evidence = read_evidence(path)
-        header, experiment = evidence.header, find(evidence.header["experiment"])
+        header, experiment = evidence.header, look_up(evidence.header["experiment"], known, "experiment")
         changes = changes_of(experiment, header)
         changed |= changes
         about = header | {"settings": settings_text(changes), "minutes": round(header["seconds"] / 60, 2)}

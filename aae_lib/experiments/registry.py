@@ -1,6 +1,9 @@
 """The registry: all experiments by name, and their chapters."""
 
+import importlib.util
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TypeVar
 
 from aae_lib.errors import UnknownNameError
@@ -36,5 +39,25 @@ def look_up(name: str, registry: Mapping[str, Entry], kind: str) -> Entry:
 
 
 def find(name: str) -> Experiment:
-    """The experiment of that name; raises as :func:`look_up`."""
+    """The experiment of that name; or, as ``path/to/file.py:NAME``, one of your own in a Python file, which is run.
+
+    Raises:
+        UnknownNameError: there is no such experiment or file, or the file does not run.
+    """
+    path, dot, attribute = name.rpartition(".py")
+    if dot and attribute[:1] in ("", ":"):
+        return look_up(attribute[1:], _experiments_in(Path(path + dot)), f"experiment in {path + dot}")
     return look_up(name, EXPERIMENTS, "experiment")
+
+
+def _experiments_in(path: Path) -> dict[str, Experiment]:
+    """The experiments that a Python file defines, by the names of their variables."""
+    if not path.is_file():
+        raise UnknownNameError(f"expected a Python file that defines an experiment, found none at {path}")
+    spec = importlib.util.spec_from_file_location(str(path.resolve()), path)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # where dataclasses look for it
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise UnknownNameError(f"{path} does not run ({type(error).__name__}: {error}): repair it") from error
+    return {name: value for name, value in vars(module).items() if isinstance(value, Experiment)}

@@ -1,5 +1,6 @@
 """Training runs, from an experiment to the files that it leaves."""
 
+import hashlib
 import platform
 import socket
 import subprocess
@@ -17,7 +18,8 @@ from aae_lib.data import DataSet
 from aae_lib.devices import chosen_device, multiplies_bfloat16
 from aae_lib.errors import DataError, PriorError, ShapeError, TrainingError
 from aae_lib.experiments.evidence import Evidence, Examination, examine, measure, save_evidence
-from aae_lib.experiments.experiment import FORMAT, Experiment, evidence_path, weights_path
+from aae_lib.experiments.experiment import FORMAT, PRETRAINED, Experiment, evidence_path, weights_path
+from aae_lib.experiments.registry import EXPERIMENTS
 from aae_lib.models import Model
 from aae_lib.seeding import check_seed
 from aae_lib.storage import load_weights, save_weights
@@ -31,7 +33,7 @@ GIT_SECONDS = 10.0
 
 def train_experiment(
     experiment: Experiment, data: DataSet, out: str | Path, *, seed: int = 0, steps: int | None = None,
-    device: str | None = None, validation: bool = False, progress: bool = True,
+    device: str | None = None, validation: bool = False, progress: bool = True, init: str | Path | None = None,
 ) -> Iterator[Report]:  # fmt: skip
     """Train an experiment, yielding its reports; at the end write weights and evidence to the folder ``out``.
 
@@ -44,8 +46,11 @@ def train_experiment(
             ``NAME-seed-SEED.safetensors.gz`` (evidence). No other run may write to it at the same time.
         validation: hold out the last sixth of the training images and make the evidence on those.
         seed, steps, device, progress: as for :func:`aae_lib.training.train`.
+        init: a file of weights to start from (fine-tuning), or the name of an experiment whose weights ship.
+            Adversaries that it lacks start anew.
 
     Raises:
+        StorageError: there are no such weights, or they do not fit.
         TrainingError: the folder belongs to another run, or as :func:`aae_lib.training.train`.
     """
     check_seed(seed)
@@ -72,6 +77,8 @@ def train_experiment(
         "trained_on": sum(len(part) for part in sets),
         "evaluated_on": "validation" if validation else "test",
     }
+    if init is not None:
+        header["init"] = _start_from(init, model)
     shown = Examination(experiment, model, held_out, images, data.name)
     lock = _lock(out)
     try:
@@ -100,6 +107,19 @@ def _header(experiment: Experiment, data: DataSet, device: torch.device) -> dict
         "precision": "bfloat16" if multiplies_bfloat16(device) else "float32",
         **origin(device),
     }
+
+
+def _start_from(init: str | Path, model: Model) -> dict[str, Any]:
+    """Put weights from a file into the model; returns what a header says of them."""
+    path = weights_path(EXPERIMENTS[init], PRETRAINED) if init in EXPERIMENTS else Path(init)
+    adversaries = {name: getattr(model, name) for name in model.adversaries}
+    theirs = load_weights(path, model)  # without its adversaries, if the file has none
+    for name, network in adversaries.items():
+        setattr(model, name, network)
+    about = {name: theirs.get(name) for name in ("experiment", "seed", "steps", "data_name")}
+    about["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    model.started_from = str(about)  # so that a checkpoint is of no run that started from other weights
+    return about
 
 
 def _finish(

@@ -79,9 +79,10 @@ def run_name(name: str, changes: Mapping[str, Value], seed: int, validation: boo
 
 
 def numbers_of(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
-    """All that can be set of an experiment, by name, as its ``as_data`` or the header of a run has it."""
+    """All that can be set of a run, by name, as an experiment's ``as_data`` or the header of a run has it."""
     model = _defaults(experiment) | data["settings"]
-    return _flat({"model": model, "prior": data.get("prior") or {}, "recipe": data["recipe"]})
+    parts = {"model": model, "prior": data.get("prior") or {}, "recipe": data["recipe"], "init": data.get("init") or {}}
+    return _flat(parts)
 
 
 def changes_of(experiment: Experiment, header: Mapping[str, Any]) -> dict[str, Any]:

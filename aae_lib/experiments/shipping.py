@@ -58,6 +58,7 @@ def check_run(experiment: Experiment, seed: int, header: dict[str, Any], path: P
         (header["experiment"] != experiment.name, f"of {header['experiment']!r:.80}", f"of {experiment.name!r}"),
         (header["seed"] != seed, f"of seed {header['seed']}", f"of seed {seed}"),
         (differing, f"of a run with another {' and '.join(differing)}", "of the registered one"),
+        (header.get("init"), "of a run that started from other weights", "of one that started anew"),
         (header["steps"] != last, f"of {header['steps']:,} steps", f"of a finished run of {last:,}"),
         (header["data_name"] != experiment.data, f"measured on {header['data_name']:.80}", f"on {experiment.data}"),
         (header["evaluated_on"] != "test", f"measured on {header['evaluated_on']:.80} images", "on the test images"),

@@ -57,11 +57,12 @@ def plan(
         check_count("steps", steps)
     tasks = []
     for name in names:
+        experiment = find(name)
         for change in changes:
-            with_settings(find(name), change)
+            with_settings(experiment, change)
             for seed in seeds:
                 check_seed(seed)
-                folder = Path(out) / run_name(name, change, seed, validation)
+                folder = Path(out) / run_name(experiment.name, change, seed, validation)
                 tasks.append(Task(name, seed, str(folder), change, steps, validation))
     return tasks
 

@@ -61,8 +61,8 @@ def load_evidence(name: str, seed: int = 0) -> Evidence:
 
 
 def shipped_seeds(name: str) -> list[int]:
-    """The seeds of an experiment that ship evidence; none of one that is only planned."""
-    prefix, suffix = f"{find(name).name}-seed-", ".safetensors.gz"
+    """The seeds of an experiment that ship evidence; none of one that is only planned, or your own."""
+    prefix, suffix = f"{name}-seed-", ".safetensors.gz"
     texts = [path.name.removeprefix(prefix).removesuffix(suffix) for path in EVIDENCE.glob(f"{prefix}*{suffix}")]
     return sorted(map(int, texts))
 
