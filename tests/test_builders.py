@@ -1,7 +1,6 @@
 """The builders: sizes and layers of networks, initial weights, and what encoders see while training."""
 
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from support import MOTION, SYSTEMS, sets_of, tiny
 from torch import Tensor, nn
 
 from aae_lib.data import Images
-from aae_lib.errors import ShapeError
 from aae_lib.experiments import builders
 from aae_lib.losses import half_squared_error
 from aae_lib.models import Model
@@ -135,12 +133,6 @@ def test_layers_of_noise_and_dropout_stand_where_the_settings_say() -> None:
         for network in tiny(name).adversaries:
             *_, last = getattr(tiny(name), network).modules()
             assert isinstance(last, nn.Linear | nn.AvgPool2d | nn.Flatten), "no ReLU keeps it from saying less than 0.5"
-
-
-@pytest.mark.parametrize("builder", [builders.age, builders.gan, builders.ali])
-def test_convolutional_networks_refuse_images_of_more_than_32_pixels_a_side(builder: Callable[..., Model]) -> None:
-    with pytest.raises(ShapeError, match="at most 32 x 32 pixels, not 33 x 20 gray"):
-        builder((1, 33, 20), 10, Gaussian(3))
 
 
 def test_a_classifier_s_features_are_what_its_last_layer_decides_by(sets: Sets) -> None:

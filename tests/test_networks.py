@@ -31,7 +31,7 @@ from aae_lib.networks import (
 from aae_lib.networks.convolutional import FromPictures, ToPictures
 
 GRAY = (1, 28, 28)
-SHAPES = [GRAY, (3, 32, 32), (2, 31, 20)]
+SHAPES = [GRAY, (3, 32, 32), (2, 31, 20), (3, 40, 64)]
 
 
 # Perceptrons
@@ -180,8 +180,9 @@ def test_a_picture_is_the_image_from_minus_one_to_one_in_a_black_frame(shape: tu
     channels, height, width = shape
     images = torch.rand(5, math.prod(shape))
     pictures = ToPictures(shape)(images)
-    top, left = (32 - height) // 2, (32 - width) // 2
-    expected = -np.ones((5, channels, 32, 32))
+    side = 32 if max(shape) <= 32 else 64
+    top, left = (side - height) // 2, (side - width) // 2
+    expected = -np.ones((5, channels, side, side))
     expected[:, :, top : top + height, left : left + width] = 2 * images.double().numpy().reshape(5, *shape) - 1
     np.testing.assert_allclose(pictures, expected, rtol=0, atol=1e-6)
     pictures[pictures == -1] = 7.0  # whatever is in the frame
@@ -198,9 +199,9 @@ MAKERS = [
 
 
 @pytest.mark.parametrize("make", MAKERS)
-@pytest.mark.parametrize("shape", [(1, 33, 28), (3, 28, 33)])
+@pytest.mark.parametrize("shape", [(1, 65, 28), (3, 28, 65)])
 def test_images_that_are_larger_than_the_networks_are_refused(make: Callable, shape: tuple[int, int, int]) -> None:
-    with pytest.raises(ShapeError, match=f"at most 32 x 32.*{shape[1]} x {shape[2]}"):
+    with pytest.raises(ShapeError, match=f"at most 64 x 64.*{shape[1]} x {shape[2]}"):
         make(shape)
 
 
@@ -224,6 +225,8 @@ def test_sizes_are_those_of_the_official_code() -> None:
 
     assert channels(convolutional_encoder(10, GRAY)) == [32, 64, 128, 10]
     assert channels(convolutional_decoder(10, GRAY)) == [128, 64, 32, 1]
+    assert channels(convolutional_encoder(10, (3, 33, 33))) == [32, 64, 128, 256, 10]
+    assert channels(convolutional_decoder(10, (3, 33, 33))) == [256, 128, 64, 32, 3]
     network = convolutional_encoder(128, (3, 32, 32), 64)  # 1.18 million weights, as AGE's
     assert sum(parameter.numel() for parameter in network.parameters()) == 1_183_616
 

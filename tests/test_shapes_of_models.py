@@ -28,8 +28,12 @@ def blobs(shape: Shape, count: int) -> Images:
     return Images(pixels[:, None].expand(count, *shape).flatten(1), labels, shape)
 
 
-@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 32, 32)], ids=str)
-@pytest.mark.parametrize("name", SYSTEMS)
+CONVOLUTIONAL = ("convolutional VAE", "convolutional AAE", "convolutional classifier", "AGE", "GAN", "ALI")
+CASES = [(name, shape) for shape in ((1, 16, 16), (3, 32, 32)) for name in SYSTEMS]
+CASES += [(name, (3, 64, 48)) for name in CONVOLUTIONAL]
+
+
+@pytest.mark.parametrize(("name", "shape"), CASES, ids=str)
 def test_each_system_trains_on_images_of_another_shape(name: str, shape: Shape, tmp_path: Path) -> None:
     images = blobs(shape, 120)
     settings = {} if "label-informed" in name else {"classes": 3}

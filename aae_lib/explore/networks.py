@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from aae_lib.networks import BatchNorm, GaussianEncoder, OntoSphere, TrainingNoise, UniversalEncoder
-from aae_lib.networks.convolutional import SIDE, FromPictures, ToPictures
+from aae_lib.networks.convolutional import FromPictures, ToPictures
 
 Layer = dict[str, Any]
 PRODUCTS = {nn.Linear: "linear", nn.Conv2d: "convolution", nn.ConvTranspose2d: "transposed"}
@@ -84,8 +84,9 @@ def _layer(module: nn.Module) -> Layer:
             layer["bias"] = _array(module.bias)
         return layer if kind == "linear" else layer | _settings(module)
     if isinstance(module, ToPictures):
-        left, _, top, _ = module.frame
-        return {"kind": "frame", "shape": module.shape, "corner": [top, left], "size": [SIDE, SIDE], "change": [2, -1]}
+        left, right, top, bottom = module.frame
+        size = [top + module.shape[1] + bottom, left + module.shape[2] + right]
+        return {"kind": "frame", "shape": module.shape, "corner": [top, left], "size": size, "change": [2, -1]}
     if isinstance(module, nn.Unflatten) and len(shape := module.unflattened_size) == 3:
         return {"kind": "frame", "shape": shape, "corner": [0, 0], "size": shape[1:], "change": [1, 0]}
     if isinstance(module, FromPictures | nn.Flatten):

@@ -1,4 +1,10 @@
-"""Convolutional networks of DCGAN, ALI and AGE, for images of at most 32 x 32 pixels."""
+"""Convolutional networks of DCGAN, ALI and AGE, for images of at most 64 x 64 pixels.
+
+They see and make square pictures: of 32 x 32 pixels for images up to that size, of 64 x 64 for larger ones, by one
+more layer.
+"""
+
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -9,17 +15,17 @@ from aae_lib.networks.augmentation import Dropout
 from aae_lib.networks.layers import BatchNorm
 from aae_lib.shapes import Shape, in_words, unflattened
 
-SIDE = 32  # pixels along the side of what convolutional networks see and make
+SIDES = {32: (1, 2, 4), 64: (1, 2, 4, 8)}  # of a picture, and its channels from the largest size to that of 4 x 4
 LEAK = 0.2
 
 
 class ToPictures(nn.Module):
-    """Flat images ``[n, pixels]`` in [0, 1] as pictures ``[n, channels, 32, 32]`` in [-1, 1].
+    """Flat images ``[n, pixels]`` in [0, 1] as pictures ``[n, channels, side, side]`` in [-1, 1]; the side is 32 or 64.
 
     Smaller images get a black frame.
 
     Raises:
-        ShapeError: if the shape has more than 32 pixels a side; when called, if the images are not of the shape.
+        ShapeError: if the shape has more than 64 pixels a side; when called, if the images are not of the shape.
     """
 
     def __init__(self, shape: Shape):
@@ -32,7 +38,7 @@ class ToPictures(nn.Module):
 
 
 class FromPictures(nn.Module):
-    """Pictures ``[n, channels, 32, 32]`` as flat images ``[n, pixels]``, without the frame of :class:`ToPictures`."""
+    """Pictures ``[n, channels, side, side]`` as flat images ``[n, pixels]``, without :class:`ToPictures`'s frame."""
 
     def __init__(self, shape: Shape):
         super().__init__()
@@ -42,25 +48,31 @@ class FromPictures(nn.Module):
         return F.pad(pictures, self.frame).flatten(1)
 
 
+def _side_of(shape: Shape) -> int:
+    """Of the smallest picture that holds such an image."""
+    for side in SIDES:
+        if max(shape[1:]) <= side:
+            return side
+    raise ShapeError(f"convolutional networks take at most {side} x {side} pixels, not {in_words(shape)}: resize them")
+
+
 def _frame_around(shape: Shape) -> list[int]:
-    """How many pixels lie to the left, right, top and bottom of an image in a picture of 32 x 32."""
-    across, down = SIDE - shape[2], SIDE - shape[1]
-    if min(across, down) < 0:
-        limit = f"{SIDE} x {SIDE} pixels"
-        raise ShapeError(f"convolutional networks take at most {limit}, not {in_words(shape)}: load smaller images")
+    """How many pixels lie to the left, right, top and bottom of an image in its picture."""
+    across, down = (_side_of(shape) - length for length in (shape[2], shape[1]))
     return [across // 2, across - across // 2, down // 2, down - down // 2]
 
 
 def convolutional_encoder(outputs: int, shape: Shape, channels: int = 32) -> nn.Sequential:
-    """Four convolutions that halve a picture of 32 x 32 each, ``[n, pixels] -> [n, outputs]``.
+    """Convolutions that halve a picture each, down to 2 x 2, ``[n, pixels] -> [n, outputs]``.
 
     The encoder of AGE's official code for 32 x 32 pixels (``dcgan32px.py``), and the discriminator of DCGAN (Radford et
     al. 2016) with ``outputs = 1``.
 
     Args:
-        shape: of an image, at most 32 pixels a side, or a ``ShapeError`` is raised.
-        channels: after the first convolution; twice and four times as many after the next (AGE: 64).
+        shape: of an image, at most 64 pixels a side, or a ``ShapeError`` is raised.
+        channels: after the first convolution; after each of the next twice as many, but for the last (AGE: 64).
     """
+    widths = [channels * factor for factor in SIDES[_side_of(shape)]]
 
     def halve(fan_in: int, fan_out: int) -> list[nn.Module]:
         return [nn.Conv2d(fan_in, fan_out, 4, 2, 1, bias=False), nn.BatchNorm2d(fan_out), nn.LeakyReLU(LEAK)]
@@ -69,9 +81,8 @@ def convolutional_encoder(outputs: int, shape: Shape, channels: int = 32) -> nn.
         ToPictures(shape),
         nn.Conv2d(shape[0], channels, 4, 2, 1, bias=False),
         nn.LeakyReLU(LEAK),
-        *halve(channels, 2 * channels),
-        *halve(2 * channels, 4 * channels),
-        nn.Conv2d(4 * channels, outputs, 4, 2, 1),
+        *(layer for ends in pairwise(widths) for layer in halve(*ends)),
+        nn.Conv2d(widths[-1], outputs, 4, 2, 1),
         nn.AvgPool2d(2),
         nn.Flatten(),
     )
@@ -79,15 +90,16 @@ def convolutional_encoder(outputs: int, shape: Shape, channels: int = 32) -> nn.
 
 
 def convolutional_decoder(dimensions: int, shape: Shape, channels: int = 32) -> nn.Sequential:
-    """Transposed convolutions that double a picture up to 32 x 32, ``[n, dimensions] -> [n, pixels]``, logits.
+    """Transposed convolutions that double a picture of 4 x 4 each, ``[n, dimensions] -> [n, pixels]``, logits.
 
     The generator of DCGAN (Radford et al. 2016) for 32 x 32 pixels. (AGE's official code has one more layer of 32 x 32
     pixels, which would take more time than the others together.)
 
     Args:
-        shape: of an image, at most 32 pixels a side, or a ``ShapeError`` is raised.
-        channels: of the 16 x 16 picture; twice and four times as many before (DCGAN: 128).
+        shape: of an image, at most 64 pixels a side, or a ``ShapeError`` is raised.
+        channels: before the last doubling; twice as many before each other one (DCGAN: 128).
     """
+    widths = [channels * factor for factor in reversed(SIDES[_side_of(shape)])]
 
     def double(fan_in: int, fan_out: int, stride: int = 2) -> list[nn.Module]:
         convolution = nn.ConvTranspose2d(fan_in, fan_out, 4, stride, stride - 1, bias=False)
@@ -95,9 +107,8 @@ def convolutional_decoder(dimensions: int, shape: Shape, channels: int = 32) -> 
 
     network = nn.Sequential(
         nn.Unflatten(1, (dimensions, 1, 1)),
-        *double(dimensions, 4 * channels, stride=1),
-        *double(4 * channels, 2 * channels),
-        *double(2 * channels, channels),
+        *double(dimensions, widths[0], stride=1),
+        *(layer for ends in pairwise(widths) for layer in double(*ends)),
         nn.ConvTranspose2d(channels, shape[0], 4, 2, 1),
         FromPictures(shape),
     )
