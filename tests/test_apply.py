@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from support import tiny
 
 from aae_lib import __main__ as command_line
-from aae_lib.errors import AaeError, DataError, PriorError, SettingError, ShapeError, StorageError
+from aae_lib.errors import AaeError, DataError, PriorError, SettingError, ShapeError, StorageError, TrainingError
 from aae_lib.experiments import load_trained
 from aae_lib.experiments.apply import encode_pictures, load_pictures, sample_images, walk_between
 
@@ -132,6 +132,7 @@ def test_bad_inputs_are_named(drawn: list[Path], tmp_path: Path, monkeypatch) ->
         (AaeError, "no encoder", lambda: encode_pictures(load_trained("dcgan"), drawn)),
         (AaeError, "decode", lambda: walk_between(load_trained("digit-classifier"), *drawn[:2])),
         (PriorError, "no prior", lambda: sample_images(load_trained("autoencoder"))),
+        (TrainingError, "seed", lambda: sample_images(trained, seed=-1)),
         *((SettingError, "count", lambda count=count: sample_images(trained, count)) for count in (0, -1, 10**9, 2.5)),
     ):
         with pytest.raises(error, match=named):

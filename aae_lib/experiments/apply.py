@@ -19,7 +19,7 @@ from aae_lib.experiments.trained import Trained
 from aae_lib.metrics import prior_samples
 from aae_lib.models import LabelInformedAutoencoder, Model
 from aae_lib.priors import ClassConditionalPrior, UniformSphere, great_circle, straight_line
-from aae_lib.seeding import seeded
+from aae_lib.seeding import check_seed, seeded
 from aae_lib.shapes import Shape
 
 CENTERED = ("MNIST", "MNIST-sample", "QMNIST", "EMNIST")  # light ink on black, its center of mass in the middle
@@ -105,13 +105,15 @@ def sample_images(trained: Trained, count: int = 100, seed: int = 0) -> Tensor:
 
     Args:
         count: of the images, from 1 to 10,000; rows are filled up.
+        seed: from 0 to 4293.
 
     Raises:
-        SettingError: another count.
+        SettingError, TrainingError: another count, or another seed.
         PriorError: the model has no prior.
         ShapeError: a model of tables.
     """
     _shape(trained)
+    check_seed(seed)
     prior = trained.model.prior
     if not (isinstance(count, int) and 1 <= count <= MOST):
         raise SettingError(f"expected a count of samples from 1 to {MOST:,}, found {count!r}")
