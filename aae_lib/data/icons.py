@@ -74,7 +74,7 @@ def _drawn(name: str, side: int, size: int, random: np.random.Generator) -> np.n
     """One icon, uint8 ``[size, size, 3]``."""
     turn, scale = random.uniform(-0.35, 0.35), side * random.uniform(0.26, 0.4)
     x0, y0 = side / 2 + side * random.uniform(-0.08, 0.08, 2)
-    bright = colorsys.hsv_to_rgb(random.uniform(), random.uniform(0.5, 0.9), random.uniform(0.75, 1))
+    bright = colorsys.hsv_to_rgb(random.uniform(0, 0.6), random.uniform(0.75, 1), 1)
     ground = 3 * (int(random.uniform(10, 50)),)
     picture = Image.new("RGB", (side, side), ground)
     for outline, color in zip(ICONS[name], (tuple(int(255 * part) for part in bright), ground), strict=True):
