@@ -6,7 +6,10 @@ from pathlib import Path
 
 
 class AaeError(Exception):
-    """What every error of this library is."""
+    """What every error of this library is. Its text has no control characters: some of it may come from a file."""
+
+    def __str__(self) -> str:
+        return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in super().__str__())
 
 
 class DataError(AaeError, RuntimeError):

@@ -1,5 +1,6 @@
 """Seeds: which are allowed, and how random numbers are drawn from one."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -7,6 +8,7 @@ import torch
 
 from aae_lib.errors import TrainingError
 
+TURN = threading.RLock()  # all threads of a process share torch's random numbers
 SEEDS = 4294  # seed * 1,000,003 must fit in 32 bits; torch ignores the rest
 
 
@@ -17,13 +19,19 @@ def check_seed(seed: int) -> None:
 
 
 @contextmanager
+def own_random_numbers(device: torch.device) -> Iterator[None]:
+    """Inside, whatever is drawn on CPU and ``device``, the caller's random numbers stay; other threads wait outside."""
+    with TURN, torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
+
+
+@contextmanager
 def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     """Inside, torch's random numbers on CPU and ``device`` are those of ``seed``; afterwards the caller's go on."""
     device = torch.device(device)
-    gpus = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(gpus):
+    with own_random_numbers(device):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach every GPU
-        for gpu in gpus:
-            with torch.cuda.device(gpu):
+        if device.type == "cuda":
+            with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield

@@ -22,6 +22,7 @@ from aae_lib.errors import StorageError
 HEADER = "aae_lib"
 SCALE = ".scale"
 GZIP = b"\x1f\x8b\x08"  # how a gzip file begins
+LARGEST = 2**30  # bytes that a compressed file may unpack to
 
 
 def write_file(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
@@ -31,7 +32,8 @@ def write_file(path: str | Path, tensors: dict[str, Tensor], header: dict[str, A
     unfinished = path.with_name(path.name + ".unfinished")
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
     content = save(contiguous, {HEADER: json.dumps(header)})
-    with open(unfinished, "wb") as file:
+    unfinished.unlink(missing_ok=True)
+    with open(unfinished, "xb") as file:  # never what a link of this name leads to
         file.write(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
         file.flush()
         os.fsync(file.fileno())
@@ -45,16 +47,32 @@ def read_file(path: str | Path, device: torch.device | str = "cpu") -> tuple[dic
         StorageError: if ``path`` is missing, damaged, or was not written by this library.
     """
     try:
+        if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for
+            raise OSError("no regular file")
         content = Path(path).read_bytes()
         if content.startswith(GZIP):
-            content = gzip.decompress(content)
+            content = _unpacked(content)
         length = int.from_bytes(content[:8], "little")  # the format's own header, in JSON, comes first
         header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][HEADER])
+        if not isinstance(header, dict):
+            raise TypeError(f"a {type(header).__name__} as header")
         return {name: tensor.to(device) for name, tensor in load(content).items()}, header
     except FileNotFoundError as error:
         raise StorageError(f"there is no file {path}") from error
-    except (SafetensorError, OSError, EOFError, zlib.error, KeyError, TypeError, ValueError) as error:
-        raise StorageError(f"{path} is damaged or no file of aae_lib ({type(error).__name__}: {error})") from error
+    except (SafetensorError, OSError, EOFError, RecursionError, zlib.error, KeyError, TypeError, ValueError) as error:
+        found = f"{type(error).__name__}: {str(error):.200}"
+        raise StorageError(f"{path} is damaged or no file of aae_lib ({found})") from error
+
+
+def _unpacked(content: bytes) -> bytes:
+    """What gzip has packed, up to a size: a file of some megabytes can unpack to more than fits into memory."""
+    unpacker = zlib.decompressobj(wbits=31)
+    if int.from_bytes(content[-4:], "little") > LARGEST:  # as gzip writes it there
+        raise ValueError(f"it unpacks to more than {LARGEST:,} bytes")
+    unpacked = unpacker.decompress(content, LARGEST)
+    if not unpacker.eof or unpacker.unused_data:
+        raise EOFError("it does not end where it should")
+    return unpacked
 
 
 def save_weights(path: str | Path, model: nn.Module, header: dict[str, Any], leave_out: Collection[str] = ()) -> None:
@@ -76,17 +94,13 @@ def load_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
     """Read weights into ``model`` and return the file's header.
 
     The file may lack the networks that are named in ``model.adversaries``. They are then removed from the model, so
-    that nobody takes their random initial weights for trained ones.
+    that nobody takes their random initial weights for trained ones. A model on the device "meta" is only compared.
 
     Raises:
         StorageError: if the file is missing or damaged, or its tensors are not those of ``model``.
     """
     tensors, header = read_file(path)
-    state = {
-        name: tensor.float() * tensors[name + SCALE] if name + SCALE in tensors else tensor
-        for name, tensor in tensors.items()
-        if name.removesuffix(SCALE) == name or name.removesuffix(SCALE) not in tensors
-    }
+    state = _weights(path, tensors)
     stored = {name.split(".")[0] for name in state}
     missing = [name for name in getattr(model, "adversaries", ()) if hasattr(model, name) and name not in stored]
     # Compared first, because load_state_dict copies what fits before it refuses the rest.
@@ -99,11 +113,33 @@ def load_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
         raise StorageError(f"{path}{source} does not fit {type(model).__name__}: {'; '.join(filter(None, differing))}")
     for name in missing:
         delattr(model, name)
-    model.load_state_dict(state)
+    if not any(parameter.is_meta for parameter in model.parameters()):
+        model.load_state_dict(state)
     return header
+
+
+def _weights(path: str | Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a file, finite float32; refuses, by a StorageError, what :func:`save_weights` does not write."""
+    weights, broken = {}, set()
+    scales = {name + SCALE for name in tensors} & tensors.keys()
+    for name in tensors.keys() - scales:
+        tensor, scale = tensors[name], tensors.get(name + SCALE)
+        if scale is None:
+            usual = tensor.dtype == torch.float32
+        else:
+            rows = (*tensor.shape[:1], *[1] * (tensor.ndim - 1))
+            usual = (tensor.dtype, scale.dtype, scale.shape) == (torch.int8, torch.float32, rows) and scale.min() >= 0
+            tensor = tensor.float() * scale if usual else tensor
+        if not usual or not tensor.isfinite().all():
+            broken.add(name)
+        weights[name] = tensor
+    if broken:
+        found = _few("not finite, of another type or without its scale", broken)
+        raise StorageError(f"the weights in {path} are damaged, {found}: train again")
+    return weights
 
 
 def _few(kind: str, names: set[str]) -> str:
     """The first three of these names, if there are any."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{kind}: {', '.join(sorted(names)[:3])}{more}" if names else ""
+    return f"{kind}: {', '.join(f'{name:.80}' for name in sorted(names)[:3])}{more}" if names else ""

@@ -1,4 +1,4 @@
-"""Bad images and labels, by their kind, through each door: arrays, files, training, explorers and the command line.
+"""Bad images, labels and weights, by their kind, through each door: arrays, files, training, explorers, commands.
 
 Each ends in one sentence that says what was expected and found, never in silence and never in an error of PyTorch.
 """
@@ -14,8 +14,10 @@ from support import sets_of, tiny
 
 from aae_lib import __main__ as command_line
 from aae_lib.data import DataSet, Images, load_arrays, load_folder, load_images
-from aae_lib.errors import AaeError
+from aae_lib.errors import AaeError, StorageError
+from aae_lib.experiments import find, load_trained
 from aae_lib.explore import LatentExplorer, StyleExplorer
+from aae_lib.storage import write_file
 from aae_lib.training import Adam, Recipe, train
 
 COUNT = 30
@@ -237,3 +239,38 @@ def test_the_command_line(options, words: str, tmp_path: Path, monkeypatch) -> N
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AAE_DATA", str(tmp_path / "data"))
     assert words in called(monkeypatch, "train", "aae-gaussian", *options)
+
+
+HEADERS = {
+    "another version": ({"format": [1] * 1000}, "expected a file of format 2"),
+    "no text": ({"data_name": 5}, "data_name"),
+    "a shape in text": ({"shape": "28"}, "shape"),
+    "a negative shape": ({"shape": [1, -28, -28]}, "shape"),
+    "a broken shape": ({"shape": [1, 28.5, 28]}, "shape"),
+    "a shape beyond memory": ({"shape": [1, 10**6, 10**6]}, "does not fit"),
+    "negative classes": ({"classes": -1}, "classes"),
+    "names of classes": ({"class_names": [1, 2]}, "class_names"),
+    "no list of names": ({"class_names": 5}, "class_names"),
+    "another prior": ({"prior": {"kind": "Other"}}, "prior"),
+    "no prior": ({"prior": [1]}, "prior"),
+    "a prior in text": ({"prior": {"kind": "Gaussian", "dimensions": "2", "standard_deviation": 1.0}}, "settings"),
+    "units in text": ({"settings": {"hidden": "many"}}, "settings"),
+    "units beyond memory": ({"settings": {"hidden": [10**9, 10**9]}}, "does not fit"),
+    "another setting": ({"settings": {"\x1b[31m": 1}}, r"\\x1b"),
+    "another experiment": ({"experiment": "vae-gaussian"}, "vae-gaussian"),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), HEADERS.values(), ids=HEADERS.keys())
+@pytest.mark.parametrize("door", ["load_trained", "evaluate"])
+def test_headers_of_weights(changes, words: str, door: str, tmp_path: Path, monkeypatch) -> None:
+    about = {"seed": 0, "steps": 1, "shape": [1, 28, 28], "classes": 10, "data_name": "MNIST", "evaluated_on": "test"}
+    header = find("aae-gaussian").as_data() | {"format": 2} | about | changes
+    write_file(tmp_path / "weights", {"encoder.0.bias": torch.zeros(1000)}, header)
+    monkeypatch.chdir(tmp_path)
+    if door == "load_trained":
+        with pytest.raises(StorageError, match=words):
+            load_trained("aae-gaussian", tmp_path / "weights")
+    else:
+        message = called(monkeypatch, "evaluate", "aae-gaussian", "--weights", "weights")
+        assert words.replace("\\\\", "\\") in message and len(message) < 600 and message.isprintable()

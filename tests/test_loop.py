@@ -3,6 +3,7 @@
 import copy
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -263,3 +264,15 @@ def test_the_progress_bar_shows_on_demand(images, make_model, make_recipe, capsy
     assert capsys.readouterr().err == ""
     run(model, images, make_recipe(model), progress=True)
     assert "/20" in capsys.readouterr().err
+
+
+def test_two_threads_that_train_do_not_change_each_others_bits(images, make_model, make_recipe) -> None:
+    def ended(seed: int) -> dict:
+        model = make_model()
+        run(model, images, make_recipe(model, 60), seed=seed, report_every=4, measure=lambda _: {"a": torch.rand(1)})
+        return weights(model)
+
+    expected = [ended(seed) for seed in range(2)]
+    with ThreadPoolExecutor(2) as threads:
+        for found, alone in zip(threads.map(ended, range(2)), expected, strict=True):
+            assert same(found, alone)

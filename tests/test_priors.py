@@ -61,7 +61,7 @@ class Wrong(Prior):
         self.samples = samples
 
     def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
-        return self.samples
+        return self.samples[:count] if isinstance(self.samples, Tensor) else self.samples
 
 
 class OfNumpy(Prior):
@@ -95,6 +95,42 @@ def test_broken_samples_are_refused(samples: object, words: str) -> None:
 def test_a_prior_that_no_seed_reaches_is_refused() -> None:
     with pytest.raises(PriorError, match=r"OfNumpy.*not reproducible.*torch\.randn"):
         check_prior(OfNumpy())
+
+
+class Own(Gaussian):
+    """Draws as `draw` does."""
+
+    def __init__(self, draw: Callable[[int], Tensor]):
+        super().__init__(2)
+        self.draw = draw
+
+    def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
+        return self.draw(count)
+
+
+def seeding_before(count: int) -> Tensor:
+    torch.manual_seed(5)
+    return torch.randn(count, 2)
+
+
+def seeding_after(count: int) -> Tensor:
+    samples = torch.randn(count, 2)
+    torch.manual_seed(5)
+    return samples
+
+
+@pytest.mark.parametrize(
+    ("draw", "words"),
+    [
+        (lambda count: torch.randn(1000, 2), r"sample\(7\).*\(7, 2\).*\(1000, 2\)"),
+        (lambda count: torch.randn(count, 2, generator=torch.Generator().manual_seed(5)), "seed"),
+        (seeding_before, "sets torch's seed"),
+        (seeding_after, "sets torch's seed"),
+    ],
+)
+def test_a_prior_that_ignores_the_count_or_the_seed_is_refused(draw: Callable, words: str) -> None:
+    with pytest.raises(PriorError, match=words):
+        check_prior(Own(draw))
 
 
 @pytest.mark.parametrize(

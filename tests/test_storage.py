@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -114,7 +115,9 @@ def test_other_files_are_refused_and_no_code_in_them_is_executed(tmp_path: Path)
     torch.save(Malice(), path)
     foreign = [path.read_bytes(), pickle.dumps(Malice()), b"some text, longer than a header" * 10]
     foreign += [b"", struct.pack("<Q", 2**60) + b"{}"]
-    for metadata in (None, {"format": "pt"}, {"aae_lib": "{no json"}):
+    deep = "[" * 100_000 + "]" * 100_000
+    foreign.append(struct.pack("<Q", len(deep)) + deep.encode())
+    for metadata in (None, {"format": "pt"}, *({"aae_lib": text} for text in ("{no json", "[1, 2]", '"text"', deep))):
         foreign.append(safetensors.torch.save({"a": torch.ones(2)}, metadata=metadata))
     for content in (*foreign, *map(gzip.compress, foreign)):
         path.write_bytes(content)
@@ -122,9 +125,36 @@ def test_other_files_are_refused_and_no_code_in_them_is_executed(tmp_path: Path)
             read_file(path)
     with pytest.raises(StorageError, match=f"{tmp_path} is damaged or no file"):
         read_file(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StorageError, match="no regular file"):
+        read_file(tmp_path / "pipe")
     with pytest.raises(StorageError, match=f"no file {tmp_path / 'nothing'}") as caught:
         read_file(tmp_path / "nothing")
     assert isinstance(caught.value, AaeError) and isinstance(caught.value, RuntimeError)
+
+
+def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aae_lib.storage.LARGEST", 2**20)
+    honest = gzip.compress(bytes(2**21))
+    for content, words in ((honest, "more than 1,048,576"), (honest[:-4] + bytes(4), "end"), (honest * 2, "more")):
+        (tmp_path / "file").write_bytes(content)
+        with pytest.raises(StorageError, match=f"damaged.*{words}"):
+            read_file(tmp_path / "file")
+
+
+def test_what_a_file_says_is_shown_without_control_characters_and_cut(tmp_path: Path) -> None:
+    names = ["\x1b[31mred", "x" * 100_000, *map(str, range(2_000))]
+    write_file(tmp_path / "file", {name: torch.zeros(1) for name in names}, {"experiment": "\x1b[2J"})
+    with pytest.raises(StorageError, match="unexpected") as caught:
+        load_weights(tmp_path / "file", nn.Linear(2, 2))
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 600
+
+
+def test_no_link_is_followed_while_writing(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "file.unfinished").symlink_to(tmp_path / "precious")
+    write_file(tmp_path / "file", tensors, HEADER)
+    assert (tmp_path / "precious").read_text() == "mine" and read_file(tmp_path / "file")[1] == HEADER
 
 
 # Weights
@@ -151,6 +181,36 @@ def test_weights_are_within_half_a_step_of_eight_bits(tmp_path: Path) -> None:
     load_weights(tmp_path / "again", again)
     for one, other in zip(loaded.state_dict().values(), again.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-6, atol=0)
+
+
+BROKEN = {  # from the bias [30] and the scale [30, 1] of a layer, or its matrix
+    "NaN": lambda t: t["bias"].fill_(torch.nan),
+    "infinite scale": lambda t: t["weight.scale"].fill_(torch.inf),
+    "negative scale": lambda t: t["weight.scale"].neg_(),
+    "no scale": lambda t: t.pop("weight.scale"),
+    "flat scale": lambda t: t.update({"weight.scale": t["weight.scale"].flatten()}),
+    "scale of columns": lambda t: t.update({"weight.scale": torch.ones(1, 20)}),
+    "one scale": lambda t: t.update({"weight.scale": torch.tensor(1.0)}),
+    "double scale": lambda t: t.update({"weight.scale": t["weight.scale"].double()}),
+    "scale of a bias": lambda t: t.update({"bias.scale": torch.ones(1)}),
+    "scale of numbers that are whole": lambda t: t.update({"weight": t["weight"].float()}),
+    "other bytes": lambda t: t.update({"weight": t["weight"].to(torch.uint8)}),
+    **{str(kind): lambda t, kind=kind: t.update({"bias": t["bias"].to(kind)})
+       for kind in (torch.int32, torch.int8, torch.half, torch.double, torch.complex64)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", BROKEN.values(), ids=BROKEN.keys())
+def test_numbers_that_are_no_weights_are_refused(damage: Callable, tmp_path: Path) -> None:
+    save_weights(tmp_path / "weights", nn.Linear(20, 30), HEADER)
+    tensors, header = read_file(tmp_path / "weights")
+    damage(tensors)
+    write_file(tmp_path / "weights", tensors, header)
+    model = nn.Linear(20, 30)
+    before = model.weight.clone(), model.bias.clone()
+    with pytest.raises(StorageError, match=r"weights.*damaged.*: (weight|bias): train again"):
+        load_weights(tmp_path / "weights", model)
+    assert torch.equal(model.weight, before[0]) and torch.equal(model.bias, before[1])
 
 
 def test_rows_have_their_own_scale_and_zeros_stay_zero(tmp_path: Path) -> None:

@@ -41,6 +41,34 @@ def test_networks_that_no_update_moves_are_refused(
         train(model, images, make_recipe(model))
 
 
+def test_networks_that_share_a_weight_must_move_together(images, make_model, make_recipe) -> None:
+    model = make_model()
+    model.discriminator[0] = model.decoder[0]
+    with pytest.raises(TrainingError, match="decoder and discriminator.*share a weight, but update 'reconstruction'"):
+        train(model, images, make_recipe(model))
+    model = make_model(Autoencoder)
+    model.decoder[-1].bias = nn.Parameter(torch.zeros(784))
+    model.encoder[0].odd = model.decoder[-1].bias  # both networks, and one update
+    assert run(model, images, make_recipe(model, 2))[-1].step == 2
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "words"),
+    [(Adam(math.nan), "nan"), (Adam(-1.0), "-1.0"), (SGD("a"), "a"), (Adam(1, (2.0, 0.9)), "2.0"), (SGD(1, -1), "-1")],
+)
+def test_optimizers_that_cannot_be_are_refused(optimizer: Any, words: str, images, make_model, make_recipe) -> None:
+    model = make_model()
+    with pytest.raises(TrainingError, match=f"optimizer of 'reconstruction'.*{words}"):
+        train(model, images, make_recipe(model, 2, optimizer))
+
+
+@pytest.mark.parametrize("found", [None, 3, torch.tensor(1.0), {"a": "b"}, {"a": torch.zeros(2)}, {"a": None}], ids=str)
+def test_measures_are_numbers_by_name(found: Any, images, make_model, make_recipe) -> None:
+    model = make_model()
+    with pytest.raises(TrainingError, match="measure must return a dictionary of numbers"):
+        run(model, images, make_recipe(model, 2), measure=lambda _: found)
+
+
 def test_what_is_no_model_no_recipe_and_no_images_is_refused(images, make_model, make_recipe) -> None:
     model = make_model(Autoencoder)
     recipe = make_recipe(model)
@@ -80,6 +108,7 @@ def test_a_wrong_number_of_images_is_refused(kind, counts, words: str, images, m
         ({"report_every": 0}, "report_every must be an integer of at least 1"),
         ({"report_every": -1}, "report_every must be an integer of at least 1"),
         ({"report_every": 2.5}, "report_every must be an integer of at least 1"),
+        ({"steps": True}, "steps must be an integer of at least 1"),
         *(({"device": device}, f"'{device}'") for device in ("gpu", "mps", "meta", "cuda:99")),
     ],
 )

@@ -27,6 +27,7 @@ EVIDENCE = PRETRAINED / "evidence"
 FORMAT = 2  # of the headers of weights and evidence
 HEADER = {"experiment": str, "settings": dict, "recipe": dict, "seed": int, "steps": int, "shape": list, "classes": int,
           "data_name": str, "evaluated_on": str}  # fmt: skip
+OPTIONAL = {"prior": dict | None, "class_names": list, "inverted": bool, "init": dict | None}
 
 Collector = Callable[["Examination"], dict[str, Tensor]]
 
@@ -113,5 +114,13 @@ def check_header(header: dict[str, Any], path: Path) -> None:
             f"expected a file of format {FORMAT}, found {header.get('format', 1)!r:.20}: {path} was written by another "
             "version of aae_lib, or by no training run; train again"
         )
-    if wrong := [name for name, kind in HEADER.items() if not isinstance(header.get(name), kind)]:
+    kinds = HEADER | {name: kind for name, kind in OPTIONAL.items() if name in header}
+    wrong = [name for name, kind in kinds.items() if not isinstance(header.get(name), kind)]
+    if not wrong:
+        numbers, texts = [*header["shape"], header["classes"] + 1], header.get("class_names", [])
+        if not all(type(number) is int and number > 0 for number in numbers):
+            wrong = ["shape or classes"]
+        elif not all(isinstance(text, str) for text in texts):
+            wrong = ["class_names"]
+    if wrong:
         raise StorageError(f"the header of {path} is damaged ({', '.join(wrong)}): train again")

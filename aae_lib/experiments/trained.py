@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from aae_lib.errors import StorageError
 from aae_lib.experiments.evidence import Evidence, read_evidence
 from aae_lib.experiments.experiment import EVIDENCE, PRETRAINED, Experiment, check_header, evidence_path, weights_path
@@ -48,9 +50,14 @@ def load_trained(what: str | Path | Experiment, path: str | Path | None = None) 
         raise StorageError(f"{path} holds weights of {header['experiment']!r:.80}, not of {experiment.name!r}")
     try:
         experiment = _as_trained(experiment, header)
-        model = experiment.model(0, tuple(header["shape"]), header["classes"])
-    except (TypeError, ValueError) as error:
+        size = 0, tuple(header["shape"]), header["classes"]
+        with torch.device("meta"):  # a damaged header may ask for more memory than there is
+            load_weights(path, experiment.model(*size))
+    except (TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, StorageError):
+            raise
         raise StorageError(f"{path} has settings that {experiment.name!r} has not: {str(error):.200}") from error
+    model = experiment.model(*size)
     load_weights(path, model)
     return Trained(experiment, model.eval(), header)
 

@@ -37,8 +37,7 @@ def check_prior(prior: Prior) -> None:
         raise PriorError(f"{kind}.sample(1000) must return a float32 tensor of shape {expected}, but returned {found}")
     if not samples.isfinite().all():
         raise PriorError(f"{kind}.sample(1000) must be finite, but holds NaN or infinite values")
-    with seeded(0):
-        again = prior.sample(1000, "cpu")
+    (again, state), (others, of_others) = (_drawn(prior, seed) for seed in (0, 1))
     if not torch.equal(again, samples):
         raise PriorError(
             f"{kind}.sample is not reproducible: the same seed gave different samples. Draw with torch's global "
@@ -47,3 +46,19 @@ def check_prior(prior: Prior) -> None:
     variance = samples.var(0)
     if not (variance > 0).all():
         raise PriorError(f"{kind}.sample(1000) is constant in dimension {int(variance.argmin())}: leave it out")
+    with seeded(0):
+        few = prior.sample(7, "cpu")
+    if tuple(few.shape) != (7, prior.dimensions):
+        found = tuple(few.shape)
+        raise PriorError(f"{kind}.sample(7) must have shape {(7, prior.dimensions)}, but has {found}: use `count`")
+    if torch.equal(others, samples) or torch.equal(of_others, state):
+        raise PriorError(
+            f"{kind}.sample sets torch's seed or ignores it: another seed gave the same samples, or the same random "
+            "numbers after them. Draw with torch's global generator, and leave its seed alone"
+        )
+
+
+def _drawn(prior: Prior, seed: int) -> tuple[Tensor, Tensor]:
+    """Samples from a seed, and the random state after them."""
+    with seeded(seed):
+        return prior.sample(1000, "cpu"), torch.get_rng_state()

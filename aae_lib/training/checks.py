@@ -28,7 +28,7 @@ CHECK_CODES_EVERY = 100  # steps
 
 def check_count(name: str, value: int) -> int:
     """Refuse what is no whole number of at least 1; returns it."""
-    if not isinstance(value, int) or value < 1:
+    if type(value) is not int or value < 1:
         raise TrainingError(f"{name} must be an integer of at least 1, not {value!r}")
     return value
 
@@ -81,7 +81,15 @@ def _check_networks(model: Model) -> None:
     unmoved = [name for name, p in model.named_parameters() if p.requires_grad and p not in moved]
     if unmoved:
         raise TrainingError(f"no update of {kind} moves {', '.join(unmoved)}: name its network in {kind}.moves")
+    homes: dict[Tensor, set[str]] = {}
+    for name in named:
+        for parameter in networks[name].parameters():
+            homes.setdefault(parameter, set()).add(name)
     for update, names in model.moves.items():
+        for parameter, home in homes.items():
+            if parameter.requires_grad and home & set(names) and not home <= set(names):
+                shared = " and ".join(sorted(home))
+                raise TrainingError(f"{shared} share a weight, but update '{update}' moves only one: part them")
         if not any(parameter.requires_grad for name in names for parameter in networks[name].parameters()):
             raise TrainingError(f"update '{update}' of {kind} moves nothing: all of {', '.join(names)} is frozen")
 
@@ -105,6 +113,15 @@ def _check_recipe(model: Model, recipe: Recipe) -> None:
     for what, named, known in (("noise", named_noises, noises), ("weights", recipe.weights, weights)):
         if unknown := set(named) - known:
             raise TrainingError(f"the recipe has schedules for {what} {sorted(unknown)}, {kind} has {sorted(known)}")
+
+
+def check_measures(measures: Any) -> dict[str, float]:
+    """Refuse what is no dictionary of numbers by name; returns it with plain numbers."""
+    try:
+        return {str(name): float(value) for name, value in measures.items()}
+    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+        found = f"{measures!r:.80}" if isinstance(measures, Mapping) else f"a {type(measures).__name__}"
+        raise TrainingError(f"measure must return a dictionary of numbers by name, found {found}: {error}") from error
 
 
 # In each step

@@ -136,7 +136,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if type(value) is not int or value < 1:
                 raise TrainingError(f"a recipe needs {name} of at least 1, not {value!r}")
 
     def learning_rate(self, update: str, clock: float) -> float:

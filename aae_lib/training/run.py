@@ -15,7 +15,7 @@ from aae_lib.errors import TrainingError
 from aae_lib.models import Model
 from aae_lib.networks import set_noise_strength
 from aae_lib.priors import check_prior
-from aae_lib.seeding import check_seed, seeded
+from aae_lib.seeding import check_seed, own_random_numbers, seeded
 from aae_lib.training import checks
 from aae_lib.training.recipe import Recipe
 
@@ -80,7 +80,7 @@ class Run:
             update: list(dict.fromkeys(p for name in names for p in networks[name].parameters() if p.requires_grad))
             for update, names in model.moves.items()
         }
-        self.optimizers = {update: recipe.optimizers[update].build(self.parameters[update]) for update in model.moves}
+        self.optimizers = {update: self._optimizer(update) for update in model.moves}
         self.weights = {name: getattr(model, name) for name in recipe.weights}
         with seeded(seed, self.device):
             self.random_state = self._random_state()
@@ -89,6 +89,13 @@ class Run:
         self.losses: dict[str, list[float]] = {}
         self.reports: list[Report] = []
         self._orders: list[tuple[int, Tensor]] = [(-1, torch.empty(0)) for _ in self.sets]
+
+    def _optimizer(self, update: str) -> torch.optim.Optimizer:
+        try:
+            return self.recipe.optimizers[update].build(self.parameters[update])
+        except (TypeError, ValueError) as error:
+            found = self.recipe.optimizers[update]
+            raise TrainingError(f"the recipe's optimizer of '{update}' cannot be, {found}: {error}") from error
 
     @property
     def clock(self) -> float:
@@ -148,8 +155,8 @@ class Run:
     def report(self, measure: Measure | None) -> None:
         """Add a report of this step."""
         self.model.eval()
-        with self._forked(), torch.no_grad():
-            measures = {name: float(value) for name, value in measure(self.model).items()} if measure else {}
+        with own_random_numbers(self.device), torch.no_grad():
+            measures = checks.check_measures(measure(self.model)) if measure else {}
         losses = {name: statistics.fmean(values) for name, values in self.losses.items()}
         rates = {update: self.recipe.learning_rate(update, self.clock) for update in self.recipe.optimizers}
         epoch = self.step / (len(self.sets[0]) // self.recipe.batch_size)
@@ -157,12 +164,9 @@ class Run:
         if self.step % self.report_every == 0:  # else a longer run, which goes on from here, needs them
             self.losses = {}
 
-    def _forked(self) -> contextlib.AbstractContextManager:
-        return torch.random.fork_rng([self.device] if self.device.type == "cuda" else [])
-
     @contextlib.contextmanager
     def _random_numbers(self) -> Iterator[None]:
-        with self._forked():
+        with own_random_numbers(self.device):
             torch.set_rng_state(self.random_state["cpu"])
             if "cuda" in self.random_state:
                 torch.cuda.set_rng_state(self.random_state["cuda"], self.device)
