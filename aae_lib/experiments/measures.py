@@ -186,10 +186,10 @@ def _neighbor_accuracy(experiment: Experiment, evidence: Evidence) -> float | No
 def _error(experiment: Experiment, evidence: Evidence) -> float | None:
     if "predictions" in evidence.tensors:
         return of(error_percent, ("predictions", "labels"), experiment, evidence)
-    return of(partial(_error_of_names, 0), OF_NAMES, experiment, evidence)
+    return of(partial(error_of_names, 0), OF_NAMES, experiment, evidence)
 
 
-def _error_of_names(rule: int, names: Tensor, clusters: Tensor, labels: Tensor) -> float:
+def error_of_names(rule: int, names: Tensor, clusters: Tensor, labels: Tensor) -> float:
     return error_percent(names[rule][clusters.long()], labels)
 
 
@@ -226,5 +226,5 @@ OF_CLUSTERS = (
     Measure("empty_clusters", "empty clusters", partial(of, _empty_clusters, ("names", "clusters")), (clustered,)),
     TEST_ERROR,
     Measure("test_error_percent_most_confident", "test error by the most certain image, %",
-            partial(of, partial(_error_of_names, 1), OF_NAMES), (clustered,)),
+            partial(of, partial(error_of_names, 1), OF_NAMES), (clustered,)),
 )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import TypeVar
 from aae_lib.errors import UnknownNameError
 from aae_lib.experiments import (
     clustering,
+    fashion,
     generators,
     labels,
     likelihood,
@@ -20,7 +21,7 @@ from aae_lib.experiments import (
 )
 from aae_lib.experiments.experiment import Chapter, Experiment
 
-FILES = plane, labels, posteriors, style, semi_supervised, clustering, reduction, likelihood, generators
+FILES = plane, labels, posteriors, style, semi_supervised, clustering, reduction, likelihood, generators, fashion
 EXPERIMENTS: dict[str, Experiment] = {each.name: each for file in FILES for each in file.EXPERIMENTS}
 CHAPTERS: tuple[Chapter, ...] = tuple(dict.fromkeys(each.chapter for each in EXPERIMENTS.values()))
 
