@@ -224,7 +224,7 @@ def _state_in(out: Path, resume: bool) -> Path:
 
 def _names_of_inputs(data: str | None, init: str | None) -> str:
     """What stands for other images, and for weights to start from, in the name of a run's folder."""
-    images = data and (Path(data).resolve().stem if Path(data).exists() else data.replace("/", "-"))
+    images = data and (Path(data).resolve().stem if os.path.exists(data) else data.replace("/", "-"))
     return "-".join(filter(None, (images, init and f"from-{Path(init).name.removesuffix('.safetensors.gz')}")))
 
 
@@ -299,13 +299,15 @@ def _images_of(trained: Trained, data: str | None) -> DataSet:
     try:
         images = load_images(data or header["data_name"], **shape, invert=header.get("inverted", False))
     except UnknownNameError as error:
-        remedy = "" if data else " These weights were trained on it; choose others with --data."
-        raise UnknownNameError(f"{error}{remedy}") from error
+        if data:
+            raise
+        where = f"{header['data_name']!r:.200}, where there are none now"
+        raise UnknownNameError(f"these weights were trained on images from {where}: say with --data where") from error
     names, found = header.get("class_names"), list(images.train.class_names)
-    if names and not data and names != found:
+    if names and not data and (names, header.get("data_sha256")) != (found, images.sha256):
         raise DataError(
-            f"{images.name}: expected the classes that these weights were trained on, {', '.join(names):.200}, found "
-            f"{', '.join(found):.200}: the images have changed; name others with --data"
+            f"{images.name}: expected the images that these weights were trained on, of {', '.join(names):.200}, found "
+            f"others, of {', '.join(found):.200}: say with --data which images to measure on"
         )
     return images
 

@@ -110,12 +110,14 @@ def inside_prior(codes: Tensor, prior: Prior) -> float:
 
 def class_shares(codes: Tensor, prior: ClassConditionalPrior) -> Tensor:
     """The share of codes ``[n, d]`` in each part of the prior, ``[classes]``; 1 / classes each for the prior itself."""
-    counts = prior.nearest_class(codes.float()).bincount(minlength=prior.classes)
-    return counts / counts.sum()
+    if not len(codes):
+        raise ShapeError("expected at least one code, found none")
+    return prior.nearest_class(codes.float()).bincount(minlength=prior.classes) / len(codes)
 
 
 def own_class(codes: Tensor, labels: Tensor, prior: ClassConditionalPrior) -> float:
     """Share of codes ``[n, d]`` in the prior's part of their own label ``[n]``, in [0, 1]; by chance 1 / classes."""
+    _check_labels(labels, codes)
     return float((prior.nearest_class(codes.float()) == labels).double().mean())
 
 
@@ -150,6 +152,9 @@ def neighbor_accuracy(codes: Tensor, labels: Tensor) -> float:
         codes: ``[n, d]``.
         labels: ``[n]``, the true ones, unseen in training.
     """
+    _check_labels(labels, codes)
+    if len(codes) <= NEIGHBORS_OF_LABEL:
+        raise ShapeError(f"expected more than {NEIGHBORS_OF_LABEL} codes, found {len(codes)}: give more images")
     search = NearestNeighbors(n_neighbors=NEIGHBORS_OF_LABEL).fit(_numbers(codes))
     truth = labels.numpy(force=True)
     return float((mode(truth[search.kneighbors(return_distance=False)], axis=1).mode == truth).mean())
@@ -191,7 +196,8 @@ def labels_from_codes(training_codes: Tensor, training_labels: Tensor, codes: Te
         training_codes, training_labels: ``[m, d]`` and ``[m]``.
         codes: ``[n, d]``, of the held-out images.
     """
-    classifier = MLPClassifier((256, 256), batch_size=500, max_iter=20, random_state=0)
+    size = min(500, len(training_codes))
+    classifier = MLPClassifier((256, 256), batch_size=size, max_iter=20, random_state=0)
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):  # twenty passes are what we want
         classifier.fit(_numbers(training_codes), training_labels.numpy(force=True))
     return torch.from_numpy(classifier.predict(_numbers(codes)))
@@ -238,6 +244,9 @@ def squared_errors(images: Tensor, reconstructions: Tensor) -> Tensor:
     Their mean over held-out images is the ``reconstruction_error`` of all tables (AAE, appendix A.2.1: half the
     Euclidean error).
     """
+    if reconstructions.shape not in (images.shape, images.shape[1:]):  # of each image, or one for all
+        found = f"{list(images.shape)} and {list(reconstructions.shape)}"
+        raise ShapeError(f"expected a reconstruction of each image, found {found}: give as many")
     return 0.5 * (images.float() - reconstructions.float()).square().sum(1)
 
 
@@ -246,9 +255,11 @@ def error_percent(predictions: Tensor, labels: Tensor) -> float:
 
     Raises:
         ShapeError: there is not one prediction for each label.
+        DataError: a label is hidden (-1), or there are none.
     """
     if predictions.shape != labels.shape:
         raise ShapeError(f"predictions {list(predictions.shape)} and labels {list(labels.shape)} must have one shape")
+    _check_labels(labels, predictions)
     return 100 * float((predictions.long() != labels.long()).double().mean())
 
 
@@ -262,9 +273,13 @@ def majority_names(clusters: Tensor, labels: Tensor, count: int) -> Tensor:
         count: number of clusters.
 
     Raises:
-        DataError: a label is hidden (-1).
+        ShapeError: there is not one label for each image, or a cluster out of range.
+        DataError: a label is hidden (-1), or there are none.
     """
-    _check_labels(labels)
+    _check_labels(labels, clusters)
+    if not 0 <= clusters.min() <= clusters.max() < count:
+        found = f"{clusters.min()} to {clusters.max()}"
+        raise ShapeError(f"expected clusters from 0 to {count - 1}, found {found}: give the number of clusters")
     counts = torch.zeros(count, int(labels.max()) + 1, dtype=torch.int64)
     counts.index_put_((clusters.long(), labels), torch.ones_like(labels), accumulate=True)
     return _small(torch.where(counts.sum(1) > 0, counts.argmax(1), -1))
@@ -278,16 +293,21 @@ def most_confident_names(probabilities: Tensor, labels: Tensor) -> Tensor:
         labels: ``[n]``.
 
     Raises:
-        DataError: a label is hidden (-1).
+        ShapeError: there is not one label for each image.
+        DataError: a label is hidden (-1), or there are none.
     """
-    _check_labels(labels)
+    _check_labels(labels, probabilities)
     return _small(labels[probabilities.argmax(0)])
 
 
-def _check_labels(labels: Tensor) -> None:
+def _check_labels(labels: Tensor, others: Tensor) -> None:
+    """Refuse labels that are not one for each of the others, or hidden, or no whole numbers."""
+    if labels.shape != others.shape[:1]:
+        raise ShapeError(f"expected a label for each of {len(others)} images, found labels {list(labels.shape)}")
     hidden = int((labels < 0).sum())
-    if hidden or not len(labels):
-        raise DataError(f"clusters are named by images with labels, but {hidden} of {len(labels)} are hidden (-1)")
+    if hidden or not len(labels) or labels.is_floating_point():
+        found = f"{len(labels)} of {labels.dtype}, {hidden} of them hidden (-1)"
+        raise DataError(f"expected labels that are whole numbers from 0, found {found}: leave hidden ones out")
 
 
 def _small(names: Tensor) -> Tensor:

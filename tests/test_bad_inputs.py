@@ -15,7 +15,7 @@ from support import sets_of, tiny
 from aae_lib import __main__ as command_line
 from aae_lib.data import DataSet, Images, load_arrays, load_folder, load_images
 from aae_lib.errors import AaeError, StorageError
-from aae_lib.experiments import find, load_trained
+from aae_lib.experiments import examine, find, load_trained
 from aae_lib.explore import LatentExplorer, StyleExplorer
 from aae_lib.storage import write_file
 from aae_lib.training import Adam, Recipe, train
@@ -132,7 +132,7 @@ TOLD = {  # to models that are told labels
 }
 
 
-@pytest.mark.parametrize("name", ["supervised", "semi-supervised", "M2", "label-informed"])
+@pytest.mark.parametrize("name", ["supervised", "semi-supervised", "M2", "label-informed", "classifier"])
 @pytest.mark.parametrize(("labels", "words"), TOLD.values(), ids=TOLD.keys())
 def test_labels_that_a_model_cannot_use(labels, words: str, name: str) -> None:
     model, images = tiny(name), Images(PIXELS, labels)
@@ -140,6 +140,14 @@ def test_labels_that_a_model_cannot_use(labels, words: str, name: str) -> None:
     with pytest.raises(AaeError, match=words):
         recipe = Recipe(dict.fromkeys(model.moves, Adam(1e-3)), 2, batch_size=10)
         train(model, sets_of(model, unlabeled, images), recipe)
+
+
+@pytest.mark.parametrize("name", ["supervised", "semi-100", "labels-100", "m2-100", "aae-mixture-labels"])
+def test_labels_of_other_classes_are_not_counted_as_errors(name: str) -> None:
+    system = {"semi-100": "semi-supervised", "labels-100": "classifier", "m2-100": "M2"}.get(name, "label-informed")
+    model, images = tiny("supervised" if name == "supervised" else system), Images(PIXELS, torch.arange(COUNT) % 26)
+    with pytest.raises(AaeError, match="from 0 to 9.*found 25"):
+        examine(find(name), model, images, {})
 
 
 def test_labels_of_other_classes_are_not_explored_as_the_last_one() -> None:
@@ -228,6 +236,8 @@ COMMANDS = {
     "no name": (["--data", ""], "a folder of pictures or an .npz file"),
     "no split": (["--data", "EMNIST"], "EMNIST/letters"),
     "no such split": (["--data", "EMNIST/nonsense"], "EMNIST/letters"),
+    "no such user": (["--data", "~nosuchuser/pictures"], "expected a path"),
+    "a name beyond all names": (["--data", "a" * 5000], "expected a path"),
     "a size of 0": (["--data", "MNIST-sample", "--size", "0"], "size"),
     "a negative size": (["--data", "MNIST-sample", "--size", "-3"], "size"),
     "a huge size": (["--data", "MNIST-sample", "--size", "99999"], "size"),

@@ -46,8 +46,6 @@ def test_the_error_is_the_share_of_wrong_labels_in_percent() -> None:
     predictions = torch.where(torch.arange(700) < 500, labels, (labels + 1) % 10)
     assert metrics.error_percent(predictions, labels) == pytest.approx(100 * 200 / 700)
     assert metrics.error_percent(predictions.byte(), labels) == metrics.error_percent(predictions, labels)
-    with pytest.raises(ShapeError):
-        metrics.error_percent(predictions[:1], labels)
 
 
 def test_majority_names_agree_with_a_count_by_hand() -> None:
@@ -71,13 +69,38 @@ def test_a_cluster_is_named_after_its_most_certain_image() -> None:
     assert metrics.majority_names(probabilities.argmax(1), labels, 3).tolist() == [4, 2, -1]
 
 
-@pytest.mark.parametrize("labels", [[1, -1], []])
-def test_hidden_labels_name_nothing(labels: list[int]) -> None:
-    labels = torch.tensor(labels, dtype=torch.int64)
-    with pytest.raises(DataError, match="label"):
-        metrics.majority_names(torch.zeros_like(labels), labels, 3)
-    with pytest.raises(DataError, match="label"):
-        metrics.most_confident_names(torch.ones(len(labels), 3), labels)
+LABELED = {
+    "error": lambda labels, n: metrics.error_percent(torch.zeros(n), labels),
+    "majority": lambda labels, n: metrics.majority_names(torch.zeros(n), labels, 3),
+    "most certain": lambda labels, n: metrics.most_confident_names(torch.ones(n, 3), labels),
+    "neighbors": lambda labels, n: metrics.neighbor_accuracy(torch.ones(n, 2), labels),
+    "own class": lambda labels, n: metrics.own_class(torch.ones(n, 2), labels, GaussianMixture()),
+}
+
+
+@pytest.mark.parametrize("measure", LABELED.values(), ids=LABELED.keys())
+def test_labels_that_nothing_can_be_compared_with_are_refused(measure: Callable) -> None:
+    labels = torch.arange(20) % 3
+    measure(labels, 20)
+    wrong_ones = (labels - 1, 20), (labels[:0], 0), (labels.float(), 20), (labels[:1], 20), (labels[:, None], 20)
+    for wrong, count in wrong_ones:
+        with pytest.raises((DataError, ShapeError), match="expected.*label|labels"):
+            measure(wrong, count)
+
+
+def test_numbers_that_do_not_belong_together_are_refused() -> None:
+    labels, images = torch.zeros(20, dtype=torch.int64), torch.zeros(20, 4)
+    assert metrics.squared_errors(images, images[0]).shape == (20,)
+    for call, words in (
+        (lambda: metrics.squared_errors(images, images[:1]), r"\[20, 4\] and \[1, 4\]"),
+        (lambda: metrics.squared_errors(images, images[:, 1:]), r"\[20, 3\]"),
+        (lambda: metrics.majority_names(labels + 3, labels, 3), "from 0 to 2, found 3 to 3"),
+        (lambda: metrics.majority_names(labels - 1, labels, 3), "found -1 to -1"),
+        (lambda: metrics.neighbor_accuracy(images[:10], labels[:10]), "more than 10 codes"),
+        (lambda: metrics.class_shares(images[:0, :2], GaussianMixture()), "at least one code"),
+    ):
+        with pytest.raises(ShapeError, match=words):
+            call()
 
 
 def test_clusters_with_less_than_a_tenth_of_their_share_are_empty() -> None:

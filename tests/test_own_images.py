@@ -58,11 +58,16 @@ def test_color_photographs_of_many_sizes_are_trained_on_and_measured(tmp_path: P
     assert (header["shape"], header["class_names"][0]) == ([3, 32, 32], "kind 00")
     call(monkeypatch, "evaluate", "aae-gaussian", "--weights", weights, "--json")
     assert json.loads(capsys.readouterr().out)["metrics"]["reconstruction_error"] > 0
+    more = next((folder / "kind 00").iterdir()).rename(folder / "kind 01" / "more.jpg")
+    with pytest.raises(SystemExit, match="expected the images.*--data"):
+        call(monkeypatch, "evaluate", "aae-gaussian", "--weights", weights)
+    call(monkeypatch, "evaluate", "aae-gaussian", "--weights", weights, "--data", folder)
+    more.unlink()
     (folder / "kind 00").rename(folder / "another")
-    with pytest.raises(SystemExit, match="expected the classes.*kind 00"):
+    with pytest.raises(SystemExit, match="expected the images.*kind 00.*another.*--data"):
         call(monkeypatch, "evaluate", "aae-gaussian", "--weights", weights)
     folder.rename(tmp_path / "elsewhere")
-    with pytest.raises(SystemExit, match="trained on it.*--data"):
+    with pytest.raises(SystemExit, match="trained on images from .*shapes', where there are none now.*--data"):
         call(monkeypatch, "evaluate", "aae-gaussian", "--weights", weights)
     monkeypatch.chdir(tmp_path / "elsewhere")
     with pytest.raises(SystemExit, match="one size.*--size"):
@@ -96,6 +101,33 @@ def test_images_without_any_label_are_clustered_and_reconstructed(tmp_path: Path
     for name in ("supervised", "semi-100"):
         with pytest.raises(SystemExit, match="label"):
             call(monkeypatch, "train", name, "--data", tmp_path / "own.npz", "--out", tmp_path / name)
+
+
+FEW = {  # labels of the images to train on, and of those to test on; None: a part of the first
+    "a dozen images": ([0, 1] * 6, None),
+    "a class with one image": ([0] * 29 + [1], None),
+    "a class that is missing in the test": ([0, 1, 2] * 20, [0, 1] * 10),
+    "more classes than clusters": (list(range(30)) * 2, None),
+}
+
+
+@pytest.mark.parametrize("name", ["aae-gaussian", "supervised", "cluster-16", "reduce-2d-unsupervised", "labels-100"])
+@pytest.mark.parametrize(("labels", "of_test"), FEW.values(), ids=FEW.keys())
+def test_sets_that_are_small_or_uneven(name: str, labels: list, of_test: list | None, tmp_path, monkeypatch, capsys):
+    with_tiny_networks(monkeypatch)
+    random = np.random.default_rng(0)
+    counts = {"x_train": len(labels)} | ({"x_test": len(of_test)} if of_test else {})
+    arrays = {key: random.integers(0, 256, (count, 8, 8), np.uint8) for key, count in counts.items()}
+    arrays |= {"y_train": labels} | ({"y_test": of_test} if of_test else {})
+    arrays = arrays if of_test else {"images": arrays["x_train"], "labels": labels}
+    np.savez(tmp_path / "own.npz", **arrays)
+    options = ["--steps", STEPS, "--out", tmp_path / "run", "--set", "recipe.batch_size=4"]
+    if name == "labels-100":  # of each class some images are to be labeled: here are not as many
+        with pytest.raises(SystemExit, match="expected .* images of each class, to draw 100, found .*label"):
+            call(monkeypatch, "train", name, "--data", tmp_path / "own.npz", *options)
+    else:
+        call(monkeypatch, "train", name, "--data", tmp_path / "own.npz", *options)
+        assert "reconstruction_error" in capsys.readouterr().out
 
 
 def test_training_on_the_same_folder_is_the_same_run(tmp_path: Path) -> None:

@@ -92,6 +92,10 @@ def test_broken_samples_are_refused(samples: object, words: str) -> None:
         check_prior(Wrong(samples))
 
 
+def test_labels_of_very_many_classes_are_no_reason_to_refuse() -> None:
+    check_prior(LabelAndStyle(Categorical(10_000), Gaussian(2)))
+
+
 def test_a_prior_that_no_seed_reaches_is_refused() -> None:
     with pytest.raises(PriorError, match=r"OfNumpy.*not reproducible.*torch\.randn"):
         check_prior(OfNumpy())

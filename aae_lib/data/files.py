@@ -38,7 +38,7 @@ def load_folder(
         DataError: there is no such folder, or no picture in it or in one of its subfolders; a picture cannot be read.
         ShapeError: pictures of several sizes, and no size is asked for.
     """
-    files, names = _files_in(Path(path).expanduser())
+    files, names = _files_in(expanded(path))
     pictures: list[Tensor] = []
     for file in files:
         picture = resized(read_picture(file)[None], size, None, False)[0]
@@ -55,6 +55,16 @@ def load_folder(
     together = resized(together, None, gray or None, invert)
     labels, class_names = as_labels(names, len(files))
     return Images(together.flatten(1), labels, tuple(together.shape[1:]), class_names)
+
+
+def expanded(path: str | Path) -> Path:
+    """The path, with ~ for the home of a user; a DataError if there can be none such."""
+    try:
+        found = Path(path).expanduser()
+        found.exists()
+        return found
+    except (RuntimeError, OSError) as error:
+        raise DataError(f"expected a path, found {str(path)!r:.200} ({str(error):.80}): name another one") from error
 
 
 def read_picture(path: Path) -> Tensor:

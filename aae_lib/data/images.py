@@ -169,8 +169,8 @@ def balanced_subset(labels: Tensor, count: int, seed: int) -> Tensor:
     if (sizes < wanted).any():
         short = int((wanted - sizes).argmax())
         raise DataError(
-            f"expected {wanted[short]} images of each class, found {sizes[short]} of class {classes[short]}: "
-            "draw a smaller subset"
+            f"expected {wanted[short]} images of each class, to draw {count}, found {sizes[short]} of class "
+            f"{classes[short]}: draw a smaller subset, or label only those that may be drawn"
         )
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     drawn = [order[labels[order] == label][:each] for label, each in zip(classes, wanted, strict=True)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from aae_lib.data.arrays import load_arrays, resized, sides_of
-from aae_lib.data.files import load_folder, load_npz
+from aae_lib.data.files import expanded, load_folder, load_npz
 from aae_lib.data.images import DataSet, Images, sha256_of, split
 from aae_lib.data.mnist import load_mnist, load_sample
 from aae_lib.data.torchvision_sets import SUCH_SETS, is_set, load_set
@@ -39,7 +39,7 @@ def load_images(
         ShapeError: images of several sizes, and no size is asked for; or a size that cannot be.
     """
     sides_of(size)  # what cannot be is better found out before a download
-    path = Path(name).expanduser() if str(name).strip() else Path("no name")
+    path = expanded(name) if str(name).strip() else Path("no name")
     if name in ("MNIST", "MNIST-sample"):
         found = load_mnist(folder) if name == "MNIST" else load_sample()
     elif isinstance(name, str) and is_set(name):

@@ -14,6 +14,7 @@ import numpy as np
 import platformdirs
 import torch
 
+from aae_lib.data.files import expanded
 from aae_lib.data.images import DataSet, Images, from_bytes
 from aae_lib.data.network import answering, download
 from aae_lib.errors import DataError
@@ -106,11 +107,7 @@ def load_sample() -> DataSet:
 
 def data_folder(folder: str | Path | None) -> Path:
     """Where data lies: the argument, else the environment variable AAE_DATA, else the user's cache."""
-    chosen = Path(folder or os.environ.get("AAE_DATA") or platformdirs.user_cache_dir("aae_lib"))
-    try:
-        return chosen.expanduser()
-    except RuntimeError as error:
-        raise DataError(f"{chosen}: expected a folder, found no such user. Name another folder.") from error
+    return expanded(folder or os.environ.get("AAE_DATA") or platformdirs.user_cache_dir("aae_lib"))
 
 
 def _names_in(folder: Path) -> set[str]:

@@ -13,7 +13,7 @@ from aae_lib.data import Images, check_images
 from aae_lib.devices import device_of
 from aae_lib.errors import StorageError
 from aae_lib.experiments.experiment import EVIDENCE, Collector, Experiment, Measure, check_header
-from aae_lib.models import Model
+from aae_lib.models import Model, classes_told
 from aae_lib.seeding import seeded
 from aae_lib.storage import read_file, write_file
 
@@ -86,7 +86,7 @@ def examine(
         training: the images that the experiment selects from; None: what needs them is not collected.
     """
     model = model.cpu().eval()
-    check_images(images, model)
+    check_images(images, model, classes=classes_told(model), labeled=type(model).code_of is not Model.code_of)
     examination = Examination(experiment, model, images, training, header.get("data_name", "MNIST"))
     with seeded(0):
         tensors = examination.collect(experiment.chapter.measures, experiment.chapter.keeps)

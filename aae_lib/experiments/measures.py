@@ -102,7 +102,7 @@ def classified(examination: Examination) -> dict[str, Tensor]:
 
 
 def clustered(examination: Examination) -> dict[str, Tensor]:
-    """``clusters`` ``[n]``, uint8, and ``names`` ``[2, clusters]``, int8, of a model that was told no labels.
+    """``clusters`` ``[n]``, and ``names`` ``[2, clusters]``, int8, of a model that was told no labels.
 
     A cluster is the most probable label. It is named by the majority and by the most certain image, both of the last
     sixth of the training images, which the model has not seen.
@@ -110,7 +110,7 @@ def clustered(examination: Examination) -> dict[str, Tensor]:
     model = examination.model
     if hasattr(model, "classify") or not hasattr(model, "logits_and_style"):
         return {}
-    found = {"clusters": label_probabilities(model, examination.images).argmax(1).byte()}
+    found = {"clusters": small(label_probabilities(model, examination.images).argmax(1))}
     naming = None if examination.training is None else examination.training.hold_out()[1].labeled()
     if naming is not None and len(naming):
         probabilities = label_probabilities(model, naming)
@@ -160,8 +160,8 @@ def of_codes(
 
 
 def _coverage(codes: Tensor, prior: Prior) -> float | None:
-    wide = prior.dimensions > COVERED_DIMENSIONS
-    return None if wide else metrics.prior_coverage(codes, prior_samples(prior, len(codes)))
+    unknown = prior.dimensions > COVERED_DIMENSIONS or len(codes) < COMPARED
+    return None if unknown else metrics.prior_coverage(codes, prior_samples(prior, len(codes)))
 
 
 def _distance(codes: Tensor, prior: Prior) -> float:

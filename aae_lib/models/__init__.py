@@ -9,7 +9,7 @@ from aae_lib.models.clustering import ClusteringAutoencoder
 from aae_lib.models.dimensionality_reduction import ReducingAutoencoder, SemiSupervisedReducingAutoencoder
 from aae_lib.models.gan import GenerativeAdversarialNetwork
 from aae_lib.models.label_informed import LabelInformedAutoencoder
-from aae_lib.models.model import Model
+from aae_lib.models.model import Model, classes_told
 from aae_lib.models.semi_supervised import SemiSupervisedAutoencoder
 from aae_lib.models.semi_supervised_vae import SemiSupervisedVariationalAutoencoder
 from aae_lib.models.supervised import SupervisedAutoencoder

@@ -23,6 +23,10 @@ class Classifier(Model):
         super().__init__()
         self.classifier = classifier
 
+    @property
+    def classes(self) -> int:
+        return self.classifier[-1].out_features
+
     def updates(self, labeled: Images) -> Iterator[tuple[str, Tensor]]:
         yield "classification", classification_loss(self.classify(labeled.images), labeled.labels)
 

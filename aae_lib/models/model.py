@@ -1,5 +1,6 @@
 """What every system is made of: networks, and an ordered list of updates per minibatch."""
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar
@@ -62,6 +63,12 @@ class Model(nn.Module, ABC):
         if not hasattr(self, name):
             raise NotImplementedError(f"{type(self).__name__} has no {name}")
         return getattr(self, name)
+
+
+def classes_told(model: Model) -> int | None:
+    """How many classes the labels are of that a model is told; None: it is told none."""
+    told = type(model).code_of is not Model.code_of or "labeled" in inspect.signature(model.updates).parameters
+    return getattr(model.prior, "classes", getattr(model, "classes", None)) if told else None
 
 
 def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:

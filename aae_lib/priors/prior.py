@@ -43,7 +43,8 @@ def check_prior(prior: Prior) -> None:
             f"{kind}.sample is not reproducible: the same seed gave different samples. Draw with torch's global "
             "generator, for instance with torch.randn"
         )
-    variance = samples.var(0)
+    dimensions = getattr(prior, "style", prior).dimensions  # one of many classes may be missing among the labels
+    variance = samples[:, prior.dimensions - dimensions :].var(0)
     if not (variance > 0).all():
         raise PriorError(f"{kind}.sample(1000) is constant in dimension {int(variance.argmin())}: leave it out")
     with seeded(0):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from aae_lib.data import Images, check_images
 from aae_lib.errors import TrainingError
-from aae_lib.models import Model
+from aae_lib.models import Model, classes_told
 from aae_lib.networks import TrainingNoise, has_batch_norm
 from aae_lib.seeding import seeded
 from aae_lib.training.recipe import Recipe
@@ -37,7 +37,7 @@ def check_sets(model: Model, sets: Sequence[Images], recipe: Recipe) -> None:
     """Refuse what is no set of images, or none that the model can be trained on."""
     for images, name in zip(sets, _minibatches(model), strict=True):
         needs_label = name == "labeled" or type(model).code_of is not Model.code_of  # whose codes hold the label
-        classes = getattr(model.prior, "classes", None) if needs_label else None
+        classes = classes_told(model) if needs_label else None
         check_images(images, model, classes=classes, least=recipe.batch_size, labeled=needs_label)
 
 
