@@ -215,9 +215,9 @@ def train(
 def _state_in(out: Path, resume: bool) -> Path:
     """The checkpoint file in a run's folder: one that is there is to be resumed, or it is an error."""
     state = out / "state.safetensors"
-    if state.exists() and not resume:
+    if os.path.exists(state) and not resume:  # False for what can be no path, too
         raise TrainingError(f"{out} holds an earlier run: continue it with --resume, or choose another --out")
-    if resume and not state.exists():
+    if resume and not os.path.exists(state):
         print(f"{out} holds no state to continue: starting anew")
     return state
 

@@ -100,7 +100,7 @@ def load_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
         StorageError: if the file is missing or damaged, or its tensors are not those of ``model``.
     """
     tensors, header = read_file(path)
-    state = _weights(path, tensors)
+    state, broken = _weights(tensors)
     stored = {name.split(".")[0] for name in state}
     missing = [name for name in getattr(model, "adversaries", ()) if hasattr(model, name) and name not in stored]
     # Compared first, because load_state_dict copies what fits before it refuses the rest.
@@ -111,6 +111,9 @@ def load_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
         source = f" (weights of '{header['experiment']}')" if "experiment" in header else ""
         differing = _few("missing", expected - found), _few("unexpected", found - expected)
         raise StorageError(f"{path}{source} does not fit {type(model).__name__}: {'; '.join(filter(None, differing))}")
+    if broken:
+        found = _few("not finite, of another type or without its scale", broken)
+        raise StorageError(f"the weights in {path} are damaged, {found}: train again")
     for name in missing:
         delattr(model, name)
     if not any(parameter.is_meta for parameter in model.parameters()):
@@ -118,8 +121,8 @@ def load_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
     return header
 
 
-def _weights(path: str | Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a file, finite float32; refuses, by a StorageError, what :func:`save_weights` does not write."""
+def _weights(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], set[str]]:
+    """The weights of a file, and the names of those that are not what :func:`save_weights` writes."""
     weights, broken = {}, set()
     scales = {name + SCALE for name in tensors} & tensors.keys()
     for name in tensors.keys() - scales:
@@ -128,15 +131,12 @@ def _weights(path: str | Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             usual = tensor.dtype == torch.float32
         else:
             rows = (*tensor.shape[:1], *[1] * (tensor.ndim - 1))
-            usual = (tensor.dtype, scale.dtype, scale.shape) == (torch.int8, torch.float32, rows) and scale.min() >= 0
+            usual = (tensor.dtype, scale.dtype, scale.shape) == (torch.int8, torch.float32, rows) and (scale >= 0).all()
             tensor = tensor.float() * scale if usual else tensor
         if not usual or not tensor.isfinite().all():
             broken.add(name)
         weights[name] = tensor
-    if broken:
-        found = _few("not finite, of another type or without its scale", broken)
-        raise StorageError(f"the weights in {path} are damaged, {found}: train again")
-    return weights
+    return weights, broken
 
 
 def _few(kind: str, names: set[str]) -> str:
