@@ -17,7 +17,16 @@ from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
 from aae_lib.apply import encode, sample
-from aae_lib.errors import AaeError, DataError, SettingError, StorageError, TrainingError, UnknownNameError, writing
+from aae_lib.errors import (
+    AaeError,
+    DataError,
+    SettingError,
+    StorageError,
+    TrainingError,
+    UnknownNameError,
+    check_ending,
+    writing,
+)
 from aae_lib.sweeps import collect, sweep
 
 if TYPE_CHECKING:
@@ -121,6 +130,7 @@ def explore(names: Positional[tuple[str, ...]] = (), out: Path = Path("explorer.
     """
     from aae_lib.explore import explore as write
 
+    check_ending(out, ".html")
     with writing(out, "Choose another file with --out"):
         write(names, out)
     _present(out, show)
@@ -136,6 +146,7 @@ def game(out: Path = Path("game.html"), show: bool = True) -> None:
     """
     from aae_lib.explore import recorded_games, write_games
 
+    check_ending(out, ".html")
     with writing(out, "Choose another file with --out"):
         write_games(out, recorded_games())
     _present(out, show)

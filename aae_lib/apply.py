@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from aae_lib.errors import SettingError, writing
+from aae_lib.errors import SettingError, check_ending, writing
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -80,10 +80,8 @@ def sample(
 
     if (start is None) != (to is None):
         raise SettingError("expected --from PICTURE and --to PICTURE, found one of them: give both, or none")
-    ending = ".gif" if start else ".png"
     out = out or Path("walk.gif" if start else "samples.png")
-    if out.suffix.lower() != ending:
-        raise SettingError(f"expected a file that ends in {ending}, found {str(out)!r}: choose another with --out")
+    check_ending(out, ".gif" if start else ".png")
     trained = load_trained(model, weights)
     if start:
         first, *others = [_picture(image[None, None], trained) for image in walk_between(trained, start, to)]

@@ -40,6 +40,12 @@ class SettingError(AaeError, ValueError):
     """An experiment has no setting of this name, or the value is not of its type."""
 
 
+def check_ending(path: Path, *endings: str) -> None:
+    """Refuse, by a SettingError, a file to write that has another ending: a slip must not cost somebody's thesis."""
+    if path.suffix.lower() not in endings:
+        raise SettingError(f"expected a file to write that ends in {' or '.join(endings)}, found {str(path)!r:.200}")
+
+
 @contextmanager
 def writing(where: Path, remedy: str) -> Iterator[None]:
     """Inside, errors of writing become a StorageError that says where and what to do."""

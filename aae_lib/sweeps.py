@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from aae_lib.errors import AaeError, writing
+from aae_lib.errors import AaeError, check_ending, writing
 
 
 def sweep(
@@ -74,6 +74,10 @@ def collect(
     from aae_lib.experiments.collect import collect as collected
     from aae_lib.experiments.collect import draw_measure, summarize
 
+    if csv:
+        check_ending(csv, ".csv")
+    if plot:
+        check_ending(plot[2], ".png", ".pdf", ".svg")
     runs = collected(folder, own)
     print(runs.to_string(index=False), summarize(runs).to_string(index=False), sep="\n\n")
     if csv:

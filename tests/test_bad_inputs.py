@@ -251,6 +251,20 @@ def test_the_command_line(options, words: str, tmp_path: Path, monkeypatch) -> N
     assert words in called(monkeypatch, "train", "aae-gaussian", *options)
 
 
+WRITTEN = [
+    ("explore", "--out"), ("game", "--out"), ("sample", "aae-gaussian", "--out"), ("collect", "--csv"),
+    ("collect", "--plot", "test_error_percent", "model.label_weight"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", WRITTEN, ids=str)
+def test_files_of_another_kind_are_not_overwritten(command, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "thesis.docx").write_text("mine")
+    assert "ends in ." in called(monkeypatch, *command, "thesis.docx")
+    assert (tmp_path / "thesis.docx").read_text() == "mine"
+
+
 HEADERS = {
     "another version": ({"format": [1] * 1000}, "expected a file of format 2"),
     "no text": ({"data_name": 5}, "data_name"),
