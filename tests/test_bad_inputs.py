@@ -93,7 +93,7 @@ def test_images_made_by_hand(arguments, words: str) -> None:
         Images(*arguments)
 
 
-USED = {  # what training and the explorers refuse alike
+USED = {  # what training, measuring and the explorers refuse alike
     "bytes": (Images(255 * PIXELS, LABELS), "0 to 255.*divide by 255"),
     "from -1 to 1": (Images(2 * PIXELS - 1, LABELS), r"\+ 1"),
     "divided twice": (Images(PIXELS / 255, LABELS), "twice"),
@@ -112,15 +112,30 @@ USED = {  # what training and the explorers refuse alike
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("door", ["train", "explore"])
+@pytest.mark.parametrize("door", ["train", "evaluate", "explore"])
 @pytest.mark.parametrize(("images", "words"), USED.values(), ids=USED.keys())
 def test_images_that_a_model_cannot_use(images, words: str, door: str) -> None:
     model = tiny("adversarial")
     with pytest.raises(AaeError, match=words):
         if door == "explore":
             LatentExplorer(model, images)
+        elif door == "evaluate":
+            examine(find("aae-gaussian"), model, images, {})
         else:
             train(model, images, Recipe(dict.fromkeys(model.moves, Adam(1e-3)), 2, batch_size=10))
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float16])
+@pytest.mark.parametrize("door", ["train", "evaluate", "explore"])
+def test_models_of_another_type_of_number(door: str, kind: torch.dtype) -> None:
+    model, images = tiny("adversarial").to(kind), Images(PIXELS, LABELS)
+    doors = {
+        "train": lambda: train(model, images, Recipe(dict.fromkeys(model.moves, Adam(1e-3)), 2, batch_size=10)),
+        "evaluate": lambda: examine(find("aae-gaussian"), model, images, {}),
+        "explore": lambda: LatentExplorer(model, images),
+    }
+    with pytest.raises(AaeError, match=r"torch.float32.*torch.float(64|16).*model.float\(\)"):
+        doors[door]()
 
 
 TOLD = {  # to models that are told labels

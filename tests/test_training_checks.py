@@ -130,6 +130,10 @@ def test_another_default_type_and_inference_mode_are_refused(images, make_model,
         torch.set_default_dtype(torch.float32)
     with torch.inference_mode(), pytest.raises(TrainingError, match="inference_mode"):
         run(model, images, make_recipe(model))
+    with torch.inference_mode():
+        model = make_model()
+    with pytest.raises(TrainingError, match="inference_mode"):
+        train(model, images, make_recipe(model))
 
 
 # Fine-tuning

@@ -31,7 +31,8 @@ def check_images(
         labeled: whether each image must have a label; else -1 stands for none.
 
     Raises:
-        DataError: no :class:`Images`, too few, numbers that are not finite or out of range, or labels out of range.
+        DataError: no :class:`Images`, too few, numbers that are not finite or out of range, or labels out of range; a
+            model whose weights are not float32.
         ShapeError: images of a size that the model does not take.
     """
     if not isinstance(images, Images):
@@ -44,6 +45,8 @@ def check_images(
     check_numbers(images.images, _must_be_in_unit_range(images, model))
     _check_labels(images.labels, classes, labeled)
     if model is not None:
+        if others := {str(parameter.dtype) for parameter in model.parameters()} - {"torch.float32"}:
+            raise DataError(f"the images are torch.float32, this model's weights {min(others)}: call model.float()")
         _check_size(images, model)
     return images
 

@@ -77,6 +77,8 @@ def _check_networks(model: Model) -> None:
                 f"Give it a new one, such as model.{min(missing)} = multilayer_perceptron(dimensions, 1)"
             )
         raise TrainingError(f"{kind}.moves names {sorted(missing)}, but its networks are {sorted(networks)}")
+    if any(parameter.is_inference() for parameter in model.parameters()):
+        raise TrainingError(f"this {kind} was made inside torch.inference_mode(): make it outside")
     moved = {parameter for name in named for parameter in networks[name].parameters()}
     unmoved = [name for name, p in model.named_parameters() if p.requires_grad and p not in moved]
     if unmoved:
