@@ -2,11 +2,14 @@
 
 import ctypes
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 
 from aae_lib.errors import TrainingError
+from aae_lib.seeding import seeded
 
 
 def chosen_device(device: torch.device | str | None = None) -> torch.device:
@@ -33,6 +36,19 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 def device_of(module: nn.Module) -> torch.device:
     """Where the parameters of ``module`` are."""
     return next(module.parameters()).device
+
+
+@contextmanager
+def evaluation(model: nn.Module) -> Iterator[None]:
+    """Evaluation without gradients; afterwards the modules' modes and the random state are what they were."""
+    training = [module for module in model.modules() if module.training]
+    with torch.no_grad(), seeded(0, device_of(model)):
+        model.eval()
+        try:
+            yield
+        finally:
+            for module in training:
+                module.training = True
 
 
 def prepare_process() -> None:

@@ -84,10 +84,14 @@ def save_weights(path: str | Path, model: nn.Module, header: dict[str, Any], lea
         if tensor.ndim < 2:
             tensors[name] = tensor.float()
             continue
-        scale = tensor.abs().amax(tuple(range(1, tensor.ndim)), keepdim=True).float() / 127
-        tensors[name] = (tensor / scale.clamp_min(1e-30)).round().to(torch.int8)
-        tensors[name + SCALE] = scale
+        tensors[name], tensors[name + SCALE] = quantized(tensor)
     write_file(path, tensors, header)
+
+
+def quantized(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """A matrix or kernel ``[rows, ...]`` as 8-bit integers, and the scale of each row, ``[rows, 1 ...]``."""
+    scale = weight.abs().amax(tuple(range(1, weight.ndim)), keepdim=True).float() / 127
+    return (weight / scale.clamp_min(1e-30)).round().to(torch.int8), scale
 
 
 def load_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 """What several tests share: the sample digits, and tiny models that train in milliseconds."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -13,6 +16,9 @@ from aae_lib.networks import multilayer_perceptron
 from aae_lib.priors import Gaussian
 from aae_lib.seeding import seeded
 from aae_lib.training import SGD, Adam, Constant, Recipe, Schedule
+
+if TYPE_CHECKING:
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 
 def pytest_configure() -> None:
@@ -31,6 +37,14 @@ def digits() -> DataSet:
 def images(digits: DataSet) -> Images:
     """600 of their training images: six minibatches."""
     return digits.train[:600]
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
+    """A headless Chromium: one for all tests of a process."""
+    driver = pytest.importorskip("browser").start(tmp_path_factory.mktemp("chromium"))
+    yield driver
+    driver.quit()
 
 
 @pytest.fixture(scope="session")

@@ -13,12 +13,12 @@ import traitlets
 from PIL import Image
 from torch import nn
 
-from aae_lib.data import load_sample
+from aae_lib.data import Images, load_sample
 from aae_lib.data.pictures import centered, image_of
 from aae_lib.errors import DataError, PriorError, ShapeError
 from aae_lib.experiments import PRETRAINED, load_trained
 from aae_lib.explore.description import describe
-from aae_lib.explore.front import COLORS, FILES, FRONT, STYLE, module
+from aae_lib.explore.front import FILES, FRONT, STYLE, module
 from aae_lib.explore.networks import Pack, layers_of
 from aae_lib.explore.space import Space
 from aae_lib.explore.turning import TurningMap
@@ -32,6 +32,7 @@ from aae_lib.models import (
 )
 from aae_lib.networks import OntoSphere, multilayer_perceptron
 from aae_lib.priors import Categorical, Gaussian, GaussianMixture, LabelAndStyle, UniformSphere
+from aae_lib.report.drawing import PALETTE
 from aae_lib.storage import read_file
 
 PIXELS = 784
@@ -118,6 +119,14 @@ def test_a_users_own_decode_stays_in_the_kernel(digits):
 
     description, _ = arrays_of(Own(perceptron(PIXELS, 2), perceptron(2, PIXELS)), digits)
     assert description["decoder"] == "kernel" and description["encoder"]["form"] == "code"
+
+
+def test_many_classes_and_their_names_are_described():
+    names = tuple(f"kind {number}" for number in range(300))
+    images = Images(torch.rand(300, 16), torch.arange(300), class_names=names)
+    model = Autoencoder(perceptron(16, 2), perceptron(2, 16))
+    description, read = arrays_of(model, images)
+    assert description["names"] == names and read(description["digits"], "pictures").tolist() == list(range(300))
 
 
 # ------------------------------------------------------------------------------------------------ the space of codes
@@ -434,8 +443,17 @@ def lab(rgb):
 
 
 @pytest.mark.parametrize(("theme", "ground"), [("light", "#ffffff"), ("dark", "#1a1d22")])
+def test_more_than_ten_classes_have_colors_that_differ(theme, ground):
+    palette = PALETTE[theme]
+    assert len(palette) == 64 and min(contrast(color, ground) for color in palette) >= 3
+    seen = [lab(linear(color)) for color in palette]
+    for count, least in ((26, 20), (64, 11)):
+        assert min(np.linalg.norm(one - other) for n, one in enumerate(seen[:count]) for other in seen[:n]) >= least
+
+
+@pytest.mark.parametrize(("theme", "ground"), [("light", "#ffffff"), ("dark", "#1a1d22")])
 def test_the_colors_of_classes_stand_out_and_can_be_told_apart(theme, ground):
-    palette = COLORS[theme]
+    palette = PALETTE[theme][:10]
     assert len(set(palette)) == 10
     assert min(contrast(color, ground) for color in palette) >= 3
     for sight in SIGHTS.values():

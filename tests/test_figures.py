@@ -160,8 +160,10 @@ def test_images_of_any_shape_and_labels_of_any_number_are_drawn(shape):
     assert found.shape[:2] == (2 * shape[1], 3 * shape[2]) and (found.ndim == 3) == (shape[0] == 3)
     assert np.allclose(found[: shape[1], : shape[2]].T.ravel(), images[0].reshape(shape).transpose(1, 2).ravel())
     drawing.draw_codes(axes, torch.rand(40, 2), torch.arange(40) % 13 - 1)
-    assert len({tuple(color) for color in axes.collections[0].get_facecolors()}) == 11, "ten colors, and gray"
+    assert len({tuple(color) for color in axes.collections[0].get_facecolors()}) == 13, "twelve colors, and gray"
     assert sorted(text.get_text() for text in axes.texts) == sorted(map(str, range(12)))
+    drawing.draw_codes(axes, torch.rand(40, 2), torch.arange(40) % 2, ("heart", "moon"))
+    assert [text.get_text() for text in axes.texts[-2:]] == ["heart", "moon"]
     plt.close(drawn)
 
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from aae_lib.data import Images
-from aae_lib.errors import ShapeError
-from aae_lib.explore.game import POINTS, TARGETS, Game, GameExplorer, code_game, point_game, points_along, record_game
+from aae_lib.data.points import draw_points
+from aae_lib.errors import ShapeError, UnknownNameError
+from aae_lib.explore.game import POINTS, GameExplorer, code_game, point_game, record_game
 from aae_lib.explore.page import write_games
 
 
@@ -21,10 +22,8 @@ def points_of(recording):
 
 @pytest.fixture(scope="module")
 def games():
-    made = {"ring": point_game(), "collapse": point_game((3e-3, 2e-2))}
-    curves = {"ring": TARGETS["ring"], "collapse": TARGETS["spots"]}
-    return {name: record_game(Game(model, points_along(curves[name]), recipe), 200, 8)
-            for name, (model, recipe) in made.items()}  # fmt: skip
+    made = {"ring": point_game(draw_points("ring")), "collapse": point_game(draw_points("spots"), 1e-3, 2e-2)}
+    return {name: record_game(game, 200, 8) for name, game in made.items()}
 
 
 def test_a_recorded_game_converges_and_another_collapses(games):
@@ -37,8 +36,7 @@ def test_a_recorded_game_converges_and_another_collapses(games):
 
 
 def test_a_recording_is_that_of_its_seed(games):
-    model, recipe = point_game()
-    again = record_game(Game(model, points_along(TARGETS["ring"]), recipe), 8, 8)
+    again = record_game(point_game(draw_points("ring")), 8, 8)
     assert (points_of(again) == points_of(games["ring"])[:2]).all()
 
 
@@ -65,48 +63,49 @@ def test_a_rate_of_zero_holds_a_network_and_strokes_are_a_target():
     explorer.reset([[(0.2, 0.2), (0.8, 0.2)], [(0.5, 0.9)]])
     across, up = explorer.game.real.T
     assert 0.1 < across.min() < 0.25 and 0.75 < across.max() < 0.9 and up.median() < 0.3
+    with pytest.raises(UnknownNameError, match="spiral"):
+        explorer.reset("circle")
 
 
 def test_codes_of_digits_are_colored_and_a_still_picture_is_stored():
-    model, digits, recipe = code_game()
-    explorer = GameExplorer(model, digits[:500], recipe)
+    game = code_game()
+    explorer = GameExplorer(game.model, game.images[:500], game.recipe)
     explorer.play(1)
     answer, blocks = explorer.answer({"what": "look"})
-    assert answer["description"]["labels"] == digits.labels[:POINTS].tolist() and answer["targets"] == []
-    assert answer["said"]["step"] == 1 and set(answer["said"]["losses"]) == set(model.moves)
+    assert answer["description"]["labels"] == game.images.labels[:POINTS].tolist() and answer["targets"] == []
+    assert answer["said"]["step"] == 1 and set(answer["said"]["losses"]) == set(game.model.moves)
     data, _ = explorer._repr_mimebundle_()
     assert len(data["image/png"]) < 200_000 and explorer.picture().width > 300
 
 
 def test_points_of_three_numbers_are_refused():
-    model, recipe = point_game()
     with pytest.raises((ShapeError, RuntimeError)):
-        Game(model, Images(torch.rand(200, 3), torch.full([200], -1)), recipe)
+        point_game(Images(torch.rand(200, 3), torch.full([200], -1)))
 
 
-def test_the_page_plays_a_recording(games, tmp_path):
-    browser = pytest.importorskip("browser")
-    driver = browser.start(tmp_path / "chromium")
-    try:
-        page = browser.Page(driver, write_games(tmp_path / "game.html", games))
-        first = page.shown(".aae-plane")
-        page.keys("k")
-        page.wait(lambda: page.js("return game.at") > 4)
-        page.keys("k")
-        at = page.js("return game.at")
-        assert page.shown(".aae-plane") != first and f"step {8 * at}" in page.text(".aae-status")
-        found = page.js("return Array.from(game.frame.fakes)")
-        assert np.allclose(np.array(found).reshape(-1, 2) / 2048, points_of(games["ring"])[at])
-        scrub = "const input = document.querySelector('.aae-scrub input'); input.value = 25;"
-        page.js(f"{scrub} input.dispatchEvent(new Event('input'))")
-        assert page.js("return game.at") == 25 and "step 200" in page.text(".aae-status")
-        page.keys("j", "w", "s")
-        assert page.js("return [game.at, game.slow]") == [25, True]
-        before = page.shown(".aae-plane")
-        page.keys("m", "a")
-        assert page.js("return game.layers.size") == 0 and page.wait(lambda: page.shown(".aae-plane") != before)
-        page.keys("n")
-        assert page.text("h2") == "collapse" and page.js("return game.at") == 0
-        assert page.js("return document.documentElement.scrollWidth") <= 1000 and not page.errors()
-    finally:
-        driver.quit()
+def test_the_page_plays_a_recording(games, tmp_path, driver):
+    from browser import Keys, Page
+
+    page = Page(driver, write_games(tmp_path / "game.html", games))
+    first = page.shown(".aae-plane")
+    page.keys("k")
+    page.wait(lambda: page.js("return game.at") > 4)
+    page.keys("k")
+    at = page.js("return game.at")
+    assert page.shown(".aae-plane") != first and f"step {8 * at}" in page.text(".aae-status")
+    found = page.js("return Array.from(game.frame.fakes)")
+    assert np.allclose(np.array(found).reshape(-1, 2) / 2048, points_of(games["ring"])[at])
+    scrub = "const input = document.querySelector('.aae-scrub input'); input.value = 25;"
+    page.js(f"{scrub} input.dispatchEvent(new Event('input'))")
+    assert page.js("return game.at") == 25 and "step 200" in page.text(".aae-status")
+    page.keys("j", "w", "s")
+    assert page.js("return [game.at, game.slow]") == [25, True]
+    before = page.shown(".aae-plane")
+    page.keys("m", "a")
+    assert page.js("return game.layers.size") == 0 and page.wait(lambda: page.shown(".aae-plane") != before)
+    pace = page.js("return game.pace")
+    page.keys("e", Keys.ARROW_RIGHT)
+    assert page.js("return game.pace") == pace + 1
+    page.keys("n")
+    assert page.text("h2") == "collapse" and page.js("return game.at") == 0
+    assert page.js("return document.documentElement.scrollWidth") <= 1000 and not page.errors()

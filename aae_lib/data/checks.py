@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from aae_lib.data.images import DataSet, Images
-from aae_lib.devices import device_of
+from aae_lib.devices import device_of, evaluation
 from aae_lib.errors import DataError, ShapeError
-from aae_lib.seeding import seeded
 from aae_lib.shapes import in_words
 
 FIRST = {"classifier": "classify", "encoder": "encode"}  # what takes images, and the method that uses it
@@ -105,20 +104,15 @@ def _check_size(images: Images, model: nn.Module) -> None:
     numbers, taken = images.images.shape[1], _numbers_taken(network)
     if taken in (None, numbers) or use is None:
         return
-    training, device = [module for module in model.modules() if module.training], device_of(model)
     try:  # some networks get other numbers beside the image
-        with torch.no_grad(), seeded(0, device):
-            model.eval()
-            use(images.images[:2].to(device))
+        with evaluation(model):
+            use(images.images[:2].to(device_of(model)))
     except RuntimeError as error:
         found = f"{numbers} numbers" + (f" ({in_words(images.shape)})" if images.shape else "")
         raise ShapeError(
             f"this {type(model).__name__} takes images of {taken} numbers, found images of {found}: load them in its "
             "size, or build it for theirs"
         ) from error
-    finally:
-        for module in training:
-            module.training = True
 
 
 def _numbers_taken(network: nn.Module | None) -> int | None:

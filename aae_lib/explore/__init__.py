@@ -4,17 +4,3 @@ from aae_lib.explore.game import GameExplorer, code_game, record_game, recorded_
 from aae_lib.explore.page import explore, write_games, write_page
 from aae_lib.explore.turning import TurningMap
 from aae_lib.explore.widget import LatentExplorer, ModelsExplorer, StyleExplorer
-
-__all__ = [
-    "GameExplorer",
-    "LatentExplorer",
-    "ModelsExplorer",
-    "StyleExplorer",
-    "TurningMap",
-    "code_game",
-    "explore",
-    "record_game",
-    "recorded_games",
-    "write_games",
-    "write_page",
-]

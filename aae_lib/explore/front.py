@@ -13,22 +13,21 @@ import anywidget
 import traitlets
 from PIL import Image
 
+from aae_lib.report.drawing import PALETTE
+
 FRONT = Path(__file__).parent / "front"
 FILES = (  # in the order in which they need each other
     "network", "latent", "paths", "digit", "dom", "layers", "plane", "panel", "controls", "pad", "strip", "view",
     "explorer", "map", "arena", "game", "page", "widget",
 )  # fmt: skip
 DENSITY = 2  # pixels of a still picture for each of the page's, so that screens of high resolution show sharp edges
-
-
-COLORS = json.loads((FRONT / "palette.json").read_text(encoding="utf-8"))  # of ten classes in a light and a dark page
 STYLE = (FRONT / "style.css").read_text(encoding="utf-8")
 
 
 @cache
 def module() -> str:
     """All files as one module without imports. Its default export is what anywidget looks for."""
-    parts = [f"const COLORS = {json.dumps(COLORS)};"]
+    parts = [f"const COLORS = {json.dumps(PALETTE)};"]
     for name in FILES:
         source = (FRONT / f"{name}.js").read_text(encoding="utf-8")
         source = re.sub(r"^import \{[^}]*\} from \"[^\"]*\";\n", "", source, flags=re.MULTILINE)

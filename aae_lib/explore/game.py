@@ -6,31 +6,28 @@
 """
 
 import gzip
-from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import matplotlib.style
 import numpy as np
 import torch
 import traitlets
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
 from aae_lib.data import Images, load_sample
+from aae_lib.data.points import CURVES, Strokes, draw_points
 from aae_lib.errors import ShapeError
-from aae_lib.explore.front import COLORS, FrontEnd
-from aae_lib.explore.page import write_games
-from aae_lib.explore.still import new_figure, rendered
+from aae_lib.explore.front import FrontEnd
+from aae_lib.explore.still import drawn
 from aae_lib.losses import fitted_gaussian_kl, fool_loss
 from aae_lib.metrics import sliced_wasserstein
 from aae_lib.models import AdversarialAutoencoder, GenerativeAdversarialNetwork, Model
 from aae_lib.networks import multilayer_perceptron
 from aae_lib.priors import Gaussian
-from aae_lib.report.drawing import STYLE
+from aae_lib.report.drawing import class_colors, judgment, plane_grid
 from aae_lib.seeding import seeded
 from aae_lib.training import SGD, Adam, Cosine, Recipe
 from aae_lib.training.loop import step
@@ -41,172 +38,150 @@ JUDGED = 32  # points along a side, at which D is taken
 UNIT = 2048  # the integer that means half of the plane's side
 
 
-def _circle(shares: Tensor) -> Tensor:
-    angle = 2 * torch.pi * shares
-    return torch.stack([angle.cos(), angle.sin()], 1)
-
-
-TARGETS: dict[str, Callable[[Tensor], Tensor]] = {  # curves in the unit square, as functions of shares from 0 to 1
-    "ring": lambda shares: 0.5 + 0.35 * _circle(shares),
-    "spots": lambda shares: 0.5 + 0.35 * _circle((8 * shares).floor() / 8),
-    "spiral": lambda shares: 0.5 + 0.38 * shares.sqrt()[:, None] * _circle(1.5 * shares.sqrt()),
-}
-
-
-def points_along(curve: Callable[[Tensor], Tensor] | Sequence[Sequence[Sequence[float]]], count: int = 4_000) -> Images:
-    """Points around a curve in the unit square, or along strokes, each a list of (x, y), as images of two numbers."""
-    with seeded(0):
-        shares = torch.rand(count)
-        points = (curve if callable(curve) else _drawn(curve))(shares) + 0.015 * torch.randn(count, 2)
-    return Images(points.clamp(0, 1), torch.full([count], -1))
-
-
-def _drawn(strokes: Sequence[Sequence[Sequence[float]]]) -> Callable[[Tensor], Tensor]:
-    ends = [pair for stroke in strokes for pair in zip(stroke, [*stroke[1:], stroke[-1]], strict=True)]
-    starts, stops = torch.tensor(ends, dtype=torch.float32).unbind(1)
-    lengths = (stops - starts).norm(dim=1).clamp_min(1e-3).cumsum(0)
-
-    def curve(shares: Tensor) -> Tensor:
-        part = torch.searchsorted(lengths, shares * lengths[-1]).clamp_max(len(lengths) - 1)
-        return torch.lerp(starts[part], stops[part], torch.rand(len(part), 1))
-
-    return curve
-
-
-def point_game(rates: tuple[float, float] = (8e-3, 1e-3)) -> tuple[GenerativeAdversarialNetwork, Recipe]:
-    """An untrained GAN of points, and its recipe with the learning rates of discriminator and generator."""
-    with seeded(0):
-        networks = (multilayer_perceptron(2, outputs, (128, 128), deviation=None) for outputs in (2, 1))
-        model = GenerativeAdversarialNetwork(Gaussian(2), *networks)
-    optimizers = {name: Adam(rate, (0.5, 0.9)) for name, rate in zip(model.moves, rates, strict=True)}
-    return model, Recipe(optimizers, steps=1_000)
-
-
-def code_game() -> tuple[AdversarialAutoencoder, Images, Recipe]:
-    """A small untrained adversarial autoencoder, the sample's digits and a recipe."""
-    digits = load_sample().train
-    pixels = digits.images.shape[1]
-    with seeded(0):
-        sizes = ((pixels, 2), (2, pixels), (2, 1))
-        model = AdversarialAutoencoder(Gaussian(2), *(multilayer_perceptron(*size, (256, 256)) for size in sizes))
-    rates = {"reconstruction": SGD(0.01, 0.9), "discriminator": SGD(0.1, 0.1), "generator": SGD(0.1, 0.1)}
-    return model, digits, Recipe(rates, steps=2_000, schedule=Cosine(1_000, 2_000))
-
-
-def recorded_games() -> dict[str, dict[str, Any]]:
-    """Games that converge, one that collapses, since its generator learns too fast, and one for the codes of digits."""
-    games = {name: (point_game(), points_along(curve), 400, 2) for name, curve in TARGETS.items()}
-    games["collapse"] = point_game((3e-3, 2e-2)), points_along(TARGETS["spots"]), 300, 2
-    model, digits, recipe = code_game()
-    games["codes of digits"] = (model, recipe), digits, 2_000, 10
-    return {
-        name: record_game(Game(model, images, recipe), steps, every)
-        for name, ((model, recipe), images, steps, every) in games.items()
-    }
-
-
 class Game:
-    """A model, its training run, and what of it is seen in a plane: points, or an autoencoder's codes with a prior."""
+    """A model, its training run, and what of it is seen in a plane: points, or an autoencoder's codes with a prior.
+
+    Attributes:
+        rates: the learning rate of each update.
+        middle, half: of the square that is seen.
+    """
 
     def __init__(self, model: Model, images: Images, recipe: Recipe) -> None:
         self.model, self.recipe, self._weights = model, recipe, deepcopy(model.state_dict())
         self.of_codes = hasattr(model, "encoder") and hasattr(model, "discriminator")
         self.has_circle = hasattr(model, "encoder") and not self.of_codes  # the encoder is the adversary: its codes say
+        self.rates = {name: each.learning_rate for name, each in recipe.optimizers.items()}
         self.reset(images)
 
     def reset(self, images: Images) -> None:
         self.model.load_state_dict(self._weights)
-        self.run = Run(self.model, images, self.recipe, 0, None, 1, "cpu", False)
+        self.images, self.run = images, Run(self.model, images, self.recipe, 0, None, 1, "cpu", False)
         self.losses: dict[str, float] = {}
         with seeded(0):
-            self.source, self.real = images.images[:POINTS], self.model.prior.sample(POINTS, "cpu")
-        self.labels = images.labels[:POINTS].tolist()
-        if not self.of_codes:
-            self.source, self.real = self.real, self.source
+            crowds = images.images[:POINTS], self.model.prior.sample(POINTS, "cpu")
+        self.source, self.real = crowds if self.of_codes else crowds[::-1]
         if self.real.shape[1] != 2:
             raise ShapeError(f"the game is played in a plane, but these points have {self.real.shape[1]} dimensions")
-        low, high = self.real.amin(0), self.real.amax(0)
+        low, high = self.real.aminmax(dim=0)
         self.middle, self.half = (low + high) / 2, 0.7 * float((high - low).max())
 
     def step(self, *updates: str) -> None:
         """One step of training; with names of updates only those move their networks."""
-        at_rest = {name: replace(each, learning_rate=0.0) for name, each in self.recipe.optimizers.items()}
-        moving = {name: each for name, each in self.recipe.optimizers.items() if not updates or name in updates}
-        self.run.recipe = replace(self.recipe, optimizers=at_rest | moving)
+        optimizers = {
+            name: replace(each, learning_rate=self.rates[name] if not updates or name in updates else 0.0)
+            for name, each in self.recipe.optimizers.items()
+        }
+        self.run.recipe = replace(self.recipe, optimizers=optimizers)
         with self.run.training_mode():
             step(self.run)
-        self.losses = {name: values[-1] for name, values in self.run.losses.items()}
-        self.run.losses = {}
+        self.losses, self.run.losses = {name: values[-1] for name, values in self.run.losses.items()}, {}
 
     @torch.no_grad()
     def fakes(self) -> Tensor:
         self.model.eval()
         return (self.model.encode if self.of_codes else self.model.decode)(self.source)
 
-    def push(self, fakes: Tensor) -> Tensor:
-        """Where the generator's loss falls fastest, at each fake: the gradient of log D, if there is a D."""
-        with torch.enable_grad():
-            fakes = fakes.clone().requires_grad_()
-            adversary = getattr(self.model, "discriminator", None)
-            loss = fool_loss(adversary, fakes) if adversary else fitted_gaussian_kl(self.model.encode(fakes))
-            return -len(fakes) * torch.autograd.grad(loss, fakes)[0]
-
-    @torch.no_grad()
-    def judgment(self) -> Tensor:
-        """D, the probability of *real*, on a grid over the plane; rows are the second coordinate."""
-        if not hasattr(self.model, "discriminator"):
-            return torch.empty(0, 0)
-        side = self.half * torch.linspace(-1, 1, JUDGED)
-        square = torch.cartesian_prod(side, side).flip(1) + self.middle
-        return self.model.discriminator(square).sigmoid().reshape(JUDGED, JUDGED)
-
     @property
     def distance(self) -> float:
         return sliced_wasserstein(self.fakes(), self.real)
 
-    def view(self) -> tuple[str, Tensor, Tensor, list[Tensor], Tensor]:
-        """A title, the fakes, the generator's pushes at the first of them, the codes of both crowds on a circle, D."""
-        fakes, codes = self.fakes(), []
-        if self.has_circle:
-            with torch.no_grad():
-                codes = [self.model.encode(crowd) for crowd in (self.real, fakes)]
-        title = f"step {self.run.step}: distance {self.distance:.2f}"
-        return title, fakes, self.push(fakes)[:ARROWS], codes, self.judgment()
+    def seen(self, points: Tensor) -> Tensor:
+        """Points in units of half of the square's side, from its middle."""
+        return (points - self.middle) / self.half
 
-    def frame(self) -> tuple[dict[str, Any], np.ndarray]:
-        """Numbers of now, and the points of :meth:`view` one after the other, in integers."""
-        _, fakes, pushes, codes, judged = self.view()
-        places = [(fakes - self.middle) / self.half, pushes / self.half, *codes]
-        numbers = torch.cat([*(UNIT * each.flatten() for each in places), 255 * judged.flatten()])
+    def look(self) -> tuple[dict[str, Any], list[Tensor]]:
+        """What is said of now, and what is seen: fakes, pushes at the first of them, codes of both crowds, and D.
+
+        A push is where the generator's loss falls fastest. D, the probability of *real*, is taken on a square grid,
+        whose rows are the second coordinate.
+        """
         said = {"step": self.run.step, "losses": self.losses, "distance": self.distance}
-        return said, numbers.round().clamp(-32768, 32767).numpy().astype(np.int16)
+        fakes, adversary = self.fakes().requires_grad_(), getattr(self.model, "discriminator", None)
+        loss = fool_loss(adversary, fakes) if adversary else fitted_gaussian_kl(self.model.encode(fakes))
+        pushes = -len(fakes) / self.half * torch.autograd.grad(loss, fakes)[0]
+        judged = judgment(adversary, self.middle + plane_grid(self.half, JUDGED)[1]) if adversary else torch.empty(0)
+        with torch.no_grad():
+            codes = self.model.encode(torch.cat([self.real, fakes])) if self.has_circle else torch.empty(0)
+            return said, [self.seen(fakes), pushes[:ARROWS], codes, judged]
 
     def describe(self) -> tuple[dict[str, Any], bytes]:
         description = {
             "updates": list(self.model.moves),
-            "rates": {name: each.learning_rate for name, each in self.recipe.optimizers.items()},
-            "labels": self.labels,
+            "rates": self.rates,
+            "labels": self.images.labels[:POINTS].tolist(),
             "arrows": ARROWS,
             "codes": self.has_circle,
             "of_codes": self.of_codes,
             "view": [*self.middle.tolist(), self.half],
         }
-        return description, ((self.real - self.middle) / self.half).numpy().tobytes()
+        return description, self.seen(self.real).numpy().tobytes()
+
+    def draw(self, axes: np.ndarray, said: dict[str, Any], seen: list[Tensor]) -> None:
+        plane, (fakes, pushes, codes, judged) = axes[0], seen
+        if len(judged):
+            look = {"extent": (-1, 1, -1, 1), "vmin": 0, "vmax": 1, "alpha": 0.6, "interpolation": "bilinear"}
+            plane.imshow(judged, "RdBu", origin="lower", **look)
+        shades = ("#696e77", class_colors(self.images.labels[:POINTS])) if self.of_codes else ("#2f6fd6", "#d8701a")
+        plane.scatter(*self.seen(self.real).T, s=5, c=shades[0], linewidths=0, alpha=0.3 if self.of_codes else 0.7)
+        plane.scatter(*fakes.T, s=5, c=shades[1], linewidths=0, alpha=0.9)
+        if not self.of_codes:  # arrows would hide the colors of labels
+            plane.quiver(*fakes[:ARROWS].T, *pushes.T, width=0.004, color="#16181d", alpha=0.6)
+        plane.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal", xticks=[], yticks=[])
+        plane.set_title(f"step {said['step']}: distance {said['distance']:.2f}", loc="left", size=9)
+        for circle in axes[1:]:
+            for crowd, radius, shade in zip(codes.chunk(2), (1.0, 0.75), shades, strict=True):
+                spread = radius + 0.03 * torch.arange(len(crowd)).sin()[:, None]  # codes beside each other are seen
+                circle.scatter(*(spread * crowd).T, s=4, c=shade, linewidths=0, alpha=0.4)
+            circle.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect="equal")
+            circle.axis("off")
+
+
+def integers(seen: list[Tensor]) -> np.ndarray:
+    """What is seen, one after the other."""
+    *places, judged = seen
+    numbers = torch.cat([*(UNIT * each.flatten() for each in places), 255 * judged.flatten()])
+    return numbers.round().clamp(-32768, 32767).numpy().astype(np.int16)
 
 
 def record_game(game: Game, steps: int = 400, every: int = 2) -> dict[str, Any]:
     """A game of so many steps from now on, with a frame of every few, for :func:`~aae_lib.explore.page.write_games`."""
-    seen = []
-    for number in range(steps + 1):
+    looks = [game.look()]
+    for number in range(1, steps + 1):
+        game.step()
         if number % every == 0:
-            seen.append(game.frame())
-        if number < steps:
-            game.step()
+            looks.append(game.look())
     description, real = game.describe()
-    numbers = np.stack([numbers for _, numbers in seen])
+    numbers = np.stack([integers(seen) for _, seen in looks])
     changes = np.diff(numbers, axis=0, prepend=np.zeros_like(numbers[:1]))  # which are small, mostly
     content = gzip.compress(real + changes.tobytes(), 9, mtime=0)
-    return {"description": description, "frames": [said for said, _ in seen], "content": content}
+    return {"description": description, "frames": [said for said, _ in looks], "content": content}
+
+
+def point_game(points: Images, discriminator: float = 8e-3, generator: float = 1e-3) -> Game:
+    """An untrained GAN of points, with these learning rates."""
+    with seeded(0):
+        networks = (multilayer_perceptron(2, outputs, (128, 128), deviation=None) for outputs in (2, 1))
+        model = GenerativeAdversarialNetwork(Gaussian(2), *networks)
+    rates = {"discriminator": Adam(discriminator, (0.5, 0.9)), "generator": Adam(generator, (0.5, 0.9))}
+    return Game(model, points, Recipe(rates, steps=1_000))
+
+
+def code_game() -> Game:
+    """A small untrained adversarial autoencoder and the sample's digits."""
+    digits = load_sample().train
+    pixels = digits.images.shape[1]
+    with seeded(0):
+        sizes = ((pixels, 2), (2, pixels), (2, 1))
+        model = AdversarialAutoencoder(Gaussian(2), *(multilayer_perceptron(*size, (256, 256)) for size in sizes))
+    rates = {"reconstruction": SGD(0.01, 0.9), "discriminator": SGD(0.1, 0.1), "generator": SGD(0.1, 0.1)}
+    return Game(model, digits, Recipe(rates, steps=2_000, schedule=Cosine(1_000, 2_000)))
+
+
+def recorded_games() -> dict[str, dict[str, Any]]:
+    """Games that converge, one that collapses, since its generator learns too fast, and one for the codes of digits."""
+    games = {curve: record_game(point_game(draw_points(curve))) for curve in CURVES}
+    games["collapse"] = record_game(point_game(draw_points("spots"), 1e-3, 2e-2), 300)
+    return games | {"codes of digits": record_game(code_game(), 2_000, 10)}
 
 
 class GameExplorer(FrontEnd):
@@ -214,28 +189,28 @@ class GameExplorer(FrontEnd):
 
     Attributes:
         rates: the learning rate of each update; setting one changes the rest of the game.
-        steps: how many steps are done.
+        steps, resets: how many steps are done since the last reset; how many resets there were.
 
     Args:
         model: one that has points of two numbers: as its images, or as the codes of an encoder with a discriminator.
             It is trained by the game. Default: a generative adversarial network of small perceptrons.
-        images: what it is trained on. Default: points around a curve, whose name is one of TARGETS.
+        images: what it is trained on. Default: points around a curve, by its name.
         recipe: as for :func:`~aae_lib.training.loop.train`; its number of steps is no limit here.
 
     Raises:
         ShapeError: the points do not have two dimensions.
     """
 
-    rates = traitlets.Dict().tag(sync=True)
+    rates = traitlets.Dict(value_trait=traitlets.Float()).tag(sync=True)
     steps = traitlets.Int(0).tag(sync=True)
+    resets = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, model: Model | None = None, images: Images | str = "ring", recipe: Recipe | None = None) -> None:
-        if model is None:
-            model, recipe = point_game()
-        self._free = isinstance(images, str)  # to choose and to draw
-        self._images = points_along(TARGETS[images]) if self._free else images
-        self.game, self._past = Game(model, self._images, recipe), []
-        super().__init__(kind="game", rates=self.game.describe()[0]["rates"])
+        self._curves = list(CURVES) if isinstance(images, str) else []  # to choose
+        images = draw_points(images) if self._curves else images
+        self.game = Game(model, images, recipe) if model else point_game(images)
+        self._looks = [self.game.look()]
+        super().__init__(kind="game", rates=self.game.rates)
 
     def step(self, *updates: str) -> None:
         """One step, or the named updates alone."""
@@ -243,68 +218,35 @@ class GameExplorer(FrontEnd):
 
     def play(self, steps: int, *updates: str) -> None:
         """As many steps."""
-        self._past.append(self.game.view())
-        self._go_on(steps, *updates)
-
-    def _go_on(self, steps: int, *updates: str) -> None:
         for _ in range(steps):
             self.game.step(*updates)
-        self.steps = self.game.run.step
+        self.steps, self._looks = self.game.run.step, [*self._looks[-4:], self.game.look()]
 
-    def reset(self, target: str | Sequence[Sequence[Sequence[float]]] | None = None) -> None:
-        """Begin again, with another target: one of TARGETS, or strokes ``[[(x, y), ...], ...]`` in the unit square."""
-        if target is not None:
-            self._images = points_along(TARGETS.get(target, target) if isinstance(target, str) else target)
-        self.game.reset(self._images)
-        self.steps, self._past = 0, []
-
-    def save(self, path: str | Path, steps: int = 400, every: int = 2) -> Path:
-        """Play on, and write that as a page that needs no kernel."""
-        return write_games(path, {"game": record_game(self.game, steps, every)})
+    def reset(self, target: str | Strokes | None = None) -> None:
+        """Begin again, with another target: a curve's name, or strokes ``[[(x, y), ...], ...]`` in the unit square."""
+        self.game.reset(self.game.images if target is None else draw_points(target))
+        self.steps, self._looks = 0, [self.game.look()]
+        self.resets += 1
 
     @traitlets.observe("rates")
-    def _rates_changed(self, change: Mapping[str, Any]) -> None:
-        old = self.game.recipe.optimizers
-        new = {name: replace(each, learning_rate=float(self.rates[name])) for name, each in old.items()}
-        self.game.recipe = replace(self.game.recipe, optimizers=new)
+    def _rates_changed(self, change: dict[str, Any]) -> None:
+        self.game.rates = change["new"]
 
     def answer(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         if message["what"] == "reset":
             self.reset(message["target"])
         elif message["what"] == "play":
-            self._go_on(message["steps"], *message["updates"])
-        said, numbers = self.game.frame()
-        description, real = self.game.describe()
-        targets = list(TARGETS) if self._free else []
-        return {"description": description, "said": said, "targets": targets}, [real, numbers.tobytes()]
+            self.play(message["steps"], *message["updates"])
+        (said, seen), (description, real) = self._looks[-1], self.game.describe()
+        answer = {"description": description, "said": said, "targets": self._curves, "resets": self.resets}
+        return answer, [real, integers(seen).tobytes()]
 
     def picture(self) -> Image.Image:
-        """What was seen before each call of :meth:`play`, the last four times, and what is seen now."""
-        views = [*self._past[-4:], self.game.view()]
-        with matplotlib.style.context(["default", STYLE]):
-            rows = 2 if self.game.has_circle else 1
-            figure = new_figure(2.3 * len(views), 2.5 * rows)
-            for view, axes in zip(views, figure.subplots(rows, len(views), squeeze=False).T, strict=True):
-                _draw_view(axes, self.game, view)
-            return rendered(figure)
+        """What is seen now, and was after each of the last four calls of :meth:`play`."""
+        rows, columns = 1 + self.game.has_circle, len(self._looks)
 
+        def draw(figure: Figure) -> None:
+            for look, axes in zip(self._looks, figure.subplots(rows, columns, squeeze=False).T, strict=True):
+                self.game.draw(axes, *look)
 
-def _draw_view(axes: np.ndarray, game: Game, view: tuple[str, Tensor, Tensor, list[Tensor], Tensor]) -> None:
-    title, fakes, pushes, codes, judged = view
-    plane, palette = axes[0], np.array(COLORS["light"])
-    extent = [center + side * game.half for center in game.middle.tolist() for side in (-1, 1)]
-    if len(judged):
-        colors = LinearSegmentedColormap.from_list("D", ["#ebb78c", "white", "#97b7ea"])
-        plane.imshow(judged, colors, origin="lower", extent=extent, vmin=0, vmax=1, interpolation="bilinear")
-    shades = ("#696e77", palette[np.array(game.labels) % len(palette)]) if game.of_codes else ("#2f6fd6", "#d8701a")
-    for points, shade, alpha in zip((game.real, fakes), shades, (0.3 if game.of_codes else 0.7, 0.9), strict=True):
-        plane.scatter(*points.T, s=5, c=shade, linewidths=0, alpha=alpha)
-    if not game.of_codes:  # arrows would hide the colors of labels
-        plane.quiver(*fakes[:ARROWS].T, *pushes.T, width=0.004, color="#16181d", alpha=0.6)
-    plane.set(xlim=extent[:2], ylim=extent[2:], aspect="equal", xticks=[], yticks=[])
-    plane.set_title(title, loc="left", size=9)
-    for crowd, radius, shade in zip(codes, (1.0, 0.75), shades, strict=False):
-        spread = radius + 0.03 * np.sin(np.arange(len(crowd)))[:, None]  # so that codes beside each other are seen
-        axes[1].scatter(*(spread * crowd.numpy()).T, s=4, c=shade, linewidths=0, alpha=0.4)
-        axes[1].set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect="equal")
-        axes[1].axis("off")
+        return drawn(2.3 * columns, 2.5 * rows, draw)

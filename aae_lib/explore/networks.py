@@ -4,20 +4,20 @@ Matrices are quantized as shipped weights are (:mod:`aae_lib.storage`): rows tha
 integers again, so nothing is rounded twice. Batch-norm is folded into the layer before it.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from aae_lib.networks import BatchNorm, GaussianEncoder, OntoSphere, TrainingNoise, UniversalEncoder
 from aae_lib.networks.convolutional import FromPictures, ToPictures
+from aae_lib.storage import quantized
 
 Layer = dict[str, Any]
 PRODUCTS = {nn.Linear: "linear", nn.Conv2d: "convolution", nn.ConvTranspose2d: "transposed"}
 ACTIVATIONS = {nn.ReLU: "relu", nn.LeakyReLU: "relu", nn.Tanh: "tanh", nn.Sigmoid: "sigmoid"}
 ABSENT = (TrainingNoise, nn.Dropout, nn.Identity)  # in evaluation
-KINDS = {np.dtype("float32"): "f4", np.dtype("int8"): "i1", np.dtype("uint8"): "u1"}
 
 
 class UnsupportedLayer(Exception):  # noqa: N818 - a signal to the caller, never a user's error
@@ -31,9 +31,10 @@ class Pack:
         self.content = bytearray()
 
     def add(self, array: np.ndarray | Tensor) -> list[Any]:
-        """The place of an array (tensors become float32): kind of number, offset in bytes, and shape."""
-        array = _array(array) if isinstance(array, Tensor) else array
-        place = [KINDS[array.dtype], len(self.content), *array.shape]
+        """The place of an array: kind of number (real ones become "f4"), offset in bytes, and shape."""
+        array = array.detach().cpu().numpy() if isinstance(array, Tensor) else array
+        array = array.astype(np.float32) if array.dtype.kind == "f" else array
+        place = [array.dtype.str[1:], len(self.content), *array.shape]
         self.content += array.tobytes() + bytes(-array.nbytes % 4)  # float32 must lie at a multiple of four bytes
         return place
 
@@ -63,15 +64,12 @@ def layers_of(network: nn.Module, pack: Pack, inputs: int | None = None) -> list
     ]
 
 
-def _flat(network: nn.Module) -> Iterator[nn.Module]:
+def _flat(network: nn.Module) -> list[nn.Module]:
     """The layers of nested sequences, in order."""
-    if isinstance(network, GaussianEncoder | UniversalEncoder):
-        yield from _flat(network.network)
-    elif isinstance(network, nn.Sequential):
-        for module in network:
-            yield from _flat(module)
-    else:
-        yield network
+    network = network.network if isinstance(network, GaussianEncoder | UniversalEncoder) else network
+    if not isinstance(network, nn.Sequential):
+        return [network]
+    return [layer for module in network for layer in _flat(module)]
 
 
 def _layer(module: nn.Module) -> Layer:
@@ -79,9 +77,8 @@ def _layer(module: nn.Module) -> Layer:
     if kind := ACTIVATIONS.get(type(module)):
         return {"kind": kind, "slope": getattr(module, "negative_slope", 0.0)}
     if kind := PRODUCTS.get(type(module)):
-        layer = {"kind": kind, "weight": _array(module.weight), "bias": None}
-        if module.bias is not None:
-            layer["bias"] = _array(module.bias)
+        layer = {"kind": kind, "weight": _array(module.weight)}
+        layer["bias"] = None if module.bias is None else _array(module.bias)
         return layer if kind == "linear" else layer | _settings(module)
     if isinstance(module, ToPictures):
         left, right, top, bottom = module.frame
@@ -113,12 +110,12 @@ def _normalize(layers: list[Layer], norm: BatchNorm) -> None:
     shift = -norm.running_mean.double() * factor
     if norm.affine:
         factor, shift = factor * norm.weight, shift * norm.weight + norm.bias
-    factor, shift = (each.detach().cpu().numpy() for each in (factor, shift))
+    factor, shift = _array(factor), _array(shift)
     if not layers or "weight" not in layers[-1]:
-        layers.append({"kind": "affine", "factor": np.float32(1), "bias": None})
+        layers.append({"kind": "affine", "bias": None})
     layer = layers[-1]
-    layer["bias"] = ((0.0 if layer["bias"] is None else layer["bias"]) * factor + shift).astype(np.float32)
-    layer["factor"] = (layer.get("factor", 1.0) * factor).astype(np.float32)
+    layer["bias"] = shift if layer["bias"] is None else layer["bias"] * factor + shift
+    layer["factor"] = layer.get("factor", np.float32(1)) * factor
 
 
 def _quantized(layer: Layer) -> Layer:
@@ -129,10 +126,8 @@ def _quantized(layer: Layer) -> Layer:
     """
     if "weight" not in layer:
         return layer
-    rows = layer["weight"].reshape(len(layer["weight"]), -1)
-    scale = np.abs(rows).max(1, keepdims=True) / np.float32(127)
-    weight = np.round(rows / np.maximum(scale, np.float32(1e-30))).astype(np.int8).reshape(layer["weight"].shape)
-    layer, scale = dict(layer), scale[:, 0]
+    weight, scale = (each.numpy() for each in quantized(torch.from_numpy(layer["weight"])))
+    layer, scale = dict(layer), scale.ravel()
     if layer["kind"] == "transposed":
         weight = weight.swapaxes(0, 1)
     else:

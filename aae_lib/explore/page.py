@@ -3,7 +3,7 @@
 import base64
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -41,33 +41,26 @@ def write_page(
         for block in blocks:  # images that several models share lie in the page once
             contents.setdefault(block, f"content-{len(contents)}")
         models.append({"description": description, "contents": [contents[block] for block in blocks]})
-    start = f"explorer = openPage(%s, {_json(models)}, {json.dumps(beside)})"
-    return _write(path, ", ".join(name for name, _, _ in spaces), contents, start)
+    return _write(path, [name for name, _, _ in spaces], contents, "explorer = openPage", models, beside)
 
 
 def write_games(path: str | Path, games: Mapping[str, dict[str, Any]]) -> Path:
     """Write a page of recorded games (:func:`~aae_lib.explore.game.record_game`) by their titles."""
     contents = {game["content"]: f"content-{number}" for number, game in enumerate(games.values())}
     played = [game | {"title": title, "content": contents[game["content"]]} for title, game in games.items()]
-    return _write(path, ", ".join(games), contents, f"game = await openGames(%s, {_json(played)})")
+    return _write(path, games, contents, "game = await openGames", played)
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value).replace("</", "<\\/")
-
-
-def _write(path: str | Path, title: str, contents: Mapping[bytes, str], start: str) -> Path:
-    """A page with blocks of bytes, and a line of JavaScript that begins, in which %s is the element to fill."""
-    tags = [
-        f'<script type="text/plain" id="{name}">{base64.b64encode(block).decode()}</script>'
-        for block, name in contents.items()
-    ]
+def _write(path: str | Path, titles: Iterable[str], contents: Mapping[bytes, str], function: str, *values: Any) -> Path:
+    """A page with blocks of bytes, by their ids, that begins with a call of the front end's function."""
+    tag = '<script type="text/plain" id="{}">{}</script>'
+    arguments = ['document.getElementById("page")', *(json.dumps(value).replace("</", "<\\/") for value in values)]
     page = Template((FRONT / "page.html").read_text(encoding="utf-8")).substitute(
-        title=html.escape(title),
+        title=html.escape(", ".join(titles)),
         style=STYLE,
-        contents="\n".join(tags),
+        contents="\n".join(tag.format(name, base64.b64encode(block).decode()) for block, name in contents.items()),
         module=module(),
-        start=start.replace("%s", 'document.getElementById("page")', 1),
+        start=f"{function}({', '.join(arguments)})",
     )
     path = Path(path)
     path.write_text(page, encoding="utf-8")

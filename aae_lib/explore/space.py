@@ -1,8 +1,7 @@
 """The space of codes that an explorer moves in: where images and the prior lie in it, and what its codes decode to."""
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -10,12 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aae_lib.data import Images, check_images, load_mnist
-from aae_lib.devices import device_of
+from aae_lib.devices import device_of, evaluation
 from aae_lib.errors import DataError, PriorError, ShapeError
 from aae_lib.metrics import derivatives, prior_samples
 from aae_lib.models import Model
 from aae_lib.priors import AroundHeads, Gaussian, LabelAndStyle, Prior, UniformSphere, great_circle, straight_line
-from aae_lib.seeding import seeded
 from aae_lib.shapes import in_words, pixels_of, shape_of
 
 POINTS = 2_000  # codes of images, samples of the prior
@@ -79,13 +77,13 @@ class Space:
         codes = self.codes_at(coordinates)
         if self.classes:
             codes = torch.cat([F.one_hot(torch.as_tensor(label), self.classes).expand(len(codes), -1), codes], 1)
-        with self.evaluation():
+        with evaluation(self.model):
             images = self.model.decode(codes.float().to(self.device)).float().cpu()
         return _finite(images, "decoder").numpy()
 
     def encode(self, images: Images) -> tuple[Tensor, Tensor, Tensor | None]:
         """Codes ``[n, d]``, labels ``[n]`` and, where the encoder gives them, the labels' probabilities."""
-        with self.evaluation():
+        with evaluation(self.model):
             output = _finite(self.model.encode(images.images.to(self.device)).float().cpu(), "encoder")
         if self.classes and output.shape[1] == self.model.prior.dimensions:
             probabilities, codes = self.model.prior.split(output)
@@ -151,18 +149,6 @@ class Space:
             return Gaussian(2, self.prior.standard_deviation) if isinstance(self.prior, Gaussian) else None
         return self.prior
 
-    @contextmanager
-    def evaluation(self) -> Iterator[None]:
-        """Evaluation without gradients; afterwards the modules' modes and the random state are what they were."""
-        training = [module for module in self.model.modules() if module.training]
-        with torch.no_grad(), seeded(0, self.device):
-            self.model.eval()
-            try:
-                yield
-            finally:
-                for module in training:
-                    module.training = True
-
     def _codes(self) -> tuple[Tensor, Tensor]:
         try:
             codes, labels, _ = self.encode(self.images)
@@ -170,10 +156,6 @@ class Space:
             if self.prior is None:
                 raise PriorError("this model has neither an encoder nor a prior: it has no codes to explore") from None
             return torch.empty(0, self.prior.dimensions), self.images.labels[:0]
-        except RuntimeError as error:
-            if isinstance(error, DataError):
-                raise
-            raise ShapeError(f"this model does not take images of {self.images.images.shape[1]} numbers") from error
         if self.prior is not None and codes.shape[1] != self.prior.dimensions:
             raise ShapeError(f"this model's codes have {codes.shape[1]} dimensions, its prior {self.prior.dimensions}")
         return codes, labels
@@ -188,7 +170,7 @@ class Space:
             codes = F.normalize(codes, dim=1) if self.on_sphere else codes  # no way leads off the sphere
             return self.model.decode(torch.cat([label, codes], 1))
 
-        with self.evaluation(), warnings.catch_warnings(action="ignore", category=FutureWarning):  # PyTorch's own
+        with evaluation(self.model), warnings.catch_warnings(action="ignore", category=FutureWarning):  # PyTorch's own
             jacobians = torch.stack([derivative.flatten() for derivative in derivatives(decode, codes)]).double()
         directions = torch.linalg.eigh(jacobians @ jacobians.T).eigenvectors.cpu().T.flip(0)  # eigenvalues ascend
         largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))

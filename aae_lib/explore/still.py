@@ -1,5 +1,7 @@
 """Still pictures of the explorer, for notebooks that are read without a kernel."""
 
+from collections.abc import Callable
+
 import matplotlib.style
 import numpy as np
 import torch
@@ -9,25 +11,35 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from aae_lib.explore.front import COLORS, DENSITY
+from aae_lib.explore.front import DENSITY
 from aae_lib.explore.space import Space
-from aae_lib.report.drawing import STYLE, draw_prior
+from aae_lib.report.drawing import STYLE, class_colors, draw_prior, write_classes
 from aae_lib.shapes import mosaic
 
 SIDE = 3.2  # of the plane, in inches
+
+
+def drawn(width: float, height: float, draw: Callable[[Figure], None]) -> Image.Image:
+    """A figure of a size in inches as a picture. (pyplot would disturb the notebook's own figures and style.)"""
+    with matplotlib.style.context(["default", STYLE]):
+        figure = Figure(figsize=(width, height), dpi=96 * DENSITY, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        draw(figure)
+        canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
 def still(space: Space, coordinates: Tensor, label: int, original: Tensor | None) -> Image.Image:
     """The plane with the chosen code, the encoded image if there is one, what the code decodes to, and all labels."""
     labels = np.arange(max(space.classes, 1))
     decoded = torch.from_numpy(space.decode(coordinates.expand(len(labels), -1), labels))
-    images = {"decoded from z": decoded[label][None]}
+    images = {f"decoded, {space.images.name_of(label)}" if space.classes else "decoded from z": decoded[label][None]}
     if original is not None:
         images = {"x": original[None], **images}
     if space.classes:
-        images["the same style, every label"] = decoded
-    with matplotlib.style.context(["default", STYLE]):  # whatever the notebook's own style is
-        figure = new_figure(SIDE + 2 * len(images), SIDE)
+        images["this style, every label"] = decoded
+
+    def draw(figure: Figure) -> None:
         plane, *others = figure.subplots(1, 1 + len(images), width_ratios=[1.0] + [0.62] * len(images))
         _draw_plane(plane, space, coordinates)
         for axes, (title, shown) in zip(others, images.items(), strict=True):
@@ -36,28 +48,18 @@ def still(space: Space, coordinates: Tensor, label: int, original: Tensor | None
             axes.imshow(picture, "gray_r" if space.is_ink else "gray", vmin=0, vmax=1, interpolation="nearest")
             axes.set(xticks=[], yticks=[], title=title)
             axes.spines[:].set(visible=True, color="#d8d8d3")
-        return rendered(figure)
 
-
-def new_figure(width: float, height: float) -> Figure:
-    """A figure of a size in inches. (pyplot would disturb the notebook's own.)"""
-    figure = Figure(figsize=(width, height), dpi=96 * DENSITY, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def rendered(figure: Figure) -> Image.Image:
-    figure.canvas.draw()
-    return Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())
+    return drawn(SIDE + 2 * len(images), SIDE, draw)
 
 
 def _draw_plane(axes: Axes, space: Space, coordinates: Tensor) -> None:
     x, y, half = space.view()
     if space.seen_prior() is not None:
         draw_prior(axes, space.seen_prior(), abs(x) + abs(y) + half)
-    labels, palette = space.images.labels.numpy()[: len(space.codes)], np.array(COLORS["light"])
-    shades = np.where(labels < 0, "#696e77", palette[labels % len(palette)])
-    axes.scatter(*space.codes[:, :2].T, s=5, c=shades, linewidths=0, alpha=0.8)
+    codes, labels = space.codes[:, :2].float(), space.images.labels[: len(space.codes)]
+    axes.scatter(*codes.T, s=5, c=class_colors(labels, "#696e77"), linewidths=0, alpha=0.8)
+    if not space.classes:  # classes lie on each other in a plane of styles
+        write_classes(axes, codes, labels, space.images.class_names)
     for color, width in (("white", 3), ("black", 1.3)):
         axes.plot(*coordinates[:2], "o", markersize=9, markerfacecolor="none", color=color, markeredgewidth=width)
     title = f"z = ({coordinates[0]:z.2f}, {coordinates[1]:z.2f})"

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-import matplotlib.style
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
 from aae_lib.errors import ShapeError
-from aae_lib.explore.front import COLORS, FrontEnd
+from aae_lib.explore.front import FrontEnd
 from aae_lib.explore.space import POINTS
-from aae_lib.explore.still import new_figure, rendered
+from aae_lib.explore.still import drawn
+from aae_lib.report.drawing import class_colors
 
 
 class TurningMap(FrontEnd):
@@ -37,15 +38,13 @@ class TurningMap(FrontEnd):
         return {"labels": self._labels, "heads": len(self._heads)}, [points]
 
     def picture(self) -> Image.Image:
-        with matplotlib.style.context("default"):
-            figure = new_figure(6.4, 5.6)
-            axes = figure.add_subplot(projection="3d")
-            palette = COLORS["light"]
-            axes.scatter(*self._codes.T, s=5, c=[palette[label % len(palette)] for label in self._labels], linewidths=0)
+        def draw(figure: Figure) -> None:
+            axes = figure.add_subplot(projection="3d", box_aspect=(1, 1, 1))
+            axes.scatter(*self._codes.T, s=5, c=class_colors(self._labels), linewidths=0)
             for number, head in enumerate(self._heads.tolist()):
                 axes.text(*head, str(number), weight="bold")
-            axes.set_box_aspect((1, 1, 1))
-            return rendered(figure)
+
+        return drawn(6.4, 5.6, draw)
 
     def __repr__(self) -> str:
         return f"TurningMap({len(self._codes)} codes, {len(self._heads)} heads)"

@@ -26,6 +26,7 @@ from aae_lib.explore.front import FrontEnd
 from aae_lib.explore.space import Space
 from aae_lib.explore.still import still
 from aae_lib.models import Model
+from aae_lib.shapes import mosaic
 
 LAYERS = ("codes", "prior", "tiles", "judge", "far")
 
@@ -54,6 +55,7 @@ class Explorer(FrontEnd):
     share = traitlets.Float(0.0).tag(sync=True)
     layers = traitlets.List(traitlets.Enum(LAYERS), ["codes", "prior"]).tag(sync=True)
     _takes_label = False
+    _consistent = False  # whether what is being set fits together: then no observer has to see to it
 
     def __init__(self, model: Model, digits: Images | None = None) -> None:
         self._space = Space(model, digits)
@@ -61,16 +63,14 @@ class Explorer(FrontEnd):
             kind, other = ("no", "Latent") if self._takes_label else ("a", "Style")
             raise ShapeError(f"this model's codes have {kind} label beside a style: explore it with {other}Explorer")
         self._generator = np.random.default_rng(0)
-        self._consistent = True  # what is being set fits together: no observer has to see to it
-        z, others = self._space.start[:2].tolist(), self._space.start[2:].tolist()
-        super().__init__(kind="explorer", z=z, others=others, way="circle" if self._space.on_sphere else "line")
-        self._consistent = False
+        super().__init__(kind="explorer", way="circle" if self._space.on_sphere else "line")
+        self._move(self._space.start)
 
     @property
     def image(self) -> np.ndarray:
         """The image that the chosen code decodes to: ``[height, width]`` or ``[height, width, 3]``, in [0, 1]."""
-        image = self._space.decode(self._coordinates[None], self.label).reshape(self._space.shape)
-        return image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
+        decoded = torch.from_numpy(self._space.decode(self._coordinates[None], self.label))
+        return mosaic(decoded, 1, self._space.shape).numpy()
 
     def random(self) -> None:
         """Move to a sample of the prior; a label stays. A model without a prior raises a PriorError."""
@@ -85,7 +85,7 @@ class Explorer(FrontEnd):
         An image that the plane does not show raises an IndexError, and a model without an encoder a ShapeError.
         """
         code = self._code_of_digit(index)
-        self._move(code, digit=index, **self._labeled(self._space.labels[index]))
+        self._move(code, self._space.labels[index], digit=index)
 
     def add(self, picture: Picture) -> None:
         """Encode a picture from outside and move to its code.
@@ -101,7 +101,7 @@ class Explorer(FrontEnd):
         image = image_of(picture, self._space.shape)
         codes, labels, _ = self._space.encode(Images(image[None], torch.tensor([self.label])))
         drawing = (255 * image).round().byte().numpy().tobytes()
-        self._move(self._space.coordinates_of(codes)[0], drawing=drawing, **self._labeled(labels[0]))
+        self._move(self._space.coordinates_of(codes)[0], labels[0], drawing=drawing)
 
     def walk(self, share: float) -> None:
         """Move to the place on the way from A to B before which this share of it lies. The prior's walk needs no pins.
@@ -134,8 +134,9 @@ class Explorer(FrontEnd):
     def _coordinates(self) -> Tensor:
         return torch.tensor([*self.z, *self.others], dtype=torch.float64)
 
-    def _labeled(self, label: Tensor) -> dict[str, int]:
-        return {"label": int(label)} if self._space.classes else {}
+    @property
+    def _chosen(self) -> np.ndarray:
+        return self._space.codes_at(self._coordinates[None])[0].numpy()
 
     def _code_of_digit(self, index: int) -> Tensor:
         count = len(self._space.codes)
@@ -145,11 +146,13 @@ class Explorer(FrontEnd):
             raise IndexError(f"digit {index}: the explorer holds digits 0 to {count - 1}")
         return self._space.codes[index]
 
-    def _move(self, coordinates: Tensor, **chosen: Any) -> None:
-        """Change everything at once: the coordinates ``[d]``, and what else is chosen; an encoded image goes."""
-        z, others = coordinates[:2].tolist(), coordinates[2:].tolist()
+    def _move(self, coordinates: Tensor, label: Tensor | None = None, **chosen: Any) -> None:
+        """Change everything at once: the coordinates ``[d]``, the label, what else is chosen; an encoded image goes."""
+        if label is not None and self._space.classes:
+            chosen["label"] = int(label)
+        place = {"z": coordinates[:2].tolist(), "others": coordinates[2:].tolist()}
         with self._all_at_once(), self.hold_sync():
-            for name, value in {"z": z, "others": others, "digit": -1, "drawing": b"", **chosen}.items():
+            for name, value in {**place, "digit": -1, "drawing": b"", **chosen}.items():
                 self.set_trait(name, value)
 
     @contextmanager
@@ -208,7 +211,7 @@ class LatentExplorer(Explorer):
     @property
     def code(self) -> np.ndarray:
         """The chosen code, ``[d]``, float32. Setting it moves there; on the sphere it is divided by its length."""
-        return self._space.codes_at(self._coordinates[None])[0].numpy()
+        return self._chosen
 
     @code.setter
     def code(self, value: Sequence[float]) -> None:
@@ -229,7 +232,7 @@ class StyleExplorer(Explorer):
     @property
     def style(self) -> np.ndarray:
         """The chosen style, ``[d]``, float32."""
-        return self._space.codes_at(self._coordinates[None])[0].numpy()
+        return self._chosen
 
 
 class ModelsExplorer(FrontEnd):
@@ -253,12 +256,10 @@ class ModelsExplorer(FrontEnd):
         return _answer(self._spaces[message["model"]], message, 0, message["model"])
 
     def picture(self) -> Image.Image:
-        stills = [still(space, space.start, 0, None) for space in self._spaces.values()]
-        paper = Image.new("RGB", (max(each.width for each in stills), sum(each.height for each in stills)), "white")
-        top = 0
-        for each in stills:
-            paper.paste(each, (0, top))
-            top += each.height
+        stills = [still(space, space.start, 0, None) for space in self._spaces.values()]  # of one height
+        paper = Image.new("RGB", (max(each.width for each in stills), len(stills) * stills[0].height), "white")
+        for number, each in enumerate(stills):
+            paper.paste(each, (0, number * each.height))
         return paper
 
     def __repr__(self) -> str:

@@ -1,6 +1,7 @@
 """How latent planes and decoded images are drawn, the same in figures, notebooks and the explorer."""
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -22,10 +23,10 @@ from aae_lib.priors import Prior
 from aae_lib.shapes import Shape, mosaic
 from aae_lib.training import UPDATES_PER_EPOCH
 
-# One color per class, as on the explorer's light page: with a contrast of at least 3 on white, and different for all
-# kinds of color vision.
-PALETTE = Path(__file__).parent.parent / "explore" / "front" / "palette.json"
-DIGIT_COLORS = tuple(json.loads(PALETTE.read_text(encoding="utf-8"))["light"])
+# Colors of classes on a light and on a dark page: with a contrast of at least 3 on the ground. The first ten differ
+# much for all kinds of color vision; each further one is that which differs most from all before it.
+PALETTE = json.loads((Path(__file__).parent.parent / "explore/front/palette.json").read_text(encoding="utf-8"))
+DIGIT_COLORS = tuple(PALETTE["light"][:10])
 BLUE, RED, GREEN = DIGIT_COLORS[1:4]
 HIDDEN_COLOR = "#d0d0d0"
 MASSES = (0.5, 0.9, 0.99)  # shares of the prior inside its contours
@@ -58,58 +59,83 @@ def save_picture(figure: Figure, path: Path) -> None:
     picture.save(path, "PNG", optimize=True)
 
 
-def contour_levels(prior: Prior) -> np.ndarray | None:
-    """The prior's log-densities on the contours that hold 99, 90 and 50 % of it, ascending ``[3]``.
+def class_colors(labels: Tensor, hidden: str = HIDDEN_COLOR) -> np.ndarray:
+    """The colors of labels ``[n]``, of which -1 is hidden. From class 64 on they repeat."""
+    labels = np.asarray(labels)
+    return np.where(labels < 0, hidden, np.array(PALETTE["light"])[labels % len(PALETTE["light"])])
+
+
+def plane_grid(limit: float, count: int) -> tuple[Tensor, Tensor]:
+    """Places along a side ``[count]`` of the square ``[-limit, limit]^2``, and points on it, ``[count^2, 2]``.
+
+    Of a picture of them rows are the second coordinate.
+    """
+    side = torch.linspace(-limit, limit, count)
+    return side, torch.cartesian_prod(side, side).flip(1)
+
+
+def prior_contours(prior: Prior | None, limit: float) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """What contours of a 2-D prior are made of: places along a side ``[n]`` of the square ``[-limit, limit]``, the
+    log-density ``[n, n]`` on it, and that on the contours that hold 99, 90 and 50 % of the prior, ascending ``[3]``.
 
     None if the prior has no density, or one without slopes.
     """
     if not hasattr(prior, "log_prob"):
         return None
-    log_density = prior.log_prob(prior_samples(prior)).numpy()
-    levels = np.quantile(log_density, [1 - mass for mass in reversed(MASSES)])
-    return levels if np.isfinite(levels).all() and (np.diff(levels) > 1e-6).all() else None
+    levels = np.quantile(prior.log_prob(prior_samples(prior)).numpy(), [1 - mass for mass in reversed(MASSES)])
+    if not np.isfinite(levels).all() or (np.diff(levels) <= 1e-6).any():
+        return None
+    side, grid = plane_grid(limit, 400)  # a coarser one makes ragged petals of the mixture, which are 0.05 wide
+    log_density = prior.log_prob(grid).reshape(400, 400).clamp_min(levels[0] - 10)  # contours need finite values
+    return side.numpy(), log_density.numpy(), levels
 
 
 def draw_prior(axes: Axes, prior: Prior, limit: float) -> None:
     """Contours of a 2-D prior on the square ``[-limit, limit]``; samples as gray dots where it has no density."""
-    levels = contour_levels(prior)
-    if levels is None:
+    if contours := prior_contours(prior, limit):
+        side, log_density, levels = contours
+        axes.contour(side, side, log_density, levels, colors="#777777", linewidths=0.7, linestyles="solid")
+    else:
         axes.scatter(*prior_samples(prior, 2000).T, s=2, c="#d0d0d0", linewidths=0)
-        return
-    side = torch.linspace(-limit, limit, 400)  # a coarser grid makes ragged petals of the mixture, which are 0.05 wide
-    grid = torch.cartesian_prod(side, side).flip(1)  # rows of the picture are the second coordinate
-    log_density = prior.log_prob(grid).reshape(400, 400).clamp_min(levels[0] - 10)  # contours need finite values
-    axes.contour(side, side, log_density, levels, colors="#777777", linewidths=0.7, linestyles="solid")
 
 
-def draw_codes(axes: Axes, codes: Tensor, labels: Tensor) -> None:
-    """Scatter 2-D codes ``[n, 2]``, colored by label ``[n]``, with each label written where its codes are dense.
-
-    From the eleventh class on the colors repeat. Codes with a hidden label (-1) are light gray.
+def draw_codes(axes: Axes, codes: Tensor, labels: Tensor, class_names: Sequence[str] = ()) -> None:
+    """Scatter 2-D codes ``[n, 2]``, colored by label ``[n]``, with each class's name, by default its number, written
+    where its codes are dense. Codes with a hidden label (-1) are light gray.
     """
     size = 2 if len(codes) > 5000 else 5
     codes = codes.detach().float()
-    colors = np.where(labels < 0, HIDDEN_COLOR, np.array(DIGIT_COLORS)[labels % len(DIGIT_COLORS)])
-    axes.scatter(*codes.T, s=size, c=colors, alpha=0.8, linewidths=0, rasterized=True)
-    halo = [withStroke(linewidth=2.5, foreground="white")]
-    places, gap = codes[:0], 0.04 * (codes.max() - codes.min())
+    axes.scatter(*codes.T, s=size, c=class_colors(labels), alpha=0.8, linewidths=0, rasterized=True)
+    write_classes(axes, codes, labels, class_names)
+
+
+def write_classes(axes: Axes, codes: Tensor, labels: Tensor, class_names: Sequence[str] = ()) -> None:
+    """The name of each class where its codes ``[n, 2]`` are dense."""
+    halo, size = [withStroke(linewidth=2.5, foreground="white")], 8 if class_names else 10
+    places, widths, gap = codes[:0], torch.empty(0), 0.04 * (codes.max() - codes.min())
     for label in labels[labels >= 0].unique().tolist():
-        own = codes[labels == label][:2000]
+        own, name = codes[labels == label][:2000], class_names[label] if class_names else str(label)
         reach = torch.cdist(own, own).kthvalue(1 + len(own) // 5).values  # of the ball that holds a fifth of them
-        taken = (torch.cdist(own, places) < gap).any(1)
+        apart = own[:, None] - places
+        apart[..., 0] /= (widths + len(name)) / 2  # in widths of a digit
+        taken = (apart.norm(dim=2) < gap).any(1)
         places = torch.cat([places, own[None, reach.where(~taken, torch.inf).argmin()]])
-        axes.text(*places[-1].tolist(), str(label), size=10, weight="bold", ha="center", va="center", clip_on=True,
+        widths = torch.cat([widths, torch.tensor([len(name)])])
+        axes.text(*places[-1].tolist(), name, size=size, weight="bold", ha="center", va="center", clip_on=True,
                   path_effects=halo)
 
 
-def draw_plane(axes: Axes, codes: Tensor, labels: Tensor, prior: Prior | None, limit: float | None = None) -> None:
-    """A latent plane: codes ``[n, 2]`` by label ``[n]`` and the prior's contours, with equal scales.
+def draw_plane(
+    axes: Axes, codes: Tensor, labels: Tensor, prior: Prior | None, limit: float | None = None,
+    class_names: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """A latent plane: codes ``[n, 2]`` by label ``[n]`` (:func:`draw_codes`) and the prior's contours, in equal scales.
 
     ``limit`` is half the side of its square; by default all codes are inside.
     """
     if limit is None:
         limit = 1.05 * float(codes.abs().max())
-    draw_codes(axes, codes, labels)
+    draw_codes(axes, codes, labels, class_names)
     if prior is not None:
         draw_prior(axes, prior, limit)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
@@ -196,12 +222,16 @@ def draw_history(axes: Axes, history: Sequence[dict[str, float]], updates: Itera
     axes.legend()
 
 
+@torch.no_grad()
+def judgment(discriminator: nn.Module, points: Tensor) -> Tensor:
+    """D, the discriminator's probability of *real*, at points on a square grid ``[n^2, d]``: ``[n, n]``."""
+    count = math.isqrt(len(points))
+    return discriminator(points.to(device_of(discriminator))).float().sigmoid().reshape(count, count).cpu()
+
+
 def draw_discriminator(axes: Axes, discriminator: nn.Module, limit: float) -> None:
     """D(z), the discriminator's probability of *real*, on ``[-limit, limit]^2``: blue is 1, red 0, white 1/2."""
-    side = torch.linspace(-limit, limit, 120)
-    grid = torch.cartesian_prod(side, side).flip(1)  # rows of the picture are the second coordinate
-    with torch.no_grad():
-        probability = discriminator(grid.to(device_of(discriminator))).float().sigmoid().reshape(120, 120).cpu()
+    probability = judgment(discriminator, plane_grid(limit, 120)[1])
     extent = (-limit, limit, -limit, limit)
     axes.imshow(probability, extent=extent, origin="lower", cmap="RdBu", vmin=0, vmax=1, alpha=0.6, rasterized=True)
     axes.set(xlim=extent[:2], ylim=extent[2:], aspect="equal", xlabel="$z_1$", ylabel="$z_2$")

@@ -4,6 +4,7 @@ import { button, h, text } from "./dom.js";
 import { largest } from "./latent.js";
 
 const SLIDERS = 20; // directions that have one
+const ROWS = 5; // labels with names of which the probability is shown
 
 /** The layers of the plane: name, label, key, what it shows, and whether a model has it. */
 export const LAYER_SWITCHES = [
@@ -106,14 +107,18 @@ export class Bars {
     this.element.hidden = !probabilities;
     if (!probabilities) return;
     const best = largest(probabilities), name = latent.nameOf(best);
-    const certainty = Math.round(100 * probabilities[best]);
+    const certainty = Math.round(100 * probabilities[best]), named = latent.names.length > 0 && !latent.clusters;
+    const labels = Array.from(probabilities.keys());
+    if (named) labels.sort((a, b) => probabilities[b] - probabilities[a]).splice(ROWS);
     this.words.textContent = `${latent.clusters ? "in cluster" : "read as"} ${name} (${certainty} %)`;
-    this.bars.classList.toggle("aae-many", probabilities.length > 12);
-    this.bars.replaceChildren(...Array.from(probabilities, (share, label) => {
-      const bar = h("i", { title: `${label}: ${text(100 * share, 1)} %` });
-      bar.style.height = `${Math.max(2, 100 * share)}%`;
+    this.bars.classList.toggle("aae-many", labels.length > 12);
+    this.bars.classList.toggle("aae-rows", named);
+    this.bars.replaceChildren(...labels.map((label) => {
+      const share = 100 * probabilities[label], bar = h("i", { title: `${latent.nameOf(label)}: ${text(share, 1)} %` });
+      bar.style[named ? "width" : "height"] = `${Math.max(2, share)}%`;
       bar.style.background = colors.classOf(latent.classOf(label));
-      return h("span", { class: label === best ? "aae-best" : "" }, h("b", {}, bar), String(label));
+      const caption = named ? latent.className(label) : String(label);
+      return h("span", { class: label === best ? "aae-best" : "" }, h("b", {}, bar), h("em", {}, caption));
     }));
   }
 }

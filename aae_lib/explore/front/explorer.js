@@ -166,7 +166,8 @@ export class Explorer {
   // ------------------------------------------------------------------------------------------------ the state
 
   /** Change what is chosen; `places` has one place for each panel. The host is told, unless the change is its own. */
-  set(changes, told = true) {
+  set({ label = this.state.label, ...changes }, told = true) {
+    if (label !== this.state.label) changes.label = label;
     const { places, ...rest } = changes;
     Object.assign(this.state, rest);
     if (places) this.panels.forEach((panel, i) => { panel.place = places[i]; });

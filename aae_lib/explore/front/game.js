@@ -11,7 +11,8 @@ const GAME_KEYS = [
   ["K", "play, pause"], ["S", "one step: every update once"], ["1 2 3", "one update alone"],
   ["J L", "a frame back, forward"],
   ["W", "slow motion"], ["R", "from the start"], ["M", "the map of D"], ["A", "arrows: the generator's gradient"],
-  ["D", "draw the real distribution"], ["N", "the next game"], ["T", "light or dark"], ["?", "these keys"],
+  ["E", "the next slider: arrow keys change it"], ["D", "draw the real distribution"],
+  ["N", "the next game"], ["T", "light or dark"], ["?", "these keys"],
 ];
 
 /** The numbers of a frame, from the integers that stand for them. */
@@ -137,34 +138,44 @@ export class Game {
 
   #sliders() {
     const { description } = this.game, { host } = this, rows = [];
-    const row = (words, input, value) => rows.push(h("label", {}, h("span", {}, words), input, value));
+    const row = (words, input, value) => rows.push(h("label", {}, h("span", {}, ...words), input, value));
+    this.rates = new Map();
     if (host) {
       for (const [name, rate] of Object.entries(description.rates)) {
-        const value = h("output", {}), start = Math.log10(rate);
+        const value = h("output", {}), start = Math.log10(Math.max(rate, 1e-6));
         const input = h("input", {
           type: "range", min: start - 2, max: start + 2, step: 0.05, value: start,
           "aria-label": `Learning rate: ${PLAYERS[name]}`,
-          "aria-keyshortcuts": "Tab",
-          oninput: () => {
-            const chosen = 10 ** Number(input.value);
-            value.textContent = String(Number(chosen.toPrecision(2)));
-            host.rate(name, chosen);
-          },
+          "aria-keyshortcuts": "E",
+          oninput: () => host.rate(name, 10 ** Number(input.value)),
         });
-        value.textContent = String(Number(rate.toPrecision(2)));
-        row(`rate: ${PLAYERS[name]}`, input, value);
+        this.rates.set(name, { input, value });
+        row([`rate: ${PLAYERS[name]}`], input, value);
       }
     }
+    this.showRates(description.rates);
     const value = h("output", {}, `${this.pace} ${host ? "steps" : "frames"}`);
     const input = h("input", {
-      type: "range", min: 1, max: 20, step: 1, value: this.pace, "aria-label": "Speed", "aria-keyshortcuts": "Tab",
+      type: "range", min: 1, max: 20, step: 1, value: this.pace, "aria-label": "Speed", "aria-keyshortcuts": "E",
       oninput: () => {
         this.pace = Number(input.value);
         value.textContent = `${this.pace} ${host ? "steps" : "frames"}`;
       },
     });
-    row("speed", input, value);
+    row(["speed", h("kbd", { "aria-hidden": "true" }, "E")], input, value);
     this.sliders.replaceChildren(...rows);
+  }
+
+  showRates(rates) {
+    for (const [name, { input, value }] of this.rates) {
+      input.value = Math.log10(Math.max(rates[name], 1e-6));
+      value.textContent = String(Number(rates[name].toPrecision(2)));
+    }
+  }
+
+  #nextSlider() {
+    const inputs = [...this.sliders.querySelectorAll("input")];
+    inputs[(inputs.indexOf(this.root.getRootNode().activeElement) + 1) % inputs.length].focus();
   }
 
   // ------------------------------------------------------------------------------------------------ gestures
@@ -301,7 +312,7 @@ export class Game {
     const act = {
       k: () => this.play(), " ": target.tagName === "BUTTON" ? null : () => this.play(), s: () => this.step(),
       j: () => this.go(this.at - 1), l: () => this.go(this.at + 1), w: () => this.setSlow(!this.slow),
-      r: () => this.reset(),
+      r: () => this.reset(), e: () => this.#nextSlider(),
       m: () => this.toggle("map"), a: () => this.toggle("arrows"), "?": () => this.help.showModal(),
       d: this.host?.targets.length ? () => this.choose("drawn") : null,
       n: names.length > 1 ? () => this.choose(next) : null,

@@ -137,9 +137,21 @@ export class Latent {
     return [...counts].reduce((best, each) => (each[1] > best[1] ? each : best), [-1, 0])[0];
   }
 
+  /** The name of a class, by default its number. */
+  className(label) {
+    return this.names[label] ?? String(label);
+  }
+
+  /** What an image of a class is. */
+  oneOf(label) {
+    return this.names.length ? this.className(label) : `a ${label}`;
+  }
+
+  /** The name of a label, which stands for a class or a cluster. */
   nameOf(label) {
-    const digit = this.classOf(label);
-    return this.clusters ? `${label}: ${digit < 0 ? "empty" : `${digit}s`}` : String(label);
+    if (!this.clusters) return this.className(label);
+    const digit = this.classOf(label), most = this.names.length ? this.className(digit) : `${digit}s`;
+    return `${label}: ${digit < 0 ? "empty" : most}`;
   }
 
   /** A sample of the prior. */

@@ -3,7 +3,7 @@
 import { rgb } from "./dom.js";
 
 const FAR_CELLS = 72; // along a side, at which the distance to the nearest code is taken
-const LABEL = 9; // half of the side of a label, in pixels
+const LABEL = 9; // half of the height of a label, and of the width of a short one, in pixels
 const APART = 0.9; // labels stand on the plane if classes lie this far apart, in units of their own spread
 
 /** The farther from all codes, the darker, from the nearest tenth of what is seen to the farthest point. */
@@ -159,17 +159,17 @@ export function paintHeads(context, plane) {
 /** The classes' names, each at the middle of its codes, moved where they would lie on each other. */
 export function paintLabels(context, plane) {
   const { colors, size } = plane;
+  context.font = "600 13px system-ui, sans-serif";
   const labels = plane.middles.map(({ label, u, v }) => {
-    const home = plane.pixelOf(u, v);
-    return { label, home, at: home };
+    const home = plane.pixelOf(u, v), name = plane.latent.className(label);
+    return { label, name, home, at: home, half: Math.max(LABEL, context.measureText(name).width / 2 + 5) };
   });
   const visible = labels.filter(({ home }) => home.every((value) => value > -LABEL && value < size + LABEL));
-  pushApart(visible, 2 * LABEL + 1, size);
+  pushApart(visible, size);
   plane.placed = visible;
-  context.font = "600 13px system-ui, sans-serif";
   context.textAlign = "center";
   context.textBaseline = "middle";
-  for (const { label, home, at } of visible) {
+  for (const { label, name, home, at, half } of visible) {
     if (plane.only !== null && plane.only !== label) continue;
     if (Math.hypot(at[0] - home[0], at[1] - home[1]) > LABEL) {
       context.strokeStyle = colors.classOf(label);
@@ -183,29 +183,34 @@ export function paintLabels(context, plane) {
     context.strokeStyle = colors.classOf(label);
     context.lineWidth = 1.5;
     context.beginPath();
-    context.arc(...at, LABEL, 0, 2 * Math.PI);
+    context.roundRect(at[0] - half, at[1] - LABEL, 2 * half, 2 * LABEL, LABEL);
     context.fill();
     context.stroke();
     context.fillStyle = colors.ink;
-    context.fillText(label, at[0], at[1] + 1);
+    context.fillText(name, at[0], at[1] + 1);
   }
 }
 
-/** Move labels until no two centers are nearer than `distance`, and all lie inside. */
-export function pushApart(labels, distance, size) {
+/** Move labels, {at, half: of the width}, until none lies on another, and all lie inside. */
+export function pushApart(labels, size) {
   for (let round = 0; round < 200; round++) {
     let moved = false;
     labels.forEach((one, i) => labels.slice(i + 1).forEach((other, j) => {
-      let [dx, dy] = [other.at[0] - one.at[0], other.at[1] - one.at[1]], length = Math.hypot(dx, dy);
-      if (length >= distance) return;
+      const unit = [(one.half + other.half + 1) / 2, LABEL + 0.5]; // in which the distance of labels that touch is 2
+      let [dx, dy] = unit.map((half, axis) => (other.at[axis] - one.at[axis]) / half), length = Math.hypot(dx, dy);
+      if (length >= 2) return;
       if (length < 1e-6) [dx, dy, length] = [Math.cos(i + 2 * j), Math.sin(i + 2 * j), 1];
-      const step = (distance - length) / 2 + 0.1;
-      one.at = [one.at[0] - (step * dx) / length, one.at[1] - (step * dy) / length];
-      other.at = [other.at[0] + (step * dx) / length, other.at[1] + (step * dy) / length];
+      const step = [dx, dy].map((part, axis) => ((2 - length) / 2 + 0.01) * (part / length) * unit[axis]);
+      one.at = one.at.map((value, axis) => value - step[axis]);
+      other.at = other.at.map((value, axis) => value + step[axis]);
       moved = true;
     }));
-    const inside = (value) => Math.min(size - LABEL - 2, Math.max(LABEL + 2, value));
-    for (const label of labels) label.at = label.at.map(inside);
+    for (const label of labels) {
+      label.at = label.at.map((value, axis) => {
+        const edge = (axis ? LABEL : label.half) + 2;
+        return Math.min(size - edge, Math.max(edge, value));
+      });
+    }
     if (!moved) return;
   }
 }

@@ -105,8 +105,8 @@ export class TurningMap {
       context.fill();
     }
     context.globalAlpha = 1;
-    const heads = seen.slice(seen.length - this.heads).map((head, label) => ({ ...head, label }));
-    pushApart(heads, 19, size);
+    const heads = seen.slice(seen.length - this.heads).map((head, label) => ({ ...head, label, half: 9 }));
+    pushApart(heads, size);
     context.font = "600 13px system-ui, sans-serif";
     context.textAlign = "center";
     context.textBaseline = "middle";

@@ -4,7 +4,7 @@
 // kinds of products (linear, convolution, transposed convolution) are one inner loop over neighbors in memory. Inputs
 // that are zero are skipped: that is most of a digit, and more than half of what a ReLU lets through.
 
-const KINDS = { f4: Float32Array, i1: Int8Array, u1: Uint8Array };
+const KINDS = { f4: Float32Array, i1: Int8Array, i2: Int16Array, u1: Uint8Array };
 
 /** What lies at a place [kind, offset, ...shape] of a block of bytes, as a typed array; null for no place. */
 export function unpack(bytes, place) {

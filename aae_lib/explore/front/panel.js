@@ -70,7 +70,7 @@ export class Panel {
     if (judged !== null) parts.push(`D(z) ${text(judged)}`);
     if (near) {
       const digit = latent.digits[near.index];
-      parts.push(`next code ${text(near.distance)} off${digit < 0 ? "" : `, a ${digit}`}`);
+      parts.push(`next code ${text(near.distance)} off${digit < 0 ? "" : `, ${latent.oneOf(digit)}`}`);
     }
     return parts;
   }
@@ -82,7 +82,7 @@ export class Panel {
     this.tipped = index;
     const { latent, plane } = this, digit = latent.digits[index], [canvas, words] = this.tip.children;
     pictureOf(latent.image(index), latent, this.colors, canvas);
-    words.textContent = digit < 0 ? `image ${index}` : `a ${digit}, image ${index}`;
+    words.textContent = digit < 0 ? `image ${index}` : `${latent.oneOf(digit)}, image ${index}`;
     const right = x > plane.size / 2, low = y > plane.size / 2;
     Object.assign(this.tip.style, {
       left: right ? "auto" : `${x + 14}px`, right: right ? `${plane.size - x + 14}px` : "auto",

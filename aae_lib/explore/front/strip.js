@@ -35,7 +35,7 @@ export class Strip {
       const tile = this.row.children[i], values = await image(i);
       if (this.round !== round) return;
       pictureOf(values, latent, colors, tile.firstChild);
-      tile.lastChild.textContent = caption;
+      tile.lastChild.textContent = tile.title = caption;
       tile.setAttribute("aria-label", caption || `image ${i + 1} of ${captions.length}`);
     }
   }

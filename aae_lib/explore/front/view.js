@@ -12,7 +12,8 @@ const KEYS = [
   ["Shift + drag", "move the plane"], ["C P G D H", "layers: codes, prior, images, D(z), distance"],
   ["E", "encode a digit of the set"], ["O X", "open a picture, clear the drawing"],
   ["R", "a sample of the prior"], ["S", "more directions"],
-  ["0 \u2013 9", "the label (with Shift, one class of the codes)"], ["A B", "set a pin where the code is"],
+  ["0 \u2013 9", "the label (with Shift, one class of the codes)"], [", .", "the label before, the next one"],
+  ["N", "the next class of the codes alone"], ["A B", "set a pin where the code is"],
   ["W", "the next kind of way"], ["J K L", "back, play, forward on the way"], ["[ ]", "the model before, the next one"],
   ["T", "light or dark"], ["?", "these keys"],
 ];
@@ -54,7 +55,7 @@ export class View {
     this.legend = new Switches("Classes of the codes", (label) => this.only(label));
     this.bars = new Bars();
     this.source = h("h3", {});
-    const digitKey = (label) => (label < 10 ? label : null);
+    const digitKey = (label) => (label < 10 ? label : ", .");
     this.labels = this.panels.map(() => new Strip((label) => explorer.setLabel(label), digitKey));
     this.ways = this.panels.map(() => new Strip((index) => explorer.go(explorer.shares[index]), () => "J L"));
     this.wayHint = h("p", { class: "aae-hint" }, "Set pin A, move the code, set pin B: the way appears here.");
@@ -123,8 +124,8 @@ export class View {
     const switches = LAYER_SWITCHES.filter(([, , , , has]) => having(has));
     this.layers.build(switches.map(([name, label, key, title]) => [name, label, key, { title }]));
     const classes = [...new Set(latent.digits)].filter((label) => label >= 0).sort((a, b) => a - b);
-    this.legend.build((latent.count ? classes : []).map((label) => [label, String(label), null, {
-      class: "aae-class", title: "Show this class only", "aria-keyshortcuts": `Shift+${label}`,
+    this.legend.build((latent.count ? classes : []).map((label) => [label, latent.className(label), null, {
+      class: "aae-class", title: "Show this class only", "aria-keyshortcuts": label < 10 ? `Shift+${label} N` : "N",
     }]));
     this.kinds.build(explorer.ways.map((way, i) => [way, WAYS[way], i ? null : "W", { "aria-keyshortcuts": "W" }]));
     this.input.hidden = !this.panels.some((panel) => panel.latent.canEncode);
@@ -173,10 +174,10 @@ export class View {
   }
 
   #sourceText() {
-    const { digit, picture } = this.explorer.state, { digits } = this.explorer.latent;
+    const { digit, picture } = this.explorer.state, { latent } = this.explorer, label = latent.digits[digit];
     if (!picture) return "x: an image";
     if (digit < 0) return "x: your image";
-    return digits[digit] < 0 ? `x: image ${digit}` : `x: a ${digits[digit]}, image ${digit}`;
+    return label < 0 ? `x: image ${digit}` : `x: ${latent.oneOf(label)}, image ${digit}`;
   }
 
   #showLabels() {
@@ -238,6 +239,12 @@ export class View {
     this.legend.show((each) => each === this.panels[0].plane.only);
   }
 
+  #nextOnly() {
+    const classes = [...this.legend.buttons.keys()], { only } = this.panels[0].plane;
+    const next = classes[classes.indexOf(only) + 1] ?? only;
+    if (next !== null) this.only(next);
+  }
+
   #theme(dark) {
     this.root.dataset.theme = dark ? "dark" : "light";
     if (this.explorer.latent) this.#recolor();
@@ -286,7 +293,9 @@ export class View {
       j: () => explorer.go(Math.max(0, state.share - 0.1)), l: () => explorer.go(Math.min(1, state.share + 0.1)),
       e: () => latent.canEncode && explorer.anyDigit(), o: () => latent.canEncode && this.pad.open(),
       x: () => explorer.clear(), r: () => latent.samples.length && explorer.random(),
-      s: () => this.sliders.open(), "[": choose(explorer.model - 1), "]": choose(explorer.model + 1),
+      ",": () => state.label && explorer.setLabel(state.label - 1), ".": () => explorer.setLabel(state.label + 1),
+      n: () => this.#nextOnly(), s: () => this.sliders.open(),
+      "[": choose(explorer.model - 1), "]": choose(explorer.model + 1),
       t: explorer.page ? () => this.#theme(this.root.dataset.theme !== "dark") : null, "?": () => this.help.showModal(),
     }[key.toLowerCase()];
   }

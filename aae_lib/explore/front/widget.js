@@ -108,20 +108,24 @@ async function renderMap(model, element, ask) {
 }
 
 async function renderGame(model, element, ask) {
-  let mine = 0; // steps that this view asks for itself
+  let mine = 0; // questions of this view's own
   const played = async (message) => {
     mine++;
-    const [{ description, said, targets }, [real, integers]] = await ask(message);
-    mine--;
+    const [{ description, said, ...rest }, [real, integers]] = await ask(message).finally(() => mine--);
     const frame = framed(said, new Int16Array(bytesOf(integers).buffer), description);
     const title = description.of_codes ? "The game, for codes" : "The game, in a plane";
-    return { title, about: "", description, real: floatsOf(real), frames: [frame], targets };
+    return { title, about: "", description, real: floatsOf(real), frames: [frame], ...rest };
   };
   const first = await played({ what: "look" });
   const begin = (target) => played({ what: "reset", target });
+  const isNew = ({ resets, frames }) => resets !== game.game.resets || frames[0].step <= game.game.frames.at(-1).step;
   const game = new Game(element, [first], {
     targets: first.targets,
-    advance: async (steps, updates) => (await played({ what: "play", steps, updates })).frames[0],
+    async advance(steps, updates) {
+      const seen = await played({ what: "play", steps, updates });
+      if (isNew(seen)) game.show(seen); // another view has begun again
+      return seen.frames[0];
+    },
     reset: () => begin(null),
     target: begin,
     draw: begin,
@@ -130,15 +134,20 @@ async function renderGame(model, element, ask) {
       model.save_changes();
     },
   });
-  const follow = async () => { // a call in the notebook, or another view, has played
-    if (mine || model.get("steps") === game.frame.step) return;
+  const follow = async () => { // a call in the notebook, or another view, has played or begun again
+    const { resets, frames } = game.game;
+    if (mine || (model.get("steps") === frames.at(-1).step && model.get("resets") === resets)) return;
     const seen = await played({ what: "look" });
-    if (seen.frames[0].step > game.frame.step) game.append(seen.frames[0]);
-    else game.show(seen);
+    if (isNew(seen)) game.show(seen);
+    else game.append(seen.frames[0]);
+    await follow();
   };
-  model.on("change:steps", follow);
+  const rates = () => game.showRates(model.get("rates"));
+  model.on("change:steps change:resets", follow);
+  model.on("change:rates", rates);
   return () => {
-    model.off("change:steps", follow);
+    model.off("change:steps change:resets", follow);
+    model.off("change:rates", rates);
     game.close();
   };
 }
