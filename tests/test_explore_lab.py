@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from browser import ActionChains, By, Keys, start
+from browser import ActionChains, By, Keys
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SECONDS = 240  # for everything, on a busy machine
@@ -53,9 +53,10 @@ CELLS = [
     "explorer",
     "TurningMap(torch.randn(50, 3), torch.arange(50) % 10, torch.randn(9, 3))",
     'ModelsExplorer({name: load_trained(f"{name}-gaussian").model for name in ("aae", "vae")}, digits, beside=True)',
-    "GameExplorer()",
+    "game = GameExplorer()\ngame",
+    "game",
 ]
-CANVASES = 7  # two of the models side by side
+CANVASES = 8  # two of the models side by side
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,7 @@ def lab(tmp_path_factory):
     notifications.write_text('{"fetchNews": "false", "checkForUpdates": false}')  # it would ask in front of the page
     options = {
         "ServerApp.ip": "127.0.0.1", "ServerApp.port": port, "ServerApp.port_retries": 0, "IdentityProvider.token": "",
+        "ServerApp.terminals_enabled": False, "LabApp.extension_manager": "readonly",
         "ServerApp.root_dir": folder, "ServerApp.allow_root": True,
     }  # fmt: skip
     command = [
@@ -110,7 +112,7 @@ def wait(condition, seconds=SECONDS):
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.1)
+        time.sleep(0.2)
     return found
 
 
@@ -135,33 +137,43 @@ class Notebook:
         size = {"width": 1000, "height": 1100, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         self.driver.get(f"{self.address}/lab/tree/{self.path.name}")
-        wait(lambda: "| Idle" in self.driver.find_element(By.TAG_NAME, "body").text)
+        bar = "return document.getElementById('jp-main-statusbar')?.textContent ?? ''"
+        wait(lambda: "| Idle" in self.driver.execute_script(bar))
 
     def menu(self, *items):
         for item in items:
             path = f"//div[contains(@class, 'MenuBar-itemLabel') or contains(@class, 'Menu-itemLabel')][.='{item}']"
-            wait(lambda path=path: self.driver.find_elements(By.XPATH, path))[0].click()
-            time.sleep(0.3)
+            found = wait(lambda path=path: [e for e in self.driver.find_elements(By.XPATH, path) if e.is_displayed()])
+            found[0].click()
 
-    def run(self, explorers):
-        self.menu("Run", "Run All Cells")
+    def shown(self, explorers):
+        """Wait until as many are shown, and have something to say."""
         wait(lambda: len(self.every(".aae-plane canvas.aae-canvas")) == explorers)
-        time.sleep(1)
+        wait(lambda: all(self.texts(".aae-status")))
 
     def every(self, selector):
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
+    def texts(self, selector):
+        """Of all such elements, seen or not."""
+        script = "return [...document.querySelectorAll(arguments[0])].map((each) => each.textContent)"
+        return self.driver.execute_script(script, selector)
+
     def said(self):
         return self.every(".widget-label")[0].text
 
+    def statuses(self):
+        return [words.replace("\N{MINUS SIGN}", "-") for words in self.texts(".aae-code .aae-status span:first-child")]
+
     def status(self, number):
-        return self.every(".aae-code .aae-status")[number].text.replace("\N{MINUS SIGN}", "-").split("\n")[0]
+        return self.statuses()[number]
 
     def at(self, number, across, down, selector=".aae-plane"):
         """Actions that begin at a place of a canvas, in shares of its side."""
         canvas = self.every(f"{selector} canvas.aae-canvas")[number]
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
-        time.sleep(0.5)
+        self.driver.execute_async_script("""
+            arguments[0].scrollIntoView({block: 'center'});
+            requestAnimationFrame(() => requestAnimationFrame(() => arguments[1]()));""", canvas)
         side = canvas.size["width"]
         actions = ActionChains(self.driver, duration=20)
         return actions.move_to_element_with_offset(canvas, round(side * (across - 0.5)), round(side * (down - 0.5)))
@@ -172,18 +184,12 @@ class Notebook:
             self.driver.save_screenshot(str(Path(folder) / name))
 
 
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    driver = start(tmp_path_factory.mktemp("chromium"))
-    yield driver
-    driver.quit()
-
-
 def test_an_explorer_in_a_notebook(driver, lab):
     notebook = Notebook(driver, lab)
     notebook.write(CELLS)
     notebook.open()
-    notebook.run(explorers=CANVASES)
+    notebook.menu("Run", "Run All Cells")
+    notebook.shown(CANVASES)
 
     # A click moves the kernel's z, the linked explorer, whose kernel decodes, and the second view of the first.
     notebook.at(0, 0.8, 0.9).click().perform()
@@ -228,12 +234,18 @@ def test_an_explorer_in_a_notebook(driver, lab):
     notebook.at(4, 0.6, 0.6).click().perform()
     wait(lambda: "z = (0.00, 0.00)" not in (notebook.status(3), notebook.status(4)))
     notebook.shoot("lab-models.png")
-    play = notebook.every(".aae-play")[0]
-    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", play)
-    play.click()
-    wait(lambda: notebook.every(".aae-game .aae-status")[0].text not in ("step 0", "step 2"))
-    play.click()
+    steps = lambda: notebook.texts(".aae-game .aae-status")  # noqa: E731
+    notebook.at(0, 0.5, 0.5, ".aae-game").click().send_keys("k").perform()
+    wait(lambda: steps()[0] not in ("step 0", "step 2") and steps()[1] != "step 0")
+    notebook.at(0, 0.5, 0.5, ".aae-game").send_keys("k").perform()
+    wait(lambda: steps()[0] == steps()[1])
     notebook.shoot("lab-game.png")
+    notebook.at(0, 0.5, 0.5, ".aae-game").send_keys("r").perform()  # the other view begins again, too
+    wait(lambda: steps() == ["step 0", "step 0"])
+    notebook.at(0, 0.5, 0.5, ".aae-game").send_keys("nn").perform()  # another target: no step tells of it
+    planes = notebook.every(".aae-game .aae-plane canvas")
+    picture = "return arguments[0].toDataURL() === arguments[1].toDataURL()"
+    wait(lambda: driver.execute_script(picture, *planes))
 
     # What is saved holds pictures and no weights.
     notebook.menu("File", "Save Notebook")
@@ -241,17 +253,18 @@ def test_an_explorer_in_a_notebook(driver, lab):
     saved = json.loads(notebook.path.read_text())
     assert notebook.path.stat().st_size < 1_200_000 and "widgets" not in saved["metadata"]
     outputs = [output["data"] for cell in saved["cells"] for output in cell["outputs"] if "data" in output]
-    assert sum("image/png" in data for data in outputs) == 6
+    assert sum("image/png" in data for data in outputs) == 7
 
-    # After a restart of the kernel everything can be run again.
+    # Opened again, it shows what was chosen; after a restart of the kernel it can be run again.
+    chosen = notebook.statuses()[0]
     driver.get("about:blank")
     notebook.open()
-    notebook.menu("Kernel", "Restart Kernel…")
-    wait(lambda: notebook.every(".jp-Dialog button.jp-mod-accept"))[0].click()
-    time.sleep(2)
-    wait(lambda: "| Idle" in driver.find_element(By.TAG_NAME, "body").text)
+    wait(lambda: notebook.statuses()[:1] == [chosen])
     notebook.shoot("lab-opened-again.png")
-    notebook.run(explorers=CANVASES)
+    notebook.every(".jp-Notebook-cell .jp-InputPrompt")[1].click()
+    notebook.menu("Kernel", "Restart Kernel and Run up to Selected Cell…")
+    wait(lambda: notebook.every(".jp-Dialog button.jp-mod-accept"))[0].click()
+    wait(lambda: notebook.statuses()[:1] == ["z = (0.00, 0.00)"])
     notebook.at(0, 0.7, 0.3).click().perform()
     wait(lambda: notebook.status(0) != "z = (0.00, 0.00)")
     severe = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]

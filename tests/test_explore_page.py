@@ -6,22 +6,22 @@ Pictures of the page are saved to the folder $AAE_SCREENSHOTS, where it is set.
 import itertools
 import json
 import os
-import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from browser import Keys, Page, start
+from browser import Keys, Page
 from torch import nn
 
-from aae_lib.data import Images, load_sample
+from aae_lib.data import Images, draw_icons, load_sample
 from aae_lib.experiments import PRETRAINED, load_trained
 from aae_lib.explore.page import GALLERY, explore, write_page
 from aae_lib.explore.space import Space
-from aae_lib.models import Autoencoder, VariationalAutoencoder
+from aae_lib.models import Autoencoder, SemiSupervisedAutoencoder, VariationalAutoencoder
 from aae_lib.networks import convolutional_decoder, convolutional_encoder, multilayer_perceptron
-from aae_lib.priors import Gaussian
+from aae_lib.priors import Categorical, Gaussian, LabelAndStyle
 
 SHIPPED = sorted(path.name.removesuffix(".safetensors.gz") for path in PRETRAINED.glob("*.safetensors.gz"))
 EXPLORED = [name for name in SHIPPED if name != "digit-classifier"]
@@ -30,26 +30,27 @@ DRAWN = json.loads((Path(__file__).parent / "drawn_digits.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    driver = start(tmp_path_factory.mktemp("chromium"))
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture(scope="module")
 def digits():
     return load_sample().test
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory, digits):
-    """Pages by the names of their models, each written once."""
-    folder, paths = tmp_path_factory.mktemp("pages"), {}
+def spaces(digits):
+    """The space of codes of a shipped model, by its name."""
+    return cache(lambda name: Space(load_trained(name).model, digits))
 
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory, digits, spaces):
+    """Pages by the names of their models, each written once."""
+    folder = tmp_path_factory.mktemp("pages")
+
+    @cache
     def path_of(*names):
-        if names not in paths:
-            paths[names] = explore(names, folder / f"{'-'.join(names) or 'gallery'}.html", digits)
-        return paths[names]
+        path = folder / f"{len(list(folder.iterdir()))}.html"
+        if names == PAIR:
+            return explore(names, path, digits)
+        return write_page(path, [(name, "", spaces(name)) for name in names])
 
     return path_of
 
@@ -77,36 +78,30 @@ def shoot(page, name):
 
 
 @pytest.mark.parametrize("name", EXPLORED)
-def test_every_shipped_model_decodes_and_encodes_as_in_pytorch(name, open_page, pages, digits):
-    page, model = open_page(name), load_trained(name).model
-    size = pages(name).stat().st_size
-    space = Space(model, digits)
+def test_every_shipped_model_decodes_and_encodes_as_in_pytorch(name, open_page, pages, digits, spaces):
+    page, size, space = open_page(name), pages(name).stat().st_size, spaces(name)
     rng = torch.Generator().manual_seed(1)
     places = (space.samples if len(space.samples) else space.codes)[torch.randint(1000, (100,), generator=rng)]
     labels = torch.arange(100) % max(space.classes, 1)
-    script = """
-        const {latent} = explorer, classes = arguments[1];
-        return arguments[0].map((place, n) => Array.from(latent.decode(place, n % classes)));"""
-    found = np.array(page.js(script, places.tolist(), max(space.classes, 1)))
+    script = "return arguments[0].map((place, n) => explorer.latent.decode(place, n % arguments[1]))"
+    found = page.floats(script, places.tolist(), max(space.classes, 1))
     assert np.abs(found - space.decode(places, labels)).max() < 1 / 255
     if len(space.codes):
-        script = "return Array.from({length: 100}, (_, n) => explorer.latent.encode(explorer.latent.image(n)))"
-        codes = page.js(script)
-        if not hasattr(model, "posterior") and name != "ali":  # these draw a sample
-            expected = space.codes[:100]
+        codes = page.js("return Array.from({length: 30}, (_, n) => explorer.latent.encode(explorer.latent.image(n)))")
+        if not hasattr(space.model, "posterior") and name != "ali":  # these draw a sample
+            expected = space.codes[:30]
             assert np.abs(np.array([code["place"] for code in codes]) - expected.numpy()).max() < 2e-4
         if codes[0]["probabilities"]:
-            predicted = space.encode(digits[:100])[2]
+            predicted = space.encode(digits[:30])[2]
             found = [code["label"] for code in codes]
-            assert found == (space.labels[:100] if predicted is None else predicted.argmax(1)).tolist()
+            assert found == (space.labels[:30] if predicted is None else predicted.argmax(1)).tolist()
         assert size < 6e6
     else:
         assert size < 3e6
 
 
-def test_a_page_without_encoder_is_half_as_large(tmp_path, digits, driver):
-    space = Space(load_trained("semi-100-augmented").model, digits)
-    path = write_page(tmp_path / "page.html", [("semi", "", space)], encoders=False)
+def test_a_page_without_encoder_is_half_as_large(tmp_path, spaces, driver):
+    path = write_page(tmp_path / "page.html", [("semi", "", spaces("semi-100-augmented"))], encoders=False)
     assert path.stat().st_size < 3e6
     page = Page(driver, path)
     assert not page.every(".aae-x")[0].is_displayed() and not page.errors()
@@ -316,9 +311,7 @@ def test_pins_a_strip_and_play(open_page):
     page.keys("k")
     page.wait(lambda: page.state("share") > 0.3)
     page.keys("k")
-    share = page.state("share")
-    time.sleep(0.2)
-    assert page.state("share") == share < 1
+    assert page.state("share") < 1 and page.js("return explorer.playing") is None
 
 
 # ------------------------------------------------------------------------------------------------ drawing
@@ -332,6 +325,11 @@ def test_digits_drawn_with_the_mouse_are_read(open_page):
         assert page.text(".aae-x h3") == "x: your image"
         if page.state("label") != digit["label"]:
             wrong.append(digit["label"])
+    page.keys("x")
+    start = page.text(".aae-x h3")
+    actions = page.to(page.actions(0), (0.3, 0.2), page.canvas(".aae-pad")).click_and_hold()  # a mouse draws a 1
+    page.to(actions, (0.3, 0.8), page.canvas(".aae-pad")).release().perform()
+    page.wait(lambda: page.text(".aae-x h3") != start and page.state("label") == 1)
     assert len(wrong) <= 3
     probabilities = page.state("probabilities")
     assert np.isclose(sum(probabilities.values() if isinstance(probabilities, dict) else probabilities), 1, atol=1e-4)
@@ -445,8 +443,8 @@ def test_two_models_under_one_pointer(open_page):
 
 
 def test_the_gallery_has_a_slider(open_page, pages):
-    page = open_page()
-    assert pages().stat().st_size < 20e6
+    page = open_page(*GALLERY)
+    assert pages(*GALLERY).stat().st_size < 20e6
     page.js("explorer.pick(5)")
     for number, name in enumerate(GALLERY):
         page.wait(lambda name=name: page.text("h2") == name)
@@ -532,6 +530,27 @@ def test_images_in_color_and_other_classes(tmp_path, driver):
     with torch.no_grad():
         mean = model.eval().posterior(images.images[30:31])[0]
     assert np.abs(codes - space.coordinates_of(mean)[0].numpy()).max() < 1e-2 and not page.errors()
+
+
+def test_classes_have_their_names(tmp_path, driver):
+    torch.manual_seed(0)
+    icons = draw_icons(60, 16)
+    pixels, prior = icons.images.shape[1], LabelAndStyle(Categorical(12), Gaussian(2))
+    sizes = (pixels, 14), (14, pixels), (2, 1), (12, 1)
+    model = SemiSupervisedAutoencoder(prior, *(multilayer_perceptron(*size, (30,), 0.3) for size in sizes))
+    page = Page(driver, write_page(tmp_path / "icons.html", [("icons", "", Space(model, icons))]))
+    page.js("explorer.pick(4)")
+    assert page.text(".aae-x h3") == "x: heart, image 4"
+    assert [each.text for each in page.every(".aae-class")] == list(icons.class_names)
+    assert [each.text for each in page.every(".aae-tiles span") if each.text] == list(icons.class_names)
+    read = page.text(".aae-x .aae-tools p").split()[2]
+    assert len(page.every(".aae-rows span")) == 5 and page.text(".aae-best em") == read
+    page.keys("n", "n")
+    assert page.js("return explorer.panels[0].plane.only") == 1
+    label = page.state("label")
+    page.keys("," if label else ".")
+    assert abs(page.state("label") - label) == 1 and not page.errors()
+    shoot(page, "icons.png")
 
 
 def test_networks_stay_small_for_a_users_own_model(tmp_path, driver, digits):
