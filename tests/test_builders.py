@@ -1,6 +1,7 @@
 """The builders: sizes and layers of networks, initial weights, and what encoders see while training."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -240,3 +241,10 @@ def test_a_share_of_the_reconstruction_s_gradient_reaches_the_encoder_and_all_of
         for part, whole in zip(some, all_of_it, strict=True):
             torch.testing.assert_close(part, factor * whole, rtol=1e-3, atol=1e-6)
             assert part.any()
+
+
+@pytest.mark.parametrize("build, classes", [(builders.clustering, 16), (builders.semi_supervised, 3)])
+def test_labels_may_be_unequally_likely(build: Callable[..., Model], classes: int) -> None:
+    probabilities = (0.5, *[0.5 / (classes - 1)] * (classes - 1))
+    model = build((1, 8, 8), 3, Gaussian(2), hidden=(8,), probabilities=probabilities)
+    assert model.prior.label.probabilities == probabilities

@@ -20,7 +20,8 @@ Settings that several builders share:
 * ``input_noise``: standard deviation of the noise on what the encoder or classifier sees while training;
   ``input_dropout``: the share of pixels that it does not see.
 * ``channels``: after the first convolution of an encoder, and before the last one of a decoder. Convolutional networks
-  take images of at most 32 pixels a side; larger ones raise a ``ShapeError``.
+  take images of at most 64 pixels a side; larger ones raise a ``ShapeError``.
+* ``probabilities``: of the labels, if some are more frequent than others; an empty tuple: all alike.
 * ``dropout``, ``decoder_dropout``: the share of the encoder's or decoder's hidden units that each step leaves out.
 """
 
@@ -146,10 +147,10 @@ def supervised(
 
 def semi_supervised(
     shape: Shape, classes: int, prior: Prior, *, hidden: Units = HIDDEN, motion: Motion = (), label_motion: Motion = (),
-    input_noise: float = 0.3, label_weight: float = 1.0,
+    input_noise: float = 0.3, label_weight: float = 1.0, probabilities: tuple[float, ...] = (),
 ) -> models.SemiSupervisedAutoencoder:  # fmt: skip
     """The semi-supervised adversarial autoencoder."""
-    code = LabelAndStyle(Categorical(classes), prior)
+    code = LabelAndStyle(Categorical(classes, probabilities or None), prior)
     parts = _label_and_style(shape, code, code.dimensions, hidden, input_noise, label_motion, motion=motion)
     return models.SemiSupervisedAutoencoder(code, **parts, label_weight=label_weight)
 
@@ -181,12 +182,13 @@ def m2(
 def clustering(
     shape: Shape, classes: int, prior: Prior, *, clusters: int = 16, hidden: Units = HIDDEN, label_motion: Motion = (),
     input_noise: float = 0.0, input_dropout: float = 0.2, label_weight: float = 1.0,
+    probabilities: tuple[float, ...] = (),
 ) -> models.ClusteringAutoencoder:  # fmt: skip
     """The clustering adversarial autoencoder; ``clusters``: number of labels, at least 2.
 
     Every layer of the encoder, the last one too, normalizes over the minibatch (A.3).
     """
-    code = LabelAndStyle(Categorical(clusters), prior)
+    code = LabelAndStyle(Categorical(clusters, probabilities or None), prior)
     parts = _label_and_style(shape, code, code.dimensions, hidden, input_noise, label_motion, input_dropout, True)
     return models.ClusteringAutoencoder(code, **parts, label_weight=label_weight)
 
