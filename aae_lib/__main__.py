@@ -358,7 +358,7 @@ def ship(
 
 @app.command
 def baselines(out: Path = Path("runs")) -> None:
-    """Make clusters, maps and Parzen windows with other methods, for some minutes; the shipped ones are recorded.
+    """Make clusters, maps and Parzen windows with other methods, for half an hour; the shipped ones are recorded.
 
     Args:
         out: folder that receives the two records.

@@ -71,7 +71,7 @@ def test_clusters_are_no_classes(drawn: list[Path]) -> None:
 @pytest.mark.parametrize("inverted", [False, True])
 @pytest.mark.parametrize("shape", [(3, 20, 30), (1, 20, 30)], ids=str)
 def test_pictures_come_in_the_shape_and_the_light_of_the_training(shape, inverted: bool, tmp_path: Path) -> None:
-    header = {"data_name": "/home/own", "shape": list(shape), "class_names": ["a", "b"], "inverted": inverted}
+    header = {"data_name": "own", "shape": list(shape), "class_names": ["a", "b"], "inverted": inverted}
     trained = replace(load_trained("vae-gaussian"), model=tiny("variational", shape).eval(), header=header)
     pixels = np.zeros((40, 60, 3), np.uint8)
     pixels[:, :30] = 255

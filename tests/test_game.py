@@ -5,6 +5,7 @@ import gzip
 import numpy as np
 import pytest
 import torch
+from traitlets import TraitError
 
 from aae_lib.data import Images
 from aae_lib.data.points import draw_points
@@ -109,3 +110,13 @@ def test_the_page_plays_a_recording(games, tmp_path, driver):
     page.keys("n")
     assert page.text("h2") == "collapse" and page.js("return game.at") == 0
     assert page.js("return document.documentElement.scrollWidth") <= 1000 and not page.errors()
+
+
+@pytest.mark.parametrize("rates", [{}, {"generator": 1e-3}, {"discriminator": -1.0, "generator": 1e-3},
+                                   {"discriminator": float("nan"), "generator": 1e-3}])  # fmt: skip
+def test_rates_that_cannot_be_are_refused(rates: dict[str, float]) -> None:
+    game = GameExplorer()
+    with pytest.raises(TraitError, match="discriminator, generator"):
+        game.rates = rates
+    game.rates = {"discriminator": 0.0, "generator": 1e-3}
+    assert game.game.rates["discriminator"] == 0

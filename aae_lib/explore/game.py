@@ -54,6 +54,7 @@ class Game:
         self.reset(images)
 
     def reset(self, images: Images) -> None:
+        """Begin again from the first weights, on these images; a ShapeError if nothing of them lies in a plane."""
         self.model.load_state_dict(self._weights)
         self.images, self.run = images, Run(self.model, images, self.recipe, 0, None, 1, "cpu", False)
         self.losses: dict[str, float] = {}
@@ -78,11 +79,13 @@ class Game:
 
     @torch.no_grad()
     def fakes(self) -> Tensor:
+        """The generated points, or the codes of images, ``[400, 2]``."""
         self.model.eval()
         return (self.model.encode if self.of_codes else self.model.decode)(self.source)
 
     @property
     def distance(self) -> float:
+        """The sliced Wasserstein distance of the fakes from the real points."""
         return sliced_wasserstein(self.fakes(), self.real)
 
     def seen(self, points: Tensor) -> Tensor:
@@ -227,6 +230,13 @@ class GameExplorer(FrontEnd):
         self.game.reset(self.game.images if target is None else draw_points(target))
         self.steps, self._looks = 0, [self.game.look()]
         self.resets += 1
+
+    @traitlets.validate("rates")
+    def _rates_of_updates(self, proposal: dict[str, Any]) -> dict[str, float]:
+        rates, known = proposal["value"], self.game.rates
+        if rates.keys() != known.keys() or not all(0 <= rate < np.inf for rate in rates.values()):
+            raise traitlets.TraitError(f"expected a rate of at least 0 for each of {', '.join(known)}, found {rates}")
+        return rates
 
     @traitlets.observe("rates")
     def _rates_changed(self, change: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Other methods on the same images: clusters and maps without an adversary, and Parzen windows of many samples.
 
-They take some minutes, so their results ship: they are *recorded*. Tables and figures are made from the records.
+They take half an hour on one core, so their results ship: they are *recorded*. Tables and figures are made from the
+records.
 """
 
 import time
