@@ -21,7 +21,8 @@ DOUBLE = function(lambda x: 2 * x, lambda: (torch.ones(3),), {"that is half": la
     "answer, verdict",
     [(lambda x: None, NONE_YET), (None, NONE_YET), (lambda x: 2 * x, RIGHT), (lambda x: x / 2, "that is half"),
      (lambda x: 2 * x + 0.1, "difference"), (lambda x: x * float("nan"), "not yet"), (lambda x: x[:1], "shape [1]"),
-     (lambda x: (x, x), "this is tuple"), (lambda x: "two", "numbers are expected"), (lambda x: 1 / 0, "ZeroDivisionError"),
+     (lambda x: (x, x), "this is tuple"), (lambda x: "two", "numbers are expected"),
+     (lambda x: 1 / 0, "ZeroDivisionError"),
      (lambda: 3, "TypeError"), (7, "a function is expected")],
 )  # fmt: skip
 def test_an_answer_is_open_right_or_wrong(answer, verdict):
