@@ -34,7 +34,8 @@ PLAIN = {**SEMI, **ALONE, "m2-100": 100}
 LABELED = PLAIN | {name + AUGMENTED: count for name, count in PLAIN.items()} | {"semi-100-paper": 100}
 PLAIN_MAPS = {"reduce-2d-1000": 1000, "reduce-2d-100": 100, "reduce-10d-100": 100, "reduce-3d-100": 100}
 MAPS = PLAIN_MAPS | {f"{name}{AUGMENTED}": 100 for name in ("reduce-2d-100", "reduce-10d-100")}
-BUT_VALIDATION = ["cluster-16", "cluster-30", "reduce-2d-unsupervised", "likelihood"]
+CLUSTERS = ["cluster-16", "cluster-30", "cluster-16-augmented", "cluster-30-augmented"]
+BUT_VALIDATION = [*CLUSTERS, "reduce-2d-unsupervised", "likelihood"]
 OF_LABELS = ["aae-mixture-labels", "aae-swissroll-labels"]
 Numbered = Callable[[int], Images]
 

@@ -1,9 +1,12 @@
 """Clustering without labels (AAE, section 6; Figure 9, Table 3)."""
 
+from dataclasses import replace
+
 from aae_lib.data import Images
 from aae_lib.experiments import builders
 from aae_lib.experiments.experiment import Chapter, Experiment
 from aae_lib.experiments.measures import MATCH, OF_CLUSTERS, RECONSTRUCTION_ERROR
+from aae_lib.experiments.semi_supervised import AUGMENTED, MOTION
 from aae_lib.paper import PAPER
 from aae_lib.priors import Gaussian
 from aae_lib.training import SGD, UPDATES_PER_EPOCH, Cosine, Recipe
@@ -21,6 +24,9 @@ RECIPE = Recipe(  # half the rates of A.3
     steps=EPOCHS * UPDATES_PER_EPOCH,
     schedule=Cosine(start=60 * UPDATES_PER_EPOCH, end=EPOCHS * UPDATES_PER_EPOCH),
 )
+AUGMENTED_RECIPE = replace(
+    RECIPE, steps=60 * UPDATES_PER_EPOCH, schedule=Cosine(start=36 * UPDATES_PER_EPOCH, end=60 * UPDATES_PER_EPOCH)
+)
 
 
 def but_validation(images: Images, seed: int) -> tuple[Images]:
@@ -28,7 +34,17 @@ def but_validation(images: Images, seed: int) -> tuple[Images]:
     return (images.hold_out()[0].without_labels(),)
 
 
-EXPERIMENTS = tuple(
+def _augmented(plain: Experiment) -> Experiment:
+    """The experiment with labels that are read from an augmented copy of each image, and styles from the image."""
+    return replace(
+        plain, name=plain.name + AUGMENTED, title=f"{plain.title}, augmentation", recipe=AUGMENTED_RECIPE, paper={},
+        settings={**plain.settings, "label_motion": MOTION, "label_weight": 0.15},
+        source="The augmentation, the weight of the label's adversary and the schedule are ours, chosen on validation "
+        "images.",
+    )  # fmt: skip
+
+
+PLAIN = tuple(
     Experiment(
         name=f"cluster-{clusters}",
         title=f"AAE, {clusters} clusters",
@@ -45,3 +61,4 @@ EXPERIMENTS = tuple(
     )
     for clusters, figure in ((16, "AAE Table 3, Fig. 9"), (30, "AAE Table 3"))
 )
+EXPERIMENTS = (*PLAIN, *map(_augmented, PLAIN))
