@@ -10,7 +10,7 @@ from traitlets import TraitError
 from aae_lib.data import Images
 from aae_lib.data.points import draw_points
 from aae_lib.errors import ShapeError, UnknownNameError
-from aae_lib.explore.game import POINTS, GameExplorer, code_game, point_game, record_game
+from aae_lib.explore.game import POINTS, DrawnPrior, GameExplorer, code_game, point_game, record_game
 from aae_lib.explore.page import write_games
 
 
@@ -77,6 +77,18 @@ def test_codes_of_digits_are_colored_and_a_still_picture_is_stored():
     assert answer["said"]["step"] == 1 and set(answer["said"]["losses"]) == set(game.model.moves)
     data, _ = explorer._repr_mimebundle_()
     assert len(data["image/png"]) < 200_000 and explorer.picture().width > 300
+
+
+def test_a_prior_can_be_drawn_and_drawn_anew():
+    game = code_game()
+    game.model.prior = DrawnPrior([[(0.1, 0.2), (0.9, 0.2)]])
+    explorer = GameExplorer(game.model, game.images[:500], game.recipe)
+    assert 0.5 < explorer.game.real[:, 0].max() <= 2 and explorer.game.real[:, 1].max() < -0.8
+    explorer.play(1)
+    answer, _ = explorer.answer({"what": "reset", "target": [[[-2.0, 2.0], [2.0, 2.0]]]})  # in the plane of codes
+    assert answer["targets"] and explorer.game.real[:, 1].min() > 1.7 and explorer.steps == 0
+    explorer.reset("ring")
+    assert explorer.game.real.norm(dim=1).median() == pytest.approx(1.4, abs=0.1)
 
 
 def test_points_of_three_numbers_are_refused():

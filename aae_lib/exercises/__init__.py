@@ -1,6 +1,6 @@
 """What notebooks check: their own claims, and the reader's answers to exercises."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aae_lib.errors import UnknownNameError
 from aae_lib.exercises import (
@@ -30,7 +30,9 @@ EXERCISES = merged(part.EXERCISES for part in NOTEBOOKS)
 if TYPE_CHECKING:
     from IPython.display import Markdown
 
-__all__ = ["EXERCISES", "ClaimError", "Exercise", "ExerciseError", "check", "check_answer", "claim", "solution"]
+__all__ = [
+    "EXERCISES", "ClaimError", "Exercise", "ExerciseError", "answered", "check", "check_answer", "claim", "solution",
+]  # fmt: skip
 
 
 def exercise_named(name: str) -> Exercise:
@@ -54,6 +56,12 @@ def check(name: str, answer: object) -> None:
     if is_strict() and verdict != RIGHT:
         raise ExerciseError(f"{name}: {verdict}")
     print(f"{name}: {verdict}")
+
+
+def answered(name: str, answer: Any) -> Any:
+    """The reader's answer if it is correct, and else the right one: for cells that use it."""
+    exercise = exercise_named(name)
+    return answer if judged(exercise, answer) == RIGHT else exercise.right
 
 
 def solution(name: str) -> "Markdown":

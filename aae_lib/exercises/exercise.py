@@ -71,6 +71,28 @@ def function(
     return Exercise(right, verdict, slips, because, minutes)
 
 
+def outcome(
+    right: Callable, run: Callable[[Callable], object], judge: Callable[[object], str], slips: Mapping[str, Callable],
+    because: str = "", minutes: int = 5,
+) -> Exercise:  # fmt: skip
+    """An exercise whose answer is a function that can be right in many ways, such as one that draws samples.
+
+    Args:
+        right: a right function.
+        run: calls an answer and returns what came out.
+        judge: says what is wrong with that, or returns "".
+        slips, because, minutes: as for :func:`function`.
+    """
+
+    def verdict(answer: object) -> str:
+        if not callable(answer):
+            return f"a function is expected, this is {type(answer).__name__}"
+        came_out = run(answer)
+        return NONE_YET if came_out is None else judge(came_out)
+
+    return Exercise(right, verdict, slips, because, minutes)
+
+
 def number(
     right: float, slips: Mapping[str, float], because: str = "", minutes: int = 2, within: float = CLOSE
 ) -> Exercise:

@@ -26,7 +26,7 @@ from aae_lib.losses import fitted_gaussian_kl, fool_loss
 from aae_lib.metrics import sliced_wasserstein
 from aae_lib.models import AdversarialAutoencoder, GenerativeAdversarialNetwork, Model
 from aae_lib.networks import multilayer_perceptron
-from aae_lib.priors import Gaussian
+from aae_lib.priors import Gaussian, Prior
 from aae_lib.report.drawing import class_colors, judgment, plane_grid
 from aae_lib.seeding import seeded
 from aae_lib.training import SGD, Adam, Cosine, Recipe
@@ -36,6 +36,23 @@ from aae_lib.training.run import Run
 POINTS, ARROWS = 400, 60  # that are seen
 JUDGED = 32  # points along a side, at which D is taken
 UNIT = 2048  # the integer that means half of the plane's side
+REACH = 2.0  # of a drawn prior: the unit square that is drawn in is [-2, 2]^2
+
+
+class DrawnPrior(Prior):
+    """Points around a curve or around strokes drawn by hand, as a prior in the square ``[-2, 2]^2``.
+
+    Args:
+        curve: as for :func:`~aae_lib.data.points.draw_points`, in the unit square.
+    """
+
+    dimensions = 2
+
+    def __init__(self, curve: str | Strokes) -> None:
+        self.points = REACH * (2 * draw_points(curve).images - 1)
+
+    def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
+        return self.points[torch.randint(len(self.points), (count,))].to(device)
 
 
 class Game:
@@ -196,7 +213,8 @@ class GameExplorer(FrontEnd):
 
     Args:
         model: one that has points of two numbers: as its images, or as the codes of an encoder with a discriminator.
-            It is trained by the game. Default: a generative adversarial network of small perceptrons.
+            It is trained by the game, and a :class:`DrawnPrior` of it can be drawn anew. Default: a generative
+            adversarial network of small perceptrons.
         images: what it is trained on. Default: points around a curve, by its name.
         recipe: as for :func:`~aae_lib.training.loop.train`; its number of steps is no limit here.
 
@@ -209,8 +227,9 @@ class GameExplorer(FrontEnd):
     resets = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, model: Model | None = None, images: Images | str = "ring", recipe: Recipe | None = None) -> None:
-        self._curves = list(CURVES) if isinstance(images, str) else []  # to choose
-        images = draw_points(images) if self._curves else images
+        can_be_drawn = isinstance(images, str) or isinstance(model and model.prior, DrawnPrior)
+        self._curves = list(CURVES) if can_be_drawn else []  # to choose
+        images = draw_points(images) if isinstance(images, str) else images
         self.game = Game(model, images, recipe) if model else point_game(images)
         self._looks = [self.game.look()]
         super().__init__(kind="game", rates=self.game.rates)
@@ -227,6 +246,8 @@ class GameExplorer(FrontEnd):
 
     def reset(self, target: str | Strokes | None = None) -> None:
         """Begin again, with another target: a curve's name, or strokes ``[[(x, y), ...], ...]`` in the unit square."""
+        if target is not None and self.game.of_codes:
+            self.game.model.prior, target = DrawnPrior(target), None
         self.game.reset(self.game.images if target is None else draw_points(target))
         self.steps, self._looks = 0, [self.game.look()]
         self.resets += 1
@@ -244,7 +265,10 @@ class GameExplorer(FrontEnd):
 
     def answer(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         if message["what"] == "reset":
-            self.reset(message["target"])
+            target = message["target"]
+            if self.game.of_codes and isinstance(target, list):  # strokes in the plane of codes
+                target = [[[0.5 + at / (2 * REACH) for at in point] for point in stroke] for stroke in target]
+            self.reset(target)
         elif message["what"] == "play":
             self.play(message["steps"], *message["updates"])
         (said, seen), (description, real) = self._looks[-1], self.game.describe()
