@@ -51,6 +51,14 @@ def use_style() -> None:
     plt.rcParams.update(STYLE)
 
 
+def show(figure: Figure, alt: str) -> None:
+    """Display a figure in a notebook with ``alt``, a sentence that says what is seen, for those who cannot see it."""
+    from IPython.display import display
+
+    display(figure, metadata={"image/png": {"alt": alt}})
+    plt.close(figure)  # or it would be displayed again at the end of the cell
+
+
 def save_picture(figure: Figure, path: Path) -> None:
     """Write a figure as PNG in 256 of its colors, rare ones among them: a third of the size, and it looks the same."""
     content = BytesIO()
