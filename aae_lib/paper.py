@@ -8,8 +8,8 @@ class Reported(str):
         return float(self.rstrip("†").partition(" ")[0])
 
 
-# AAE, Table 1: log-likelihood of MNIST's test images in nats, by 10,000 samples and by 10 million. The first four rows are
-# those of Goodfellow et al. 2014, Table 1.
+# AAE, Table 1: log-likelihood of MNIST's test images in nats, by 10,000 samples and by 10 million. The first four
+# rows are those of Goodfellow et al. 2014, Table 1.
 TABLE_1: dict[str, tuple[Reported, Reported | None]] = {
     "DBN": (Reported("138 ± 2"), None),
     "Stacked CAE": (Reported("121 ± 1.6"), None),
