@@ -455,6 +455,21 @@ def test_the_gallery_has_a_slider(open_page, pages):
     page.wait(lambda: page.text("h2") == GALLERY[-2])
 
 
+def test_a_curve_shows_which_model_is_seen_and_chooses_one(tmp_path, driver, spaces):
+    named = [(name, "", spaces(name)) for name in (*PAIR, "autoencoder")]
+    curve = {"reconstruction error": [14.2, 17.1, 13.5], "prior coverage": [0.9, 0.94, 0.5]}
+    page = Page(driver, write_page(tmp_path / "curve.html", named, encoders=False, curve=curve))
+    chosen = "return [...document.querySelectorAll('.aae-curve circle')].map((point) => point.matches('.aae-chosen'))"
+    page.wait(lambda: page.js(chosen) == [True, False, False])
+    page.keys("]")
+    page.wait(lambda: page.text("h2") == PAIR[1])
+    assert page.js(chosen) == [False, True, False]
+    shoot(page, "curve.png")
+    page.every(".aae-curve circle")[2].click()
+    page.wait(lambda: page.text("h2") == "autoencoder")
+    assert page.js(chosen) == [False, False, True] and not page.errors()
+
+
 # ------------------------------------------------------------------------------------------------ look and feel
 
 

@@ -17,8 +17,8 @@ from aae_lib.report.drawing import PALETTE
 
 FRONT = Path(__file__).parent / "front"
 FILES = (  # in the order in which they need each other
-    "network", "latent", "paths", "digit", "dom", "layers", "plane", "panel", "controls", "pad", "strip", "view",
-    "explorer", "map", "arena", "game", "page", "widget",
+    "network", "latent", "paths", "digit", "dom", "layers", "plane", "panel", "controls", "pad", "strip", "curve",
+    "view", "explorer", "map", "arena", "game", "page", "widget",
 )  # fmt: skip
 DENSITY = 2  # pixels of a still picture for each of the page's, so that screens of high resolution show sharp edges
 STYLE = (FRONT / "style.css").read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ from aae_lib.experiments import load_trained
 from aae_lib.explore.description import describe
 from aae_lib.explore.front import FRONT, STYLE, module
 from aae_lib.explore.space import Space
+from aae_lib.explore.widget import Curve, points_of
 
 GALLERY = ("aae-gaussian", "aae-mixture-labels", "semi-100-augmented", "reduce-2d-100", "cluster-16", "age")
 
@@ -29,11 +30,13 @@ def explore(names: Sequence[str], path: str | Path, images: Images | None = None
 
 
 def write_page(
-    path: str | Path, spaces: Sequence[tuple[str, str, Space]], *, beside: bool = False, encoders: bool = True
-) -> Path:
+    path: str | Path, spaces: Sequence[tuple[str, str, Space]], *, beside: bool = False, encoders: bool = True,
+    curve: Curve | None = None,
+) -> Path:  # fmt: skip
     """Write a page of models: each one's name, a line about it, and its space of codes.
 
-    ``beside`` shows the first two under one pointer. Without ``encoders`` the page is half as large.
+    ``beside`` shows the first two under one pointer. Without ``encoders`` the page is half as large. For ``curve`` see
+    :class:`~aae_lib.explore.widget.ModelsExplorer`.
     """
     models, contents = [], {}
     for name, about, space in spaces:
@@ -41,7 +44,8 @@ def write_page(
         for block in blocks:  # images that several models share lie in the page once
             contents.setdefault(block, f"content-{len(contents)}")
         models.append({"description": description, "contents": [contents[block] for block in blocks]})
-    return _write(path, [name for name, _, _ in spaces], contents, "explorer = openPage", models, beside)
+    titles, points = [name for name, _, _ in spaces], points_of(curve, len(spaces))
+    return _write(path, titles, contents, "explorer = openPage", models, beside, points)
 
 
 def write_games(path: str | Path, games: Mapping[str, dict[str, Any]]) -> Path:

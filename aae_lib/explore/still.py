@@ -13,7 +13,7 @@ from torch import Tensor
 
 from aae_lib.explore.front import DENSITY
 from aae_lib.explore.space import Space
-from aae_lib.report.drawing import STYLE, class_colors, draw_prior, write_classes
+from aae_lib.report.drawing import BLUE, STYLE, class_colors, draw_prior, write_classes
 from aae_lib.shapes import mosaic
 
 SIDE = 3.2  # of the plane, in inches
@@ -50,6 +50,20 @@ def still(space: Space, coordinates: Tensor, label: int, original: Tensor | None
             axes.spines[:].set(visible=True, color="#d8d8d3")
 
     return drawn(SIDE + 2 * len(images), SIDE, draw)
+
+
+def still_curve(names: list[str], points: list[tuple[float, float]], titles: list[str]) -> Image.Image:
+    """The curve on which models lie."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.plot(*zip(*points, strict=True), "o-", color=BLUE)
+        for title, point in zip(titles, points, strict=True):
+            axes.annotate(title, point, (8, -4), textcoords="offset points")
+        axes.set(xlabel=names[0], ylabel=names[1])
+        axes.margins(x=0.2)
+
+    return drawn(SIDE + 2, SIDE, draw)
 
 
 def _draw_plane(axes: Axes, space: Space, coordinates: Tensor) -> None:

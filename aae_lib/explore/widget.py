@@ -24,10 +24,11 @@ from aae_lib.errors import PriorError, ShapeError
 from aae_lib.explore.description import describe
 from aae_lib.explore.front import FrontEnd
 from aae_lib.explore.space import Space
-from aae_lib.explore.still import still
+from aae_lib.explore.still import still, still_curve
 from aae_lib.models import Model
 from aae_lib.shapes import mosaic
 
+Curve = Mapping[str, Sequence[float]]
 LAYERS = ("codes", "prior", "tiles", "judge", "far")
 
 
@@ -242,21 +243,32 @@ class ModelsExplorer(FrontEnd):
         models: by their titles.
         digits: as for :class:`LatentExplorer`.
         beside: show two models side by side.
+        curve: two quantities by their names, each with a number for each model: x and y of a curve beside the plane, on
+            which the shown model's point stands out.
+
+    Raises:
+        ShapeError: no model, or not two for ``beside``; or the numbers of the curve do not fit.
     """
 
-    def __init__(self, models: Mapping[str, Model], digits: Images | None = None, beside: bool = False) -> None:
+    def __init__(
+        self, models: Mapping[str, Model], digits: Images | None = None, beside: bool = False,
+        curve: Curve | None = None,
+    ) -> None:  # fmt: skip
         self._spaces, self._beside = {title: Space(model, digits) for title, model in models.items()}, beside
         if not models or (beside and len(models) != 2):
             raise ShapeError(f"expected {'two models' if beside else 'at least one model'}, found {len(models)}")
+        self._curve = points_of(curve, len(models))
         super().__init__(kind="models")
 
     def answer(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         if message["what"] == "models":
-            return {"titles": list(self._spaces), "beside": self._beside}, []
+            return {"titles": list(self._spaces), "beside": self._beside, "curve": self._curve}, []
         return _answer(self._spaces[message["model"]], message, 0, message["model"])
 
     def picture(self) -> Image.Image:
         stills = [still(space, space.start, 0, None) for space in self._spaces.values()]  # of one height
+        if self._curve:
+            stills.insert(0, still_curve(**self._curve, titles=list(self._spaces)))
         paper = Image.new("RGB", (max(each.width for each in stills), len(stills) * stills[0].height), "white")
         for number, each in enumerate(stills):
             paper.paste(each, (0, number * each.height))
@@ -277,6 +289,16 @@ def _answer(space: Space, message: dict[str, Any], label: int, title: str = "") 
     codes, labels, shares = space.encode(Images(numbers.float(), torch.tensor([label])))
     answer = {"place": space.coordinates_of(codes)[0].tolist(), "label": int(labels)}
     return answer, [] if shares is None else [shares.numpy().tobytes()]
+
+
+def points_of(curve: Curve | None, models: int) -> dict[str, Any] | None:
+    """A curve as the front end takes it: the names of its axes, and a point for each model."""
+    if curve is None:
+        return None
+    if len(curve) != 2:
+        raise ShapeError(f"a curve has two quantities, found {len(curve)}")
+    x, y = (_floats(values, models, name) for name, values in curve.items())
+    return {"names": list(curve), "points": list(zip(x, y, strict=True))}
 
 
 def _floats(value: Sequence[float], count: int, name: str) -> tuple[float, ...]:

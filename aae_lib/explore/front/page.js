@@ -5,7 +5,7 @@ import { Game, framed } from "./game.js";
 import { Latent, unzip } from "./latent.js";
 
 /** @param models [{description, contents: ids of the elements with the arrays and the images, in base64}] */
-function openPage(element, models, beside) {
+function openPage(element, models, beside, curve) {
   const blocks = new Map();
   const block = (id) => {
     if (!blocks.has(id)) blocks.set(id, unzip(bytesOfText(document.getElementById(id).textContent)));
@@ -16,7 +16,7 @@ function openPage(element, models, beside) {
     const load = async () => new Latent(description, ...(await Promise.all(contents.map(block))));
     return { title: description.title, load: () => (latent ??= load()) };
   });
-  const explorer = new Explorer(element, entries, { beside, page: true });
+  const explorer = new Explorer(element, entries, { beside, page: true, curve });
   explorer.ready.then(() => requestAnimationFrame(() => performance.mark("first picture")));
   return explorer;
 }

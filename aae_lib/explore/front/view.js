@@ -1,6 +1,7 @@
 // What the explorer looks like: x, the image that goes in; z, the plane of codes; and the image that comes out.
 
 import { Bars, LAYER_SWITCHES, Sliders, Switches } from "./controls.js";
+import { Curve } from "./curve.js";
 import { button, colorsOf, followTheme, h } from "./dom.js";
 import { Pad } from "./pad.js";
 import { Panel } from "./panel.js";
@@ -80,6 +81,8 @@ export class View {
     });
     this.listRow = h("label", { class: "aae-list", hidden: explorer.beside || explorer.models.length < 2 },
       h("span", {}, "Model", h("kbd", {}, "[ ]")), this.list);
+    const titles = explorer.models.map(({ title }) => title);
+    this.curve = explorer.curve && new Curve(explorer.curve, titles, (number) => explorer.choose(number));
     this.encodeButtons = h("div", { class: "aae-buttons" },
       button("Digit", "E", () => explorer.anyDigit(), { title: "Encode a digit of the set" }),
       button("Open", "O", () => this.pad.open(), { title: "Encode a picture" }),
@@ -88,7 +91,7 @@ export class View {
     this.input = h("div", { class: "aae-column aae-x" }, this.source, this.pad.element,
       h("div", { class: "aae-tools" }, this.bars.element, this.encodeButtons));
     const buttons = h("div", { class: "aae-buttons" }, this.sampleButton);
-    const tools = h("div", { class: "aae-tools" }, this.sliders.element, buttons);
+    const tools = h("div", { class: "aae-tools" }, this.sliders.element, buttons, this.curve?.element ?? null);
     const under = h("div", { class: "aae-under" }, this.layers.element, this.legend.element);
     (second ? this.input : first.out).append(tools);
     const pins = ["A", "B"].map((name, i) => button(`Pin ${name}`, name, () => explorer.pin(i)));
@@ -118,6 +121,7 @@ export class View {
     this.title.textContent = beside ? models.slice(0, 2).map(({ title }) => title).join(" and ") : models[model].title;
     this.about.textContent = beside ? "Two models under one pointer" : latent.about;
     this.list.value = model;
+    this.curve?.show(model);
     this.list.setAttribute("aria-valuetext", models[model].title);
     this.sliders.build(latent);
     const having = (has) => this.panels.some((panel) => has(panel.latent));

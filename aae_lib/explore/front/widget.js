@@ -92,11 +92,11 @@ async function renderExplorer(model, element, ask) {
 }
 
 async function renderModels(model, element, ask) {
-  const [{ titles, beside }] = await ask({ what: "models" });
+  const [{ titles, beside, curve }] = await ask({ what: "models" });
   const explorer = new Explorer(element, titles.map((title) => {
     let latent = null;
     return { title, load: () => (latent ??= latentOf(ask, title)) };
-  }), { beside });
+  }), { beside, curve });
   await explorer.ready;
   return () => explorer.view.close();
 }
