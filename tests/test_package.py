@@ -17,7 +17,7 @@ SOURCES = sorted((ROOT / "aae_lib").rglob("*.py"))
 # Each room may import earlier ones. Inside of a room there are no circles.
 ORDER = (
     "errors", "seeding", "devices", "shapes", "storage", "paper", "data", "priors", "networks", "losses", "metrics",
-    "models", "training", "experiments", "report", "explore", "exercises", "apply", "sweeps",
+    "picture_metrics", "models", "training", "experiments", "report", "explore", "exercises", "apply", "sweeps",
     "__main__",
 )  # fmt: skip
 

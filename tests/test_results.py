@@ -44,7 +44,7 @@ def fake_band(prior, count=10_000):
     return {"prior_coverage": (low, low + 0.5), "sliced_wasserstein": (low + 1, low + 1.5)}
 
 
-PLANNED = {"vae-mixture-0.25", "age-cifar10"}
+PLANNED = {"vae-mixture-0.25", "age-cifar10-official"}
 HALF = 4.302653 / 3**0.5  # Student's 97.5 % quantile times the standard error of values one apart
 
 
@@ -154,7 +154,7 @@ def test_files_of_results_and_the_block_of_readme_are_written(fake, tmp_path, mo
     semi = found["experiments"]["semi-100"]
     assert semi["paper"] == {"test_error_percent": "1.90 ± 0.10"} and (semi["seeds"], semi["minutes"]) == (3, 2.0)
     assert semi["ours"]["test_error_percent"] == f"{fake_value('semi-100', 1, 'test_error_percent'):.3f} ± {HALF:.3f}"
-    assert found["experiments"]["age-cifar10"]["minutes"] is None
+    assert found["experiments"]["age-cifar10-official"]["minutes"] is None
     assert len(found["results"]) == 3 * (len(METRICS) - 1) * (len(EXPERIMENTS) - len(PLANNED))
     assert (tmp_path / "results.md").read_text(encoding="utf-8") == "all tables\n"
     before, block, after = readme.read_text(encoding="utf-8").partition(tables.headlines())

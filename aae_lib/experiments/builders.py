@@ -19,6 +19,8 @@ Settings that several builders share:
   :class:`~aae_lib.models.ClusteringAutoencoder`).
 * ``input_noise``: standard deviation of the noise on what the encoder or classifier sees while training;
   ``input_dropout``: the share of pixels that it does not see.
+* ``pointwise``: a decoder's last layer is that of AGE's official code
+  (:func:`~aae_lib.networks.convolutional_decoder`).
 * ``channels``: after the first convolution of an encoder, and before the last one of a decoder. Convolutional networks
   take images of at most 64 pixels a side; larger ones raise a ``ShapeError``.
 * ``probabilities``: of the labels, if some are more frequent than others; an empty tuple: all alike.
@@ -31,6 +33,7 @@ from aae_lib import models
 from aae_lib.networks import (
     ClusterHeads,
     Dropout,
+    FlipAndShift,
     GaussianEncoder,
     GaussianNoise,
     JointDiscriminator,
@@ -40,6 +43,7 @@ from aae_lib.networks import (
     convolutional_decoder,
     convolutional_encoder,
     multilayer_perceptron,
+    plain_convolutions,
 )
 from aae_lib.priors import Categorical, ClassConditionalPrior, Gaussian, LabelAndStyle, Prior
 from aae_lib.shapes import Shape, pixels_of
@@ -231,13 +235,13 @@ def variational(
 
 
 def convolutional_variational(
-    shape: Shape, classes: int, prior: Prior, *, channels: int = 32, kl_weight: float = 1.0
+    shape: Shape, classes: int, prior: Prior, *, channels: int = 32, pointwise: bool = False, kl_weight: float = 1.0
 ) -> models.VariationalAutoencoder:
     """The variational autoencoder."""
     return models.VariationalAutoencoder(
         prior,
         encoder=convolutional_encoder(2 * prior.dimensions, shape, channels),
-        decoder=convolutional_decoder(prior.dimensions, shape, channels),
+        decoder=convolutional_decoder(prior.dimensions, shape, channels, pointwise),
         kl_weight=kl_weight,
     )
 
@@ -263,16 +267,23 @@ def convolutional_classifier(
     return models.Classifier(nn.Sequential(*layers))
 
 
+def color_classifier(
+    shape: Shape, classes: int, prior: None, *, channels: int = 32, shift: int = 4
+) -> models.Classifier:
+    """The classifier of seven convolutions; while training, images are mirrored and shifted by ``shift`` pixels."""
+    return models.Classifier(nn.Sequential(FlipAndShift(shift, shape), *plain_convolutions(classes, shape, channels)))
+
+
 def age(
     shape: Shape, classes: int, prior: Prior, *, channels: int = 32, decoder_channels: int = 32,
-    image_weight: float = 10.0, code_weight: float = 500.0, generator_image_weight: float = 0.0,
-    generator_updates: int = 2,
+    pointwise: bool = False, image_weight: float = 10.0, code_weight: float = 500.0,
+    generator_image_weight: float = 0.0, generator_updates: int = 2,
 ) -> models.AdversarialGeneratorEncoder:  # fmt: skip
     """AGE; ``prior``: a :class:`~aae_lib.priors.UniformSphere`."""
     return models.AdversarialGeneratorEncoder(
         prior,
         encoder=convolutional_encoder(prior.dimensions, shape, channels).append(OntoSphere()),
-        decoder=convolutional_decoder(prior.dimensions, shape, decoder_channels),
+        decoder=convolutional_decoder(prior.dimensions, shape, decoder_channels, pointwise),
         image_weight=image_weight,
         code_weight=code_weight,
         generator_image_weight=generator_image_weight,
@@ -280,21 +291,25 @@ def age(
     )
 
 
-def gan(shape: Shape, classes: int, prior: Prior, *, channels: int = 32) -> models.GenerativeAdversarialNetwork:
+def gan(
+    shape: Shape, classes: int, prior: Prior, *, channels: int = 32, pointwise: bool = False
+) -> models.GenerativeAdversarialNetwork:
     """The generative adversarial network (DCGAN)."""
     return models.GenerativeAdversarialNetwork(
         prior,
-        decoder=convolutional_decoder(prior.dimensions, shape, channels),
+        decoder=convolutional_decoder(prior.dimensions, shape, channels, pointwise),
         discriminator=convolutional_encoder(1, shape, channels),
     )
 
 
-def ali(shape: Shape, classes: int, prior: Prior, *, channels: int = 32) -> models.AdversariallyLearnedInference:
+def ali(
+    shape: Shape, classes: int, prior: Prior, *, channels: int = 32, pointwise: bool = False
+) -> models.AdversariallyLearnedInference:
     """Adversarially learned inference."""
     return models.AdversariallyLearnedInference(
         prior,
         encoder=convolutional_encoder(2 * prior.dimensions, shape, channels),
-        decoder=convolutional_decoder(prior.dimensions, shape, channels),
+        decoder=convolutional_decoder(prior.dimensions, shape, channels, pointwise),
         discriminator=JointDiscriminator(prior.dimensions, shape, channels),
     )
 

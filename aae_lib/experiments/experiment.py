@@ -17,7 +17,7 @@ from aae_lib.paper import Reported
 from aae_lib.priors import Prior
 from aae_lib.seeding import seeded
 from aae_lib.shapes import Shape
-from aae_lib.training import Recipe
+from aae_lib.training import UPDATES_PER_EPOCH, Recipe
 
 if TYPE_CHECKING:
     from aae_lib.experiments.evidence import Evidence, Examination
@@ -79,6 +79,7 @@ class Experiment:
     paper: Mapping[str, Reported] = field(default_factory=dict)  # the paper's values by name of the measure
     source: str = ""  # where the constants come from
     data: str = "MNIST"  # the images that it is made for, by their name for load_images
+    report_every: int = UPDATES_PER_EPOCH  # minibatches between two reports of a run
     ships_adversaries: bool = False  # whether the file of the weights has the networks that only judge while training
 
     def model(self, seed: int, shape: Shape = MNIST_SHAPE, classes: int = MNIST_CLASSES) -> Model:

@@ -16,7 +16,7 @@ from aae_lib.metrics import frechet_distance
 from aae_lib.models import Model
 from aae_lib.priors import Gaussian, UniformSphere
 from aae_lib.storage import load_weights
-from aae_lib.training import Adam, Cosine, Drops, Recipe
+from aae_lib.training import Adam, Cosine, Recipe
 
 OF_DIGITS = ("MNIST", "MNIST-sample")  # data sets that the digit-classifier knows
 
@@ -79,15 +79,6 @@ _age = partial(Experiment, chapter=GENERATORS, figure="AGE", build=builders.age,
 # dimension lies between these.
 CODE_WEIGHT = 320.0
 
-# The official command for CIFAR-10 counts in epochs of 781 minibatches of 64. It halves its rates as epochs 40, 80 and
-# 120 begin.
-CIFAR_EPOCH = 50_000 // 64  # steps
-CIFAR_RECIPE = Recipe(
-    dict.fromkeys(("encoder", "generator"), DCGAN_ADAM),
-    steps=150 * CIFAR_EPOCH,
-    schedule=Drops(at=tuple(epochs * CIFAR_EPOCH * 64 / 100 for epochs in (39, 79, 119)), factor=0.5),
-    batch_size=64,
-)
 DIGIT_CLASSIFIER = Experiment(
     name="digit-classifier", title="digit classifier, whose features give the FID", chapter=GENERATORS,
     figure="(measure)", build=builders.convolutional_classifier,
@@ -132,14 +123,6 @@ EXPERIMENTS = (
         name="age-generator-reconstruction", title="AGE, image error on the generator too",
         settings={"image_weight": 10.0, "code_weight": CODE_WEIGHT, "generator_image_weight": 10.0},
         source="As age, with the image error in the generator's updates, too.",
-    ),
-    _age(
-        name="age-cifar10", title="AGE on CIFAR-10 (for a GPU)", figure="AGE (CIFAR-10)", recipe=CIFAR_RECIPE,
-        prior=UniformSphere(128),
-        settings={"channels": 64, "decoder_channels": 128, "image_weight": 10.0, "code_weight": 500.0},
-        source="The official command for CIFAR-10. The generator lacks its extra layer of 32 x 32 pixels, and the KL "
-        "has the standard deviation where it belongs, not the variance.",
-        data="CIFAR10",
     ),
     _comparison(
         name="dcgan", title="GAN (DCGAN)", build=builders.gan, recipe=_recipe(DCGAN_ADAM, "discriminator", "generator"),

@@ -9,6 +9,7 @@ from typing import TypeVar
 from aae_lib.errors import UnknownNameError
 from aae_lib.experiments import (
     clustering,
+    color,
     fashion,
     generators,
     labels,
@@ -21,7 +22,9 @@ from aae_lib.experiments import (
 )
 from aae_lib.experiments.experiment import Chapter, Experiment
 
-FILES = plane, labels, posteriors, style, semi_supervised, clustering, reduction, likelihood, generators, fashion
+FILES = (
+    plane, labels, posteriors, style, semi_supervised, clustering, reduction, likelihood, generators, fashion, color,
+)  # fmt: skip
 EXPERIMENTS: dict[str, Experiment] = {each.name: each for file in FILES for each in file.EXPERIMENTS}
 CHAPTERS: tuple[Chapter, ...] = tuple(dict.fromkeys(each.chapter for each in EXPERIMENTS.values()))
 

@@ -85,6 +85,7 @@ def train_experiment(
         if weights_path(experiment, out).exists() and not (out / STATE).exists():
             raise TrainingError(f"{out} holds the weights of an earlier run, but not its state: choose another folder")
         options = {"seed": seed, "steps": steps, "device": device, "progress": progress}
+        options["report_every"] = experiment.report_every
         reports = train(model, sets, experiment.recipe, measure=_measuring(shown), state=out / STATE, **options)
     except BaseException:
         lock.release()

@@ -1,7 +1,7 @@
 """The systems, one file each: a model is its networks and its updates."""
 
 from aae_lib.models.aae import AdversarialAutoencoder
-from aae_lib.models.age import AdversarialGeneratorEncoder
+from aae_lib.models.age import AdversarialGeneratorEncoder, SemanticGeneratorEncoder
 from aae_lib.models.ali import AdversariallyLearnedInference
 from aae_lib.models.autoencoder import Autoencoder
 from aae_lib.models.classifier import Classifier

@@ -1,7 +1,19 @@
 """Networks: plain ``torch.nn`` modules with the papers' sizes and initial weights."""
 
-from aae_lib.networks.augmentation import Dropout, GaussianNoise, RandomAffine, TrainingNoise, set_noise_strength
-from aae_lib.networks.convolutional import JointDiscriminator, convolutional_decoder, convolutional_encoder
+from aae_lib.networks.augmentation import (
+    Dropout,
+    FlipAndShift,
+    GaussianNoise,
+    RandomAffine,
+    TrainingNoise,
+    set_noise_strength,
+)
+from aae_lib.networks.convolutional import (
+    JointDiscriminator,
+    convolutional_decoder,
+    convolutional_encoder,
+    plain_convolutions,
+)
 from aae_lib.networks.layers import (
     Attenuated,
     BatchNorm,

@@ -91,3 +91,29 @@ class RandomAffine(TrainingNoise):
         # Places in pixels are sheared, then rotated: [[cos, -sin], [sin, cos]] @ [[1, shear], [0, 1]].
         rows = [cosine, (shear * cosine - sine) * height_by_width, sine / height_by_width, shear * sine + cosine]
         return torch.stack(rows, dim=1).view(count, 2, 2) / (1 + scale)[:, None, None]
+
+
+class FlipAndShift(TrainingNoise):
+    """Mirrors every other image at random, and shifts each by whole pixels, ``[n, pixels] -> [n, pixels]``.
+
+    Shifts are uniform from ``-shift`` to ``shift`` along each axis; the pixels at the border are repeated. Unlike
+    :class:`RandomAffine` it never mixes neighboring pixels, so color images stay sharp.
+    """
+
+    def __init__(self, shift: int, shape: Shape):
+        super().__init__()
+        self.shift, self.shape = shift, shape
+
+    def forward(self, images: Tensor) -> Tensor:
+        if not (self.training and self._strength):
+            return images
+        pictures = unflattened(images, self.shape)
+        count, channels, height, width = pictures.shape
+        largest = round(self._strength * self.shift)
+        down, across = torch.randint(-largest, largest + 1, (2, count, 1), device=images.device)
+        is_mirrored = torch.rand(count, 1, device=images.device) < 0.5 * self._strength
+        rows = (torch.arange(height, device=images.device) + down).clamp(0, height - 1)
+        columns = (torch.arange(width, device=images.device) + across).clamp(0, width - 1)
+        columns = torch.where(is_mirrored, columns.flip(1), columns)
+        places = (rows[:, :, None] * width + columns[:, None, :]).view(count, 1, -1).expand(-1, channels, -1)
+        return pictures.flatten(2).gather(2, places).flatten(1)
