@@ -17,6 +17,7 @@ from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
 from aae_lib.apply import encode, sample
+from aae_lib.course import course
 from aae_lib.errors import (
     AaeError,
     DataError,
@@ -327,7 +328,7 @@ def print_metrics(name: str, metrics: dict[str, float]) -> None:
     print(f"  {name}: " + ", ".join(f"{metric} {value:.4f}" for metric, value in metrics.items()), flush=True)
 
 
-for command in (encode, sample, sweep, collect):
+for command in (encode, sample, sweep, collect, course):
     app.command(command)
 
 

@@ -18,7 +18,7 @@ SOURCES = sorted((ROOT / "aae_lib").rglob("*.py"))
 ORDER = (
     "errors", "seeding", "devices", "shapes", "storage", "paper", "data", "priors", "networks", "losses", "metrics",
     "picture_metrics", "models", "training", "experiments", "report", "explore", "exercises", "apply", "sweeps",
-    "__main__",
+    "course", "__main__",
 )  # fmt: skip
 
 

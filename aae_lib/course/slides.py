@@ -1,0 +1,101 @@
+"""Slides of a notebook by reveal.js: what is shown is chosen by rule; the whole text is in the speaker's notes."""
+
+import importlib.util
+import re
+import shutil
+from pathlib import Path
+
+from nbconvert.exporters import SlidesExporter
+from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell
+
+from aae_lib.course.copies import tags
+from aae_lib.course.pages import PLAIN, PageExporter, shown
+
+LINES = 16  # of code, or of an output, that a slide can hold
+WORDS = 60
+LEFT_OUT = {"setup", "exercise", "check", "solution", "quiz"}
+DECK = f"""{{%- extends 'reveal/index.html.j2' -%}}{PLAIN}
+{{%- block html_head_css -%}}
+<style>
+.reveal .slides {{ text-align: left; }}
+.reveal img {{ max-height: 560px; width: auto; margin: 0; }}
+.reveal iframe {{ width: 100%; height: 660px; border: 0; }}
+.reveal pre {{ width: 100%; box-shadow: none; margin: 8px 0; }}
+</style>
+{{%- endblock -%}}
+{{%- block footer_js -%}}
+<script src="reveal.js/dist/reveal.js"></script>
+<script src="reveal.js/plugin/notes/notes.js"></script>
+<script>
+Reveal.initialize({{ hash: true, slideNumber: "c/t", plugins: [RevealNotes], width: 1100, height: 720 }});
+</script>
+{{%- endblock -%}}
+"""
+
+
+class DeckExporter(PageExporter, SlidesExporter):
+    """Slides without anything from a network; reveal.js lies beside."""
+
+    raw_template = DECK
+    reveal_url_prefix = "reveal.js"
+
+
+def deck(notebook: NotebookNode, title: str) -> str:
+    """A notebook as slides."""
+    slides = shown(notebook, "../html/explorers")
+    slides.cells = [part for cell in slides.cells for part in slides_of(cell)]
+    return DeckExporter().from_notebook_node(slides, {"metadata": {"name": title}})[0]
+
+
+def slides_of(cell: NotebookNode) -> list[NotebookNode]:
+    """What of a cell is shown.
+
+    A heading begins a slide with the first sentences of its text. Pictures and explorers have slides of their own, and
+    so has short code with a short output. Exercises, quizzes, checks and long code are left out.
+    """
+    if tags(cell) & LEFT_OUT or re.match(r"### (Exercise|Find)|<details", cell.source):
+        return []
+    if cell.cell_type == "markdown":
+        notes = _typed(new_markdown_cell(cell.source), "notes")
+        if not cell.source.startswith("#"):
+            return [notes]
+        kind = "slide" if cell.source.startswith(("# ", "## ")) else "subslide"
+        return [_typed(new_markdown_cell(gist(cell.source)), kind), notes]
+    if any({"image/png", "text/html"} & set(output.get("data", {})) for output in cell.outputs):
+        cell.outputs = [output for output in cell.outputs if output.output_type != "stream"]
+        cell.transient = {"remove_source": True}
+        return [_typed(cell, "subslide")]
+    printed = "".join(output.get("text", "") for output in cell.outputs)
+    is_short = max(len(cell.source.splitlines()), len(printed.splitlines())) <= LINES
+    return [_typed(cell, "subslide")] if printed and is_short and "transient" not in cell else []
+
+
+def gist(text: str) -> str:
+    """The headings, formulas, diagrams and first sentences of Markdown, up to ``WORDS`` words of the latter."""
+    left, parts = WORDS, []
+    text = re.sub(r"<details.*?</details>", "", text, flags=re.DOTALL)
+    for part in re.split(r"\n\s*\n", text.strip()):
+        if part.startswith(("|", "<")):
+            continue
+        if not part.startswith(("#", "$$", "```", "!")):
+            lines = re.split(r"\n(?=[*\-] |\d+\. )", part)
+            part = "\n".join(re.split(r"(?<=[a-z0-9$`)\]*][.?!]) (?=[A-Z])", line, maxsplit=1)[0] for line in lines)
+            left -= len(part.split())
+            if left < 0:
+                break
+        parts.append(part)
+    return "\n\n".join(parts)
+
+
+def _typed(cell: NotebookNode, kind: str) -> NotebookNode:
+    cell.metadata = NotebookNode(slideshow={"slide_type": kind})
+    return cell
+
+
+def write_reveal(folder: Path) -> None:
+    """reveal.js itself, as it comes with sphinx-revealjs, without what these slides do not use."""
+    source = Path(importlib.util.find_spec("sphinx_revealjs").submodule_search_locations[0]) / "_static" / "revealjs"
+    unused = shutil.ignore_patterns("*.map", "*.esm.js", "*.eot", "*.ttf", "league-gothic")
+    shutil.copytree(source / "dist", folder / "dist", ignore=unused)
+    shutil.copytree(source / "plugin" / "notes", folder / "plugin" / "notes", ignore=unused)
