@@ -83,8 +83,8 @@ def _steps(out: Path) -> dict[Path, Callable[[Path], object]]:
 def _index(stems: list[str]) -> str:
     rows = ["| notebook | for students | for instructors | slides |", "|---|---|---|---|"]
     for stem in stems:
-        slides = f"[{stem}](slides/{stem}.html)" if stem.startswith(SLIDES) else ""
-        copies = [f'<a href="{kind}/{stem}.ipynb">{kind}/{stem}</a>' for kind in ("student", "instructor")]
+        slides = f"[slides](slides/{stem}.html)" if stem.startswith(SLIDES) else ""
+        copies = [f'<a href="{kind}/{stem}.ipynb">notebook</a>' for kind in ("student", "instructor")]
         rows.append("| " + " | ".join([f"[{stem}](html/{stem}.html)", *copies, slides]) + " |")
     texts = "[For teachers](html/teaching.html) · [notation](html/notation.html) · [references](html/references.html)"
     return "\n\n".join([INDEX, "\n".join(rows), texts])

@@ -11,6 +11,7 @@ from nbconvert.exporters import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook, new_output
+from traitlets.config import Config
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # What the templates of nbconvert would load from a network goes.
@@ -19,6 +20,8 @@ PLAIN = """
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
 """
+THIN = '<mspace width="0.17em"/>'
+FOLDED = "remove-input"  # tag of cells whose source is not shown
 PAGE = f"""{{%- extends 'lab/index.html.j2' -%}}{PLAIN}
 {{%- block html_head_css -%}}
 <style>
@@ -31,14 +34,20 @@ math {{ font-size: 1.08em; }}
 """
 
 
+def mathml(formula: str, display: str = "inline") -> str:
+    """A formula in LaTeX as MathML, as browsers show it well."""
+    braced = re.sub(r"\\mathbb ?(\w)", r"\\mathbb{\1}", formula)
+    return re.sub(r"<mi>(log|exp|sin|cos)</mi>(?!<mo)", rf"\g<0>{THIN}", convert(braced, display=display))
+
+
 class Renderer(IPythonRenderer):
     """Markdown with formulas as MathML, and links to notebooks and texts as links to their pages."""
 
     def inline_math(self, body: str) -> str:
-        return convert(body)
+        return mathml(body)
 
     def block_math(self, body: str) -> str:
-        return convert(body, display="block")
+        return mathml(body, "block")
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
         if "://" not in url:
@@ -50,6 +59,12 @@ class PageExporter(HTMLExporter):
     """HTML without anything from a network."""
 
     raw_template = PAGE
+
+    @property
+    def default_config(self) -> Config:
+        config = super().default_config
+        config.TagRemovePreprocessor.remove_input_tags = {FOLDED}
+        return config
 
     @pass_context
     def markdown2html(self, context: Context, source: str) -> str:
@@ -78,7 +93,7 @@ def shown(notebook: NotebookNode, folder: str) -> NotebookNode:
         if cell.cell_type != "code":
             continue
         if cell.metadata.get("jupyter", {}).get("source_hidden"):
-            cell.transient = {"remove_source": True}
+            cell.metadata.tags = [*cell.metadata.get("tags", ()), FOLDED]
         for number, output in enumerate(cell.outputs):
             if WIDGET not in output.get("data", {}):
                 continue

@@ -10,15 +10,15 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
 from aae_lib.course.copies import tags
-from aae_lib.course.pages import PLAIN, PageExporter, shown
+from aae_lib.course.pages import FOLDED, PLAIN, PageExporter, shown
 
-LINES = 16  # of code, or of an output, that a slide can hold
-WORDS = 60
+WORDS = 60  # of sentences on a slide
 LEFT_OUT = {"setup", "exercise", "check", "solution", "quiz"}
 DECK = f"""{{%- extends 'reveal/index.html.j2' -%}}{PLAIN}
 {{%- block html_head_css -%}}
 <style>
 .reveal .slides {{ text-align: left; }}
+.reveal h1, .reveal h2, .reveal h3 {{ text-transform: none; }}
 .reveal img {{ max-height: 560px; width: auto; margin: 0; }}
 .reveal iframe {{ width: 100%; height: 660px; border: 0; }}
 .reveal pre {{ width: 100%; box-shadow: none; margin: 8px 0; }}
@@ -38,7 +38,7 @@ class DeckExporter(PageExporter, SlidesExporter):
     """Slides without anything from a network; reveal.js lies beside."""
 
     raw_template = DECK
-    reveal_url_prefix = "reveal.js"
+    reveal_url_prefix, reveal_theme = "reveal.js", "white"
 
 
 def deck(notebook: NotebookNode, title: str) -> str:
@@ -51,8 +51,8 @@ def deck(notebook: NotebookNode, title: str) -> str:
 def slides_of(cell: NotebookNode) -> list[NotebookNode]:
     """What of a cell is shown.
 
-    A heading begins a slide with the first sentences of its text. Pictures and explorers have slides of their own, and
-    so has short code with a short output. Exercises, quizzes, checks and long code are left out.
+    A heading begins a slide with the first sentences of its text. Below it lie pictures, explorers, and code that a
+    cell prints, each on a slide of its own. All other cells are left out, and so are exercises and quizzes.
     """
     if tags(cell) & LEFT_OUT or re.match(r"### (Exercise|Find)|<details", cell.source):
         return []
@@ -60,15 +60,11 @@ def slides_of(cell: NotebookNode) -> list[NotebookNode]:
         notes = _typed(new_markdown_cell(cell.source), "notes")
         if not cell.source.startswith("#"):
             return [notes]
-        kind = "slide" if cell.source.startswith(("# ", "## ")) else "subslide"
-        return [_typed(new_markdown_cell(gist(cell.source)), kind), notes]
+        return [_typed(new_markdown_cell(gist(cell.source)), "slide"), notes]
     if any({"image/png", "text/html"} & set(output.get("data", {})) for output in cell.outputs):
         cell.outputs = [output for output in cell.outputs if output.output_type != "stream"]
-        cell.transient = {"remove_source": True}
         return [_typed(cell, "subslide")]
-    printed = "".join(output.get("text", "") for output in cell.outputs)
-    is_short = max(len(cell.source.splitlines()), len(printed.splitlines())) <= LINES
-    return [_typed(cell, "subslide")] if printed and is_short and "transient" not in cell else []
+    return [_typed(cell, "subslide")] if "getsource(" in cell.source else []
 
 
 def gist(text: str) -> str:
@@ -89,7 +85,7 @@ def gist(text: str) -> str:
 
 
 def _typed(cell: NotebookNode, kind: str) -> NotebookNode:
-    cell.metadata = NotebookNode(slideshow={"slide_type": kind})
+    cell.metadata = NotebookNode(slideshow={"slide_type": kind}, tags=[FOLDED] if cell.cell_type == "code" else [])
     return cell
 
 
