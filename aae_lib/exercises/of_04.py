@@ -11,18 +11,18 @@ from aae_lib.priors import ClassConditionalPrior, GaussianMixture
 from aae_lib.seeding import seeded
 
 
-def switch_of(labels: Tensor) -> Tensor:
+def switch_of(labels: torch.Tensor) -> torch.Tensor:
     """The switch [n, 11] of integer labels [n]: ten entries for the digits, the last one for a label of -1."""
     return F.one_hot(torch.where(labels < 0, 10, labels), 11).float()
 
 
-def on_arc(labels: Tensor, shares: Tensor) -> Tensor:
+def on_arc(labels: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
     """Points on the ring: integer labels [n] and shares [n] of their arcs, in [0, 1] -> codes [n, 2]."""
     angle = 2 * torch.pi * (labels + shares) / 10
     return 2 * torch.stack([angle.cos(), angle.sin()], dim=1)
 
 
-def sample_inside(contains: Callable[[Tensor], Tensor], count: int) -> Tensor:
+def sample_inside(contains: Callable, count: int) -> torch.Tensor:
     """Exactly ``count`` points [count, 2], evenly spread over the part of the square [-2, 2]^2 that lies inside.
 
     ``contains`` takes points [n, 2] and returns booleans [n].
@@ -34,7 +34,7 @@ def sample_inside(contains: Callable[[Tensor], Tensor], count: int) -> Tensor:
     return found[:count]
 
 
-def real_pairs(prior: ClassConditionalPrior, unlabeled: int, labels: Tensor) -> Tensor:
+def real_pairs(prior: ClassConditionalPrior, unlabeled: int, labels: torch.Tensor) -> torch.Tensor:
     """What the discriminator gets as real: codes and switches [unlabeled + n, 2 + 11], those without a label first."""
     codes = torch.cat([prior.sample(unlabeled), prior.sample_of_class(labels)])
     unknown = torch.full((unlabeled,), 10)

@@ -13,13 +13,13 @@ from aae_lib.experiments import load_trained
 from aae_lib.models import SupervisedAutoencoder
 
 
-def written_as(model: SupervisedAutoencoder, images: Tensor, label: int) -> Tensor:
+def written_as(model: SupervisedAutoencoder, images: torch.Tensor, label: int) -> torch.Tensor:
     """The digit ``label`` in the style of each image: [n, 784] -> [n, 784]."""
     one_hot = F.one_hot(torch.full((len(images),), label), 10).float()
     return model.decode(torch.cat([one_hot, model.encode(images)], dim=1))
 
 
-def knob(model: SupervisedAutoencoder, measure: Callable[[Tensor], Tensor], label: int) -> Tensor:
+def knob(model: SupervisedAutoencoder, measure: Callable, label: int) -> torch.Tensor:
     """The unit vector [style dimensions] along which ``measure`` ([n, 784] -> [n]) grows fastest, at style 0."""
     one_hot = F.one_hot(torch.tensor([label]), 10).float()
     style = torch.zeros(1, model.prior.style.dimensions, requires_grad=True)
@@ -28,7 +28,7 @@ def knob(model: SupervisedAutoencoder, measure: Callable[[Tensor], Tensor], labe
     return gradient[0] / gradient.norm()
 
 
-def separation(styles: Tensor, measured: Tensor) -> float:
+def separation(styles: torch.Tensor, measured: torch.Tensor) -> float:
     """How well each measure has an axis of its own: styles [n, d] and measures [n, k] of n images -> from 0 to 1."""
     dimensions = styles.shape[1]
     correlations = torch.corrcoef(torch.cat([styles, measured], dim=1).T)[:dimensions, dimensions:]
@@ -36,7 +36,7 @@ def separation(styles: Tensor, measured: Tensor) -> float:
     return (best[0] - best[1]).mean().item()
 
 
-def reconstructed(encoder: Callable, decoder: Callable, images: Tensor, labels: Tensor) -> Tensor:
+def reconstructed(encoder: Callable, decoder: Callable, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Images as the decoder draws them from their labels and styles: [n, 784] and integers [n] -> [n, 784]."""
     one_hot = torch.zeros(len(labels), 10).scatter(1, labels[:, None], 1.0)
     return decoder(torch.cat([one_hot, encoder(images)], dim=1))

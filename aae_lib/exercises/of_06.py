@@ -11,20 +11,22 @@ from aae_lib.networks import multilayer_perceptron
 from aae_lib.seeding import seeded
 
 
-def two_entropies(label: Tensor) -> tuple[Tensor, Tensor]:
+def two_entropies(label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The mean entropy of each image's label, and the entropy of all together, in nats: probabilities [n, classes]."""
     of_each = torch.special.entr(label).sum(dim=1).mean()
     of_all = torch.special.entr(label.mean(dim=0)).sum()
     return of_each, of_all
 
 
-def error_of_the_rest(confidence: Tensor, wrong: Tensor, share: float) -> float:
+def error_of_the_rest(confidence: torch.Tensor, wrong: torch.Tensor, share: float) -> float:
     """Error in percent without the least confident digits: floats [n], booleans [n], a share in [0, 1)."""
     kept = confidence.argsort()[int(len(confidence) * share) :]
     return 100 * wrong[kept].double().mean().item()
 
 
-def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor, shares: Tensor) -> Tensor:
+def gradient_penalty(
+    discriminator: nn.Module, real: torch.Tensor, fake: torch.Tensor, shares: torch.Tensor
+) -> torch.Tensor:
     """The mean of (slope - 1)^2 at places between real and fake codes [n, d]: shares [n] of the way from fake to real.
 
     The slope is the length of the gradient of the discriminator's logit. The result has a gradient of its own.
@@ -34,7 +36,7 @@ def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor, share
     return (gradient.norm(dim=1) - 1).square().mean()
 
 
-def label_loss(encoder: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+def label_loss(encoder: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """The classification loss of update 4: the encoder's first ten outputs are the logits of y."""
     logits = encoder(images)[:, :10]
     return F.cross_entropy(logits, labels)

@@ -37,6 +37,7 @@ POINTS, ARROWS = 400, 60  # that are seen
 JUDGED = 32  # points along a side, at which D is taken
 UNIT = 2048  # the integer that means half of the plane's side
 REACH = 2.0  # of a drawn prior: the unit square that is drawn in is [-2, 2]^2
+WIDTH = 0.1  # standard deviation of a drawn prior across its strokes
 
 
 class DrawnPrior(Prior):
@@ -52,7 +53,8 @@ class DrawnPrior(Prior):
         self.points = REACH * (2 * draw_points(curve).images - 1)
 
     def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
-        return self.points[torch.randint(len(self.points), (count,))].to(device)
+        points = self.points[torch.randint(len(self.points), (count,))]
+        return (points + WIDTH * torch.randn(count, 2)).to(device)
 
 
 class Game:

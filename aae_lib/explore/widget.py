@@ -139,6 +139,12 @@ class Explorer(FrontEnd):
     def _chosen(self) -> np.ndarray:
         return self._space.codes_at(self._coordinates[None])[0].numpy()
 
+    def _move_to_code(self, value: Sequence[float]) -> None:
+        code = torch.tensor(_floats(value, self._space.dimensions, "a code"), dtype=torch.float64)
+        if self._space.on_sphere and not code.any():
+            raise ShapeError("a code on the unit sphere is divided by its length, which must not be 0")
+        self._move(self._space.coordinates_of(code[None])[0])
+
     def _code_of_digit(self, index: int) -> Tensor:
         count = len(self._space.codes)
         if not count:
@@ -216,10 +222,7 @@ class LatentExplorer(Explorer):
 
     @code.setter
     def code(self, value: Sequence[float]) -> None:
-        code = torch.tensor(_floats(value, self._space.dimensions, "a code"), dtype=torch.float64)
-        if self._space.on_sphere and not code.any():
-            raise ShapeError("a code on the unit sphere is divided by its length, which must not be 0")
-        self._move(self._space.coordinates_of(code[None])[0])
+        self._move_to_code(value)
 
 
 class StyleExplorer(Explorer):
@@ -232,8 +235,12 @@ class StyleExplorer(Explorer):
 
     @property
     def style(self) -> np.ndarray:
-        """The chosen style, ``[d]``, float32."""
+        """The chosen style, ``[d]``, float32. Setting it moves there."""
         return self._chosen
+
+    @style.setter
+    def style(self, value: Sequence[float]) -> None:
+        self._move_to_code(value)
 
 
 class ModelsExplorer(FrontEnd):
