@@ -13,10 +13,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from aae_lib.exercises import EXERCISES
+
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CHECKED = "nbval-check-output"
-TAGS = {CHECKED, "setup", "exercise", "check"}
+TAGS = {CHECKED, "setup", "exercise", "bug", "check", "solution", "quiz"}
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -100,7 +102,33 @@ def test_nothing_names_a_machine(notebook):
     assert not re.search(r"(?<![\w./-])/(work|root|home|tmp|Users)/", re.sub(r'"image/png": "[^"]*"', "", text))
 
 
+def test_exercises_are_open_and_the_answers_of_the_library_pass_their_checks(notebook, monkeypatch):
+    exercises, checks, solutions = (tagged(notebook, tag) for tag in ("exercise", "check", "solution"))
+    if not solutions:
+        pytest.skip("its exercise has its solution in the text")
+    names = [re.fullmatch(r'check\("(\w+)", \w+\)', cell.source)[1] for cell in checks]
+    assert [cell.source for cell in solutions] == [f'solution("{name}")' for name in names]
+    assert len(exercises) == len(checks) >= 3
+    assert all(cell.metadata.jupyter.source_hidden for cell in checks + solutions)
+
+    namespace: dict = {}
+    exec(tagged(notebook, "setup")[0].source, namespace)
+    for name, exercise, check in zip(names, exercises, checks, strict=True):
+        monkeypatch.delenv("AAE_STRICT", raising=False)
+        exec(exercise.source, namespace)
+        with contextlib.redirect_stdout(out := io.StringIO()):
+            exec(check.source, namespace)
+        assert out.getvalue() == printed(check) and "correct" not in printed(check).split()
+        assert ("not solved yet" in printed(check)) != ("bug" in tags(exercise))
+        monkeypatch.setenv("AAE_STRICT", "1")
+        answer = EXERCISES[name].solution
+        exec(answer if callable(EXERCISES[name].right) else f"{name} = {answer}", namespace)
+        exec(check.source, namespace)
+
+
 def test_the_exercise_is_open_and_its_solution_passes_its_check(notebook):
+    if tagged(notebook, "solution"):
+        pytest.skip("its solutions are in the library")
     (setup,), (exercise,), (check,) = (tagged(notebook, tag) for tag in ("setup", "exercise", "check"))
     assert "not solved yet" in printed(check)
     assert check.metadata.jupyter.source_hidden, "it holds the answer"
