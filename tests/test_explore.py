@@ -22,7 +22,7 @@ from aae_lib.explore.front import FILES, FRONT, STYLE, module
 from aae_lib.explore.networks import Pack, layers_of
 from aae_lib.explore.space import Space
 from aae_lib.explore.turning import TurningMap
-from aae_lib.explore.widget import LatentExplorer, StyleExplorer
+from aae_lib.explore.widget import LatentExplorer, ModelsExplorer, StyleExplorer
 from aae_lib.models import (
     AdversarialAutoencoder,
     AdversarialGeneratorEncoder,
@@ -344,6 +344,18 @@ def test_a_notebook_stores_a_still_picture_alone(digits):
         assert picture.width // 2 == metadata["image/png"]["width"] and len(data["image/png"]) < 150_000
         state = {name: value for name, value in explorer.get_state().items() if name not in ("_esm", "_css")}
         assert sum(len(str(value)) for value in state.values()) < 5000
+
+
+def test_models_lie_on_a_curve(digits):
+    models = {"one": latent(Gaussian(2)), "two": latent(None)}
+    curve = {"error": [3.0, 1.0], "coverage": [0.9, 0.5]}
+    explorer = ModelsExplorer(models, digits, curve=curve)
+    answer, _ = explorer.answer({"what": "models"})
+    assert answer["curve"] == {"names": ["error", "coverage"], "points": [(3.0, 0.9), (1.0, 0.5)]}
+    assert explorer.picture().height > ModelsExplorer(models, digits).picture().height
+    for wrong in ({"error": [3.0, 1.0]}, {**curve, "error": [3.0]}, {**curve, "error": [3.0, float("nan")]}):
+        with pytest.raises(ShapeError, match="curve|error must be 2"):
+            ModelsExplorer(models, digits, curve=wrong)
 
 
 def test_a_map_turns_and_has_a_still_picture():
