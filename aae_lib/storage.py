@@ -94,10 +94,10 @@ def quantized(weight: Tensor) -> tuple[Tensor, Tensor]:
     return (weight / scale.clamp_min(1e-30)).round().to(torch.int8), scale
 
 
-def load_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
+def load_weights(path: str | Path, model: nn.Module, may_lack: Collection[str] = ()) -> dict[str, Any]:
     """Read weights into ``model`` and return the file's header.
 
-    The file may lack the networks that are named in ``model.adversaries``. They are then removed from the model, so
+    The file may lack networks that are named in ``model.adversaries`` or ``may_lack``. They are then removed from the model, so
     that nobody takes their random initial weights for trained ones. A model on the device "meta" is only compared.
 
     Raises:
@@ -106,7 +106,8 @@ def load_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
     tensors, header = read_file(path)
     state, broken = _weights(tensors)
     stored = {name.split(".")[0] for name in state}
-    missing = [name for name in getattr(model, "adversaries", ()) if hasattr(model, name) and name not in stored]
+    dispensable = {*getattr(model, "adversaries", ()), *may_lack}
+    missing = [name for name in dispensable if hasattr(model, name) and name not in stored]
     # Compared first, because load_state_dict copies what fits before it refuses the rest.
     found = {f"{name} {list(tensor.shape)}" for name, tensor in state.items()}
     wanted = {name: tensor for name, tensor in model.state_dict().items() if name.split(".")[0] not in missing}

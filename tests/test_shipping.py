@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from support import with_tiny_networks
 
 from aae_lib.data import DataSet
@@ -54,6 +55,17 @@ def test_a_finished_run_ships(shop: Path, finish: Callable[..., Path], monkeypat
         assert shipped[1] == left[1] and shipped[0].keys() == left[0].keys()
         assert all(tensor.equal(left[0][name]) for name, tensor in shipped[0].items())
     assert ship("semi-100", 0) == [weights, evidence[0]] and ship("semi-100", 1) == [evidence[1]]
+
+
+def test_a_model_that_nothing_encodes_with_ships_its_decoder_alone(shop: Path, finish: Callable[..., Path]) -> None:
+    left = load_trained(finish("likelihood") / "likelihood.safetensors.gz").model
+    weights, _ = ship("likelihood", 0, weights=True)
+    assert {name.partition(".")[0] for name in read_file(weights)[0]} == {"decoder"}
+    shipped, codes = load_trained("likelihood").model, left.prior.sample(3)
+    assert torch.equal(shipped.decode(codes), left.decode(codes)) and hasattr(left, "encoder")
+    with pytest.raises(NotImplementedError, match="no encoder"):
+        shipped.encode(torch.rand(3, 784))
+    assert load_evidence("likelihood").squared_errors.shape == (1000,), "measured before"
 
 
 def test_what_does_not_ship_is_told_in_one_sentence(shop: Path, finish: Callable[..., Path]) -> None:

@@ -80,7 +80,9 @@ class Experiment:
     source: str = ""  # where the constants come from
     data: str = "MNIST"  # the images that it is made for, by their name for load_images
     report_every: int = UPDATES_PER_EPOCH  # minibatches between two reports of a run
-    ships_adversaries: bool = False  # whether the file of the weights has the networks that only judge while training
+    # The networks in the file of the weights that ships; None: all but those that only judge others while training. A
+    # model that nothing encodes with ships its decoder alone.
+    ships: tuple[str, ...] | None = None
 
     def model(self, seed: int, shape: Shape = MNIST_SHAPE, classes: int = MNIST_CLASSES) -> Model:
         """The untrained model with the initial weights of ``seed``; torch's random numbers stay as they were."""

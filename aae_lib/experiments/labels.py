@@ -62,7 +62,6 @@ EXPERIMENTS = (
         name="aae-mixture-labels", title="AAE, mixture, 10,000 labels", figure="AAE Fig. 4a, 4b",
         recipe=_recipe(steps=18_000), prior=GaussianMixture(),
         source=f"{MIXTURE_SOURCE} Augmentation, noise and schedules are ours, chosen on validation images.",
-        ships_adversaries=True,
     ),
     _experiment(
         name="aae-swissroll-labels", title="AAE, swiss roll, 10,000 labels", figure="AAE Fig. 4c, 4d",

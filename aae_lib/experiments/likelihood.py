@@ -59,7 +59,7 @@ EXPERIMENTS = (
         name="likelihood", title="AAE, 8-D Gaussian of deviation 5", chapter=LIKELIHOOD, figure="AAE Table 1, Fig. 5",
         build=builders.adversarial, recipe=RECIPE, prior=Gaussian(8, standard_deviation=5.0),
         settings={"input_noise": 0.3, "output_noise": 1.0, "decoder_dropout": 0.2, "encoder_share": 0.3},
-        select=but_validation, paper=PAPER["likelihood"],
+        select=but_validation, paper=PAPER["likelihood"], ships=("decoder",),
         source="AAE, appendix A.1 (sizes, prior) and A.2.1 (learning rates, momenta, input noise); the rest is ours, "
         "chosen on validation images.",
     ),

@@ -82,7 +82,7 @@ EXPERIMENTS = (
         name="aae-gaussian", title="AAE, 2-D Gaussian", figure="AAE Fig. 2a, 2e", build=builders.adversarial,
         recipe=AAE_RECIPE, prior=Gaussian(2),
         source=f"{SOURCE} The paper does not give the prior's deviation; others take 1 or 5.",
-        ships_adversaries=True,
+        ships=("encoder", "decoder", "discriminator"),
     ),
     *_vaes(VAE_CURVE, Gaussian(2), "2-D Gaussian", "AAE Fig. 2c", 1.0, SOURCE),
     _experiment(

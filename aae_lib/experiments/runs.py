@@ -136,7 +136,7 @@ def _finish(
             yield report
         header |= {"steps": report.step, "seconds": round(report.seconds, 1), "history": history}
         weights = weights_path(experiment, out)
-        save_weights(weights, model.cpu(), header, () if experiment.ships_adversaries else model.adversaries)
+        save_weights(weights, model.cpu(), header, set(model.adversaries) - set(experiment.ships or ()))
         trained = experiment.model(header["seed"], tuple(header["shape"]), header["classes"])
         load_weights(weights, trained)
         evidence = examine(experiment, trained, shown.images, header, shown.training)

@@ -41,7 +41,8 @@ def ship(name: str, seed: int, source: str | Path | None = None, weights: bool =
         trained, of_weights = read_file(weights_path(experiment, folder))
         if of_weights != header:
             raise StorageError(f"{weights_path(experiment, folder)} and {found} are of different runs: train again")
-        files[shipped] = trained
+        networks = experiment.ships or {name.partition(".")[0] for name in trained}
+        files[shipped] = {name: tensor for name, tensor in trained.items() if name.partition(".")[0] in networks}
     elif "codes" in tensors and tensors["codes"].numel() >= MANY_CODES:
         del tensors["codes"]
     files[evidence_path(experiment, seed, EVIDENCE)] = tensors

@@ -52,13 +52,16 @@ def load_trained(what: str | Path | Experiment, path: str | Path | None = None) 
         experiment = _as_trained(experiment, header)
         size = 0, tuple(header["shape"]), header["classes"]
         with torch.device("meta"):  # a damaged header may ask for more memory than there is
-            load_weights(path, experiment.model(*size))
+            model = experiment.model(*size)
+            networks = {name for name, _ in model.named_children()}
+            may_lack = networks - set(experiment.ships or networks)
+            load_weights(path, model, may_lack)
     except (TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, StorageError):
             raise
         raise StorageError(f"{path} has settings that {experiment.name!r} has not: {str(error):.200}") from error
     model = experiment.model(*size)
-    load_weights(path, model)
+    load_weights(path, model, may_lack)
     return Trained(experiment, model.eval(), header)
 
 
