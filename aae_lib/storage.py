@@ -97,8 +97,9 @@ def quantized(weight: Tensor) -> tuple[Tensor, Tensor]:
 def load_weights(path: str | Path, model: nn.Module, may_lack: Collection[str] = ()) -> dict[str, Any]:
     """Read weights into ``model`` and return the file's header.
 
-    The file may lack networks that are named in ``model.adversaries`` or ``may_lack``. They are then removed from the model, so
-    that nobody takes their random initial weights for trained ones. A model on the device "meta" is only compared.
+    The file may lack networks that are named in ``model.adversaries`` or ``may_lack``. They are then removed from the
+    model, so that nobody takes their random initial weights for trained ones. A model on the device "meta" is only
+    compared.
 
     Raises:
         StorageError: if the file is missing or damaged, or its tensors are not those of ``model``.

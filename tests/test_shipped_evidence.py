@@ -23,8 +23,9 @@ FLOATS = (
     "squared_errors", "heads", "trustworthiness", "fid", "bandwidth", "log_likelihoods", "feature_coverage",
     "class_score", "spectra", "nearest_distances", "code_distance", "code_neighbors",
 )  # fmt: skip
-BYTES = ("predictions", "from_style", "clusters", "sample_digits", "sample_classes", "reconstructed_classes", "samples")
-OTHERS = {"names": torch.int8, "nearest": torch.int32}
+BYTES = ("predictions", "from_style", "clusters", "sample_digits", "sample_classes", "reconstructed_classes", "samples",
+         "k_means_clusters")  # fmt: skip
+OTHERS = {"names": torch.int8, "k_means_names": torch.int8, "nearest": torch.int32}
 
 
 @pytest.mark.parametrize("name", [name for name in EXPERIMENTS if shipped_seeds(name)])
