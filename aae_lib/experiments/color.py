@@ -141,7 +141,7 @@ COLOR = Chapter(
 # The experiments
 
 EPOCH = 50_000 // 64  # steps; 16 of the images are left
-EPOCHS = 3  # of all generators; AGE takes about seven minutes for them on one thread
+EPOCHS = 10  # of all generators; AGE takes 23 minutes for them on one thread
 STEPS = EPOCHS * EPOCH
 CODES = 128  # dimensions (the official command)
 NETWORKS = {"pointwise": True}
