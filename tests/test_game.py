@@ -85,8 +85,10 @@ def test_a_prior_can_be_drawn_and_drawn_anew():
     explorer = GameExplorer(game.model, game.images[:500], game.recipe)
     assert 0.5 < explorer.game.real[:, 0].max() <= 2 and explorer.game.real[:, 1].max() < -0.8
     explorer.play(1)
+    view = explorer.game.describe()[0]["view"]
     answer, _ = explorer.answer({"what": "reset", "target": [[[-2.0, 2.0], [2.0, 2.0]]]})  # in the plane of codes
-    assert answer["targets"] and explorer.game.real[:, 1].min() > 1.7 and explorer.steps == 0
+    assert answer["targets"] and explorer.game.real[:, 1].min() > 1.4 and explorer.steps == 0
+    assert answer["description"]["view"] == view  # a second stroke is drawn in the same one
     explorer.reset("ring")
     assert explorer.game.real.norm(dim=1).median() == pytest.approx(1.4, abs=0.1)
 

@@ -248,9 +248,16 @@ class GameExplorer(FrontEnd):
 
     def reset(self, target: str | Strokes | None = None) -> None:
         """Begin again, with another target: a curve's name, or strokes ``[[(x, y), ...], ...]`` in the unit square."""
-        if target is not None and self.game.of_codes:
-            self.game.model.prior, target = DrawnPrior(target), None
-        self.game.reset(self.game.images if target is None else draw_points(target))
+        game, view = self.game, (self.game.middle, self.game.half)
+        if target is None:
+            game.reset(game.images)
+        elif game.of_codes:
+            game.model.prior = DrawnPrior(target)
+            game.reset(game.images)
+        else:
+            game.reset(draw_points(target))
+        if target is not None and not isinstance(target, str):
+            game.middle, game.half = view  # strokes are drawn in it, and there may be more
         self.steps, self._looks = 0, [self.game.look()]
         self.resets += 1
 

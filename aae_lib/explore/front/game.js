@@ -332,7 +332,8 @@ export class Game {
     this.scrubber.disabled = !last;
     this.scrubber.setAttribute("aria-valuetext", `step ${frame.step}`);
     this.layerSwitches.show((name) => this.layers.has(name));
-    this.choice.show((name) => name === (this.chosen ?? names[0]));
+    const first = this.host && game.description.of_codes ? "drawn" : names[0];
+    this.choice.show((name) => name === (this.chosen ?? first));
     this.slowButton.setAttribute("aria-pressed", this.slow);
     const moved = frame.moved?.length ? `the ${PLAYERS[frame.moved[0]]} has moved` : null;
     this.status.replaceChildren(...[`step ${frame.step}`, moved].filter(Boolean).map((words) => h("span", {}, words)));
