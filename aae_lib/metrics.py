@@ -169,22 +169,6 @@ def neighborhoods_kept(images: Tensor, codes: Tensor) -> float:
     return float(trustworthiness(images.numpy(force=True), _numbers(codes), n_neighbors=NEIGHBORS_OF_LABEL))
 
 
-def farthest_line(starts: Tensor, ends: Tensor, codes: Tensor, steps: int = 12) -> tuple[Tensor, float]:
-    """Of all straight lines from a start to an end, the one that leads farthest away from every code.
-
-    Args:
-        starts, ends, codes: ``[n, d]``, ``[m, d]`` and ``[k, d]``.
-        steps: points of a line.
-
-    Returns:
-        Its points ``[steps, d]``, and the largest distance of one of them to its nearest code.
-    """
-    shares = torch.linspace(0, 1, steps)[:, None, None, None]
-    lines = torch.lerp(starts[:, None].float(), ends.float(), shares).flatten(1, 2)  # [steps, n m, d]
-    gaps = torch.stack([torch.cdist(points, codes.float()).min(1).values for points in lines]).max(0).values
-    return lines[:, gaps.argmax()], float(gaps.max())
-
-
 def labels_from_codes(training_codes: Tensor, training_labels: Tensor, codes: Tensor) -> Tensor:
     """The labels ``[n]`` that a classifier predicts from codes alone: how much of the label they still carry.
 

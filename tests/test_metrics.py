@@ -222,15 +222,6 @@ def test_labels_are_told_from_codes_that_carry_them(images: Images) -> None:
     assert metrics.error_percent(nothing, held_out) == pytest.approx(90, abs=4)
 
 
-def test_the_farthest_line_is_the_one_across_the_hole() -> None:
-    angle = torch.linspace(0, 2 * math.pi, 400)
-    ring = torch.stack([angle.cos(), angle.sin()], 1)
-    starts, ends = torch.tensor([[-1.0, 0.0], [0.9, 0.1]]), torch.tensor([[1.0, 0.0], [0.9, -0.1]])
-    line, gap = metrics.farthest_line(starts, ends, ring, steps=5)
-    assert torch.allclose(line, torch.stack([torch.linspace(-1, 1, 5), torch.zeros(5)], 1))
-    assert gap == pytest.approx(1, abs=1e-3)
-
-
 def test_image_change_agrees_with_finite_differences(make_model: Callable[..., Model]) -> None:
     model = make_model(seed=3)
     with torch.no_grad():
