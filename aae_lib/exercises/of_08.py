@@ -3,24 +3,23 @@
 import math
 
 import torch
-from torch import Tensor
 
 from aae_lib.exercises.exercise import Exercise, function
 
 
-def code_of(logits: Tensor, style: Tensor, heads: Tensor) -> Tensor:
+def code_of(logits: torch.Tensor, style: torch.Tensor, heads: torch.Tensor) -> torch.Tensor:
     """Codes [n, d]: the heads [K, d] by the label's probabilities, from logits [n, K], plus the style [n, d]."""
     return logits.softmax(dim=1) @ heads + style
 
 
-def onto_circle(codes: Tensor, heads: Tensor) -> Tensor:
+def onto_circle(codes: torch.Tensor, heads: torch.Tensor) -> torch.Tensor:
     """Codes [n, 10] in the plane, [n, 2], by the linear map that lays the heads [10, 10] evenly on a circle."""
     angle = 2 * torch.pi * torch.arange(10) / 10
     circle = 10 * torch.stack([angle.cos(), angle.sin()], dim=1)
     return codes @ torch.linalg.solve(heads, circle)  # heads @ M = circle
 
 
-def trustworthiness(images: Tensor, codes: Tensor, k: int) -> float:
+def trustworthiness(images: torch.Tensor, codes: torch.Tensor, k: int) -> float:
     """Whether the k neighbors of each code [n, d] are neighbors among the images [n, pixels], too; 1 if all are."""
     n = len(images)
     ranks = torch.cdist(images, images).argsort(dim=1).argsort(dim=1)  # 0 is the image itself, 1 the nearest other
@@ -29,28 +28,30 @@ def trustworthiness(images: Tensor, codes: Tensor, k: int) -> float:
     return 1 - 2 * float(too_far.sum()) / (n * k * (2 * n - 3 * k - 1))
 
 
-def neighbor_accuracy(codes: Tensor, digits: Tensor, k: int) -> float:
+def neighbor_accuracy(codes: torch.Tensor, digits: torch.Tensor, k: int) -> float:
     """The share of codes [n, d] of which the k nearest others have the same digit, [n], by majority."""
     near = torch.cdist(codes, codes).argsort(dim=1)[:, 1 : k + 1]  # the nearest of all is the code itself
     return float((digits[near].mode(dim=1).values == digits).float().mean())
 
 
-def _with_themselves(codes: Tensor, digits: Tensor, k: int) -> float:
+def _with_themselves(codes: torch.Tensor, digits: torch.Tensor, k: int) -> float:
     near = torch.cdist(codes, codes).argsort(dim=1)[:, :k]
     return float((digits[near].mode(dim=1).values == digits).float().mean())
 
 
-def _share_of_neighbors(codes: Tensor, digits: Tensor, k: int) -> float:
+def _share_of_neighbors(codes: torch.Tensor, digits: torch.Tensor, k: int) -> float:
     near = torch.cdist(codes, codes).argsort(dim=1)[:, 1 : k + 1]
     return float((digits[near] == digits[:, None]).float().mean())
 
 
-def _angles() -> Tensor:
+def _angles() -> torch.Tensor:
     angle = 2 * torch.pi * torch.arange(10) / 10
     return torch.stack([angle.cos(), angle.sin()], dim=1)
 
 
-def _penalties(images: Tensor, codes: Tensor, k: int, first: int = 1, rank: int = 0, least: float = 0.0) -> float:
+def _penalties(
+    images: torch.Tensor, codes: torch.Tensor, k: int, first: int = 1, rank: int = 0, least: float = 0.0
+) -> float:
     """Trustworthiness with slips: neighbors from place ``first`` on, ranks that begin too early, no least penalty."""
     n = len(images)
     ranks = torch.cdist(images, images).argsort(dim=1).argsort(dim=1) + rank
@@ -58,25 +59,25 @@ def _penalties(images: Tensor, codes: Tensor, k: int, first: int = 1, rank: int 
     return 1 - 2 * float((ranks.gather(1, near) - k).clamp_min(least).sum()) / (n * k * (2 * n - 3 * k - 1))
 
 
-def _logits_style_and_heads() -> tuple[Tensor, Tensor, Tensor]:
+def _logits_style_and_heads() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     return (torch.randn(30, 10, generator=generator), torch.randn(30, 2, generator=generator),
             6 * torch.randn(10, 2, generator=generator))  # fmt: skip
 
 
-def _codes_and_heads() -> tuple[Tensor, Tensor]:
+def _codes_and_heads() -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     heads = 10 * torch.eye(10) + torch.randn(10, 10, generator=generator)
     return heads.repeat(3, 1) + torch.randn(30, 10, generator=generator), heads
 
 
-def _images_and_codes() -> tuple[Tensor, Tensor, int]:
+def _images_and_codes() -> tuple[torch.Tensor, torch.Tensor, int]:
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(80, 5, generator=generator)
     return images, images[:, :2] + 0.1 * torch.randn(80, 2, generator=generator), 6
 
 
-def _codes_and_digits() -> tuple[Tensor, Tensor, int]:
+def _codes_and_digits() -> tuple[torch.Tensor, torch.Tensor, int]:
     generator = torch.Generator().manual_seed(1)
     digits = torch.arange(100) % 10
     return torch.randn(10, 2, generator=generator)[digits] + torch.randn(100, 2, generator=generator) / 2, digits, 3
