@@ -54,7 +54,7 @@ def reproduce(figures: Positional[tuple[str, ...]] = ()) -> None:
     import matplotlib.pyplot as plt
 
     from aae_lib.data import load_mnist
-    from aae_lib.report.drawing import save_picture
+    from aae_lib.report.drawing import picture_of
     from aae_lib.report.figures import FIGURES, find_figure
 
     matplotlib.use("Agg")  # files, no windows
@@ -69,7 +69,7 @@ def reproduce(figures: Positional[tuple[str, ...]] = ()) -> None:
         tempfile.TemporaryFile(dir=folder).close()  # what cannot be written is better found out before the work
         for name, figure in chosen.items():
             drawing, integers = figure.draw()
-            save_picture(drawing, folder / f"{name}.png")
+            picture_of(drawing).save(folder / f"{name}.png", optimize=True)
             plt.close(drawing)
             print(f"{folder.name}/{name}.png   {figure.paper}: {figure.title}")
             for label, value in integers.items():
@@ -132,8 +132,7 @@ def explore(names: Positional[tuple[str, ...]] = (), out: Path = Path("explorer.
     from aae_lib.explore import explore as write
 
     check_ending(out, ".html")
-    with writing(out, "Choose another file with --out"):
-        write(names, out)
+    write(names, out)
     _present(out, show)
 
 
@@ -148,8 +147,7 @@ def game(out: Path = Path("game.html"), show: bool = True) -> None:
     from aae_lib.explore import recorded_games, write_games
 
     check_ending(out, ".html")
-    with writing(out, "Choose another file with --out"):
-        write_games(out, recorded_games())
+    write_games(out, recorded_games())
     _present(out, show)
 
 

@@ -32,12 +32,16 @@ class ShapeError(AaeError, ValueError):
     """Images do not have the shape that they should have, or cannot have it."""
 
 
+class ModelError(AaeError, TypeError):
+    """What was given is no model, or it lacks a network that is needed."""
+
+
 class UnknownNameError(AaeError, LookupError):
-    """No experiment, figure or data set has this name; the message lists those that there are."""
+    """No experiment, figure, data set or image has this name or number; the message says which there are."""
 
 
 class SettingError(AaeError, ValueError):
-    """An experiment has no setting of this name, or the value is not of its type."""
+    """An experiment or explorer has no setting of this name, or the value is not of its type."""
 
 
 def check_ending(path: Path, *endings: str) -> None:

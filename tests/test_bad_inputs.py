@@ -14,9 +14,10 @@ from support import sets_of, tiny
 
 from aae_lib import __main__ as command_line
 from aae_lib.data import DataSet, Images, load_arrays, load_folder, load_images
+from aae_lib.data.points import draw_points
 from aae_lib.errors import AaeError, StorageError
 from aae_lib.experiments import examine, find, load_trained
-from aae_lib.explore import LatentExplorer, StyleExplorer
+from aae_lib.explore import GameExplorer, LatentExplorer, ModelsExplorer, TurningMap
 from aae_lib.storage import write_file
 from aae_lib.training import Adam, Recipe, train
 
@@ -167,7 +168,49 @@ def test_labels_of_other_classes_are_not_counted_as_errors(name: str) -> None:
 
 def test_labels_of_other_classes_are_not_explored_as_the_last_one() -> None:
     with pytest.raises(AaeError, match="from 0 to 9.*found 25"):
-        StyleExplorer(tiny("supervised"), Images(PIXELS, torch.arange(COUNT) % 26))
+        LatentExplorer(tiny("supervised"), Images(PIXELS, torch.arange(COUNT) % 26))
+
+
+EXPLORED = {
+    "no model": (lambda _: LatentExplorer(torch.nn.Linear(2, 2)), "Model with a decoder, found a Linear"),
+    "a file of weights": (lambda _: LatentExplorer("aae-gaussian"), "Model with a decoder, found a str"),
+    "a classifier": (lambda _: LatentExplorer(tiny("classifier")), "decoder, found a Classifier"),
+    "models without titles": (lambda _: ModelsExplorer([tiny("adversarial")]), "by their titles"),
+    "a curve of one axis": (lambda _: ModelsExplorer({"a": tiny("adversarial")}, curve={"x": [1]}), "two quantities"),
+    "a short curve": (lambda _: ModelsExplorer({"a": tiny("adversarial")}, curve={"x": [1], "y": []}), "y must be 1"),
+    "a map of a plane": (lambda _: TurningMap(PIXELS[:, :2], LABELS, PIXELS[:, :3]), r"found \[30, 2\]"),
+    "a map in lists": (lambda _: TurningMap([[1, 2, 3]], [1], [[1, 2, 3]]), "expected tensors"),
+    "a game of no model": (lambda _: GameExplorer(torch.nn.Linear(2, 2)), "Linear"),
+    "a game of pictures": (lambda _: GameExplorer(tiny("GAN"), Images(PIXELS, LABELS), Recipe({}, 1)), "optimizers"),
+    "a game without a recipe": (lambda _: GameExplorer(tiny("adversarial"), Images(PIXELS, LABELS)), "Recipe"),
+    "a game of a list": (lambda _: GameExplorer(images=[[0.0, 1.0]]), "found a list"),
+    "a point in text": (lambda explorer: setattr(explorer, "z", "12"), "'z'"),
+    "a point of three": (lambda explorer: setattr(explorer, "z", (1.0, 2.0, 3.0)), "'z'"),
+    "a way that is none": (lambda explorer: setattr(explorer, "way", "detour"), "'way'.*walk"),
+    "a layer that is none": (lambda explorer: setattr(explorer, "layers", ["code"]), "'layers'"),
+    "a label in text": (lambda explorer: setattr(explorer, "label", "one"), "'label'"),
+    "one pin": (lambda explorer: setattr(explorer, "pins", [1]), "'pins'"),
+    "a pin of three": (lambda explorer: setattr(explorer, "pins", [[1.0, 2.0, 3.0], None]), "a pin must be 2"),
+    "a pin at no image": (lambda explorer: setattr(explorer, "pins", [30, None]), "0 to 29"),
+    "a code in text": (lambda explorer: setattr(explorer, "code", "far"), "a code must be 2"),
+    "a share in text": (lambda explorer: explorer.walk("half"), "a share of the way"),
+    "no file": (lambda explorer: explorer.add("nothing.png"), "expected a picture"),
+    "no picture": (lambda explorer: explorer.add(None), "expected a picture"),
+    "an image by its name": (lambda explorer: explorer.encode_digit("7"), "0 to 29"),
+}
+
+
+@pytest.mark.parametrize(("act", "words"), EXPLORED.values(), ids=EXPLORED.keys())
+def test_explorers(act, words: str) -> None:
+    explorer = LatentExplorer(tiny("adversarial"), Images(PIXELS, LABELS))
+    with pytest.raises(AaeError, match=words):
+        act(explorer)
+
+
+@pytest.mark.parametrize("strokes", [[], [[]], [[(0.1,)]], [[(0.1, float("nan"))]], [[(2.0, 0.5)]], 3, [["ab"]]])
+def test_strokes(strokes) -> None:
+    with pytest.raises(AaeError, match="expected strokes"):
+        draw_points(strokes)
 
 
 def picture(path: Path, size: tuple[int, int] = (8, 8)) -> Path:

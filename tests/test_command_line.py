@@ -31,15 +31,13 @@ def run(*arguments, **environment):
     "arguments, seconds", [(("--help",), 0.6), (("train", "--help"), 0.6), (("experiments",), 2.0)], ids=str
 )
 def test_help_and_the_list_of_experiments_are_light(arguments, seconds):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    result = run(*arguments)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert result.returncode == 0, result.stderr
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2 * seconds, "on a busy machine"
     code = f"import sys; sys.argv = ['aae_lib', *{arguments!r}]\nfrom aae_lib.__main__ import main\ntry: main()\n"
     code += "except SystemExit: pass\nprint('modules', *{'torch', 'numpy', 'matplotlib'} & sys.modules.keys())"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert found.stdout.endswith("modules\n")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2 * seconds, "on a busy machine"
+    assert found.stdout.endswith("modules\n") and len(found.stdout) > 500
 
 
 def test_help_ends_in_a_narrow_terminal():
@@ -176,7 +174,7 @@ def test_an_experiment_of_ones_own_is_trained_tuned_measured_and_used(tiny, tmp_
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     command = [sys.executable, "-m", "aae_lib", "train", "autoencoder", "--out", str(tmp_path), "--device", "cpu"]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        [*command, "--set", "model.hidden=(8,)"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background
     )  # fmt: skip
     assert "MNIST" in process.stdout.readline()

@@ -52,7 +52,7 @@ CELLS = [
     "linked",
     "explorer",
     "TurningMap(torch.randn(50, 3), torch.arange(50) % 10, torch.randn(9, 3))",
-    'ModelsExplorer({name: load_trained(f"{name}-gaussian").model for name in ("aae", "vae")}, digits, beside=True)',
+    'ModelsExplorer({name: load_trained(f"{name}-gaussian").model for name in ("aae", "vae")}, digits)',
     "game = GameExplorer()\ngame",
     "game",
 ]

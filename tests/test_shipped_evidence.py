@@ -10,12 +10,14 @@ from aae_lib.experiments import (
     PRETRAINED,
     examine,
     find,
+    generators,
     load_evidence,
     load_trained,
     measure,
     shipped_seeds,
     weights_path,
 )
+from aae_lib.experiments.evidence import BATCH
 from aae_lib.metrics import sharpness
 
 SHIPPED = [name for name, experiment in EXPERIMENTS.items() if weights_path(experiment, PRETRAINED).exists()]
@@ -61,25 +63,28 @@ def test_what_is_kept_of_the_test_images_is_theirs() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SHIPPED if find(name).data == "MNIST"])
-def test_with_mnist_the_evidence_follows_from_the_shipped_weights(name: str) -> None:
+def test_with_mnist_the_evidence_follows_from_the_shipped_weights(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the first thousand test images, and of as many samples; numbers of all images together are left out."""
     data, experiment, trained = load_mnist(), find(name), load_trained(name)
     if data.name != "MNIST":
         pytest.skip("needs all of MNIST (AAE_DATA)")
-    stored = load_evidence(name, trained.header["seed"])
-    # The classifier of styles learns on all 60,000 for half a minute; above it has a test of its own.
-    slow = stored.tensors.pop("from_style", None) is not None
-    found = examine(experiment, trained.model, data.test, trained.header, None if slow else data.train)
-    if not hasattr(trained.model, "encoder") and "squared_errors" in stored.tensors:  # its decoder alone ships
-        for entry in ("codes", "squared_errors"):
-            del stored.tensors[entry]
-    assert found.tensors.keys() == stored.tensors.keys()
-    for entry, tensor in stored.tensors.items():
-        if entry in BYTES:
-            assert (found.tensors[entry] != tensor).sum() <= 3
+    monkeypatch.setattr(generators, "JUDGED", BATCH)
+    stored = load_evidence(name, trained.header["seed"]).tensors
+    # The classifier of styles learns for half a minute. Clusters are named by all images that the model has not seen; a
+    # thousand of these choose a bandwidth as well.
+    training = None if "from_style" in stored else data.train if "names" in stored else data.train[-6 * BATCH :]
+    found = examine(experiment, trained.model, data.test[:BATCH], trained.header, training).tensors
+    missing = {"from_style"} if hasattr(trained.model, "encoder") else {"codes", "squared_errors"}  # only its decoder
+    assert found.keys() == stored.keys() - missing
+    for entry in found:
+        if stored[entry].numel() == 1 and entry != "bandwidth":  # of all images together
+            continue
+        part = slice(-BATCH, None) if name == "digit-classifier" and entry == "sample_digits" else slice(BATCH)
+        expected, ours = stored[entry][part], found[entry][:BATCH]
+        if entry == "repeated":  # random codes of ten images
+            assert torch.allclose(ours.float().mean(1), expected.float().mean(1), atol=0.2)
+        elif entry in BYTES:
+            assert (ours != expected).sum() <= 1, entry
         else:
             atol = {"squared_errors": 0.05, "sharpness": 1e-3}.get(entry, 0.02)
-            assert torch.allclose(found.tensors[entry].float(), tensor.float(), atol=atol, rtol=0.01)
-    ours, theirs = measure(experiment, found), measure(experiment, stored)
-    error = theirs.pop("test_error_percent", 0.0)
-    assert ours.pop("test_error_percent", 0.0) == pytest.approx(error, abs=0.03)
-    assert ours == pytest.approx(theirs, abs=2e-3, rel=2e-3)
+            assert torch.allclose(ours.float(), expected.float(), atol=atol, rtol=0.01), entry

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from aae_lib.errors import ShapeError
+from aae_lib.errors import DataError, ShapeError
 from aae_lib.shapes import Shape, in_words, pixels_of
 
 Picture = str | Path | Image.Image | np.ndarray | Tensor
@@ -15,10 +15,13 @@ BOX = 5 / 7  # of the side of an image: the ink of MNIST fills 20 of 28 pixels
 
 
 def image_of(picture: Picture, shape: Shape) -> Tensor:
-    """A picture as an image ``[pixels]``, float32 in [0, 1]; what does not fit raises a ShapeError.
+    """A picture as an image ``[pixels]``, float32 in [0, 1].
 
     Files and images of PIL are centered and scaled as MNIST's digits are; those in color, or of another shape than a
     square, are scaled only. Arrays and tensors have as many numbers as the shape, in [0, 1], and stay as they are.
+
+    Raises:
+        DataError, ShapeError: no picture; other numbers than these, or a picture without ink.
     """
     channels, height, width = shape
     if isinstance(picture, np.ndarray | Tensor):
@@ -26,7 +29,10 @@ def image_of(picture: Picture, shape: Shape) -> Tensor:
         if len(image) != pixels_of(shape) or not ((image >= 0) & (image <= 1)).all():
             raise ShapeError(f"expected {in_words(shape)} in [0, 1], found {len(image)} numbers up to {image.max():g}")
         return image
-    opened = (picture if isinstance(picture, Image.Image) else Image.open(picture)).convert("RGBA")
+    try:
+        opened = (picture if isinstance(picture, Image.Image) else Image.open(picture)).convert("RGBA")
+    except (OSError, AttributeError, TypeError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"expected a picture or its file, found {picture!r:.80} ({error}): give another") from error
     paper = Image.new("RGBA", opened.size, "white")
     opened = Image.alpha_composite(paper, opened).convert("RGB" if channels == 3 else "L")
     if channels == 1 and height == width:

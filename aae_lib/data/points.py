@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from aae_lib.data.images import Images
-from aae_lib.errors import UnknownNameError
+from aae_lib.errors import ShapeError, UnknownNameError
 from aae_lib.seeding import seeded
 
 Strokes = Iterable[Sequence[Sequence[float]]]  # each a list of (x, y) in the unit square
@@ -32,14 +32,20 @@ def draw_points(curve: str | Strokes, count: int = 4_000) -> Images:
         curve: its name, or lists of (x, y) in the unit square; a list of one is a spot.
 
     Raises:
-        UnknownNameError: no curve has this name.
+        ShapeError, UnknownNameError: the strokes are none, or not of such pairs; no curve has this name.
     """
     if isinstance(curve, str):
         if curve not in CURVES:
             raise UnknownNameError(f"no curve {curve!r}: choose one of {', '.join(CURVES)}, or give strokes")
         curve = CURVES[curve]
-    pairs = [pair for stroke in curve for pair in zip(stroke, [*stroke[1:], stroke[-1]], strict=True)]
-    starts, stops = torch.tensor(pairs, dtype=torch.float32).unbind(1)
+    try:
+        pairs = [pair for stroke in curve for pair in zip(stroke, [*stroke[1:], stroke[-1]], strict=True)]
+        lines = torch.tensor(pairs, dtype=torch.float32).reshape(-1, 2, 2)
+    except (TypeError, ValueError, RuntimeError, IndexError):
+        lines = torch.empty(0, 2, 2)
+    if not len(lines) or not ((lines >= 0) & (lines <= 1)).all():
+        raise ShapeError(f"expected strokes, each a list of (x, y) from 0 to 1, found {curve!r:.80}: draw a line")
+    starts, stops = lines.unbind(1)
     lengths = (stops - starts).norm(dim=1).clamp_min(1e-3)  # spots have none
     with seeded(0):
         part = torch.multinomial(lengths, count, replacement=True)

@@ -1,7 +1,7 @@
 """What the front end gets of a model: a small description for JSON, and all arrays in blocks of bytes."""
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,17 @@ from torch import Tensor, nn
 
 from aae_lib import models
 from aae_lib.devices import evaluation
+from aae_lib.errors import ShapeError
 from aae_lib.explore.networks import Layer, Pack, UnsupportedLayer, layers_of
 from aae_lib.explore.space import Space
 from aae_lib.priors import AroundHeads
 from aae_lib.report.drawing import MASSES, judgment, plane_grid, prior_contours
-from aae_lib.shapes import pixels_of
 
 SAMPLES = 1_000  # of the prior
 STEPS = 400  # of the walk through the prior
 JUDGED = 96  # points along a side, at which D(z) is taken
+
+Curve = Mapping[str, Sequence[float]]
 
 # What the encoder's numbers are, by the method that makes codes of them. Networks of other methods stay in the kernel.
 FORMS = {
@@ -33,15 +35,14 @@ FORMS = {
 }
 
 
-def describe(space: Space, title: str = "", about: str = "", encoder: bool = True) -> tuple[dict, list[bytes]]:
+def describe(space: Space, title: str, about: str = "") -> tuple[dict[str, Any], list[bytes]]:
     """The description of a model; its arrays and, apart, the images behind its codes, both compressed with gzip.
 
-    A network that the browser cannot run is described as ``"kernel"``, and one that is not there as None. Without its
-    ``encoder`` a description is half as large.
+    A network that the browser cannot run is described as ``"kernel"``, and one that is not there as None.
     """
     pack, pictures, prior = Pack(), Pack(), space.prior
     description = {
-        "title": title or type(space.model).__name__,
+        "title": title,
         "about": about or ("" if prior is None else f"Prior: {prior}"),
         "shape": space.shape,
         "ink": space.is_ink,
@@ -63,9 +64,30 @@ def describe(space: Space, title: str = "", about: str = "", encoder: bool = Tru
         "heads": pack.add(space.coordinates_of(prior.positions)) if isinstance(prior, AroundHeads) else None,
         "judge": _judgment(space, pack),
         "decoder": _in_browser(_decoder, space, pack),
-        "encoder": _in_browser(_encoder, space, pack) if encoder and len(space.codes) else None,
+        "encoder": _in_browser(_encoder, space, pack) if len(space.codes) else None,
     }
     return description, [gzip.compress(each.content, 6, mtime=0) for each in (pack, pictures)]
+
+
+def describe_curve(curve: Curve | None, models: int) -> dict[str, Any] | None:
+    """The names of a curve's axes, and a point for each model; a ShapeError if its numbers do not fit."""
+    if curve is None:
+        return None
+    if not isinstance(curve, Mapping) or len(curve) != 2:
+        raise ShapeError(f"expected two quantities by their names, with a number for each model, found {curve!r:.80}")
+    x, y = (floats(values, models, name) for name, values in curve.items())
+    return {"names": list(curve), "points": list(zip(x, y, strict=True))}
+
+
+def floats(value: Sequence[float], count: int, name: str) -> tuple[float, ...]:
+    """``count`` finite numbers, or a ShapeError."""
+    try:
+        numbers = tuple(float(number) for number in value)
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != count or not np.isfinite(numbers).all():
+        raise ShapeError(f"{name} must be {count} finite numbers, not {value!r:.80}")
+    return numbers
 
 
 def _in_browser(describe_network: Callable[[Space, Pack], Any], space: Space, pack: Pack) -> Any:
@@ -84,15 +106,17 @@ def _decoder(space: Space, pack: Pack) -> list[Layer]:
 
 
 def _encoder(space: Space, pack: Pack) -> dict[str, Any]:
-    """The form of the code and the networks that it needs."""
+    """The form of the code and what it needs."""
     model, form = space.model, FORMS.get(type(space.model).encode)
     if form is None:
         raise UnsupportedLayer("codes are made in another way")
-    encoder = {"form": form, "labels": 0 if form == "code" else model.prior.classes}
-    if form == "label, then style":
-        return encoder | {"classifier": layers_of(model.classifier, pack), "network": layers_of(model.encoder, pack)}
-    heads = {"heads": pack.add(model.prior.positions)} if form == "label and offset" else {}
-    return encoder | heads | {"network": layers_of(model.encoder, pack, pixels_of(space.shape))}
+    return {
+        "form": form,
+        "labels": 0 if form == "code" else model.prior.classes,
+        "network": layers_of(model.encoder, pack),
+        "classifier": layers_of(model.classifier, pack) if form == "label, then style" else None,
+        "heads": pack.add(model.prior.positions) if form == "label and offset" else None,
+    }
 
 
 def _reach(space: Space) -> float:
@@ -103,7 +127,7 @@ def _reach(space: Space) -> float:
 
 def _contours(space: Space, pack: Pack) -> list[Any]:
     """The lines around the shares MASSES of the prior, the largest first: ``[n, 2]`` each, NaN between two lines."""
-    contours = prior_contours(space.seen_prior(), _reach(space))
+    contours = prior_contours(space.seen_prior, _reach(space))
     if not contours:
         return []
     side, log_density, levels = contours

@@ -5,54 +5,52 @@ import io
 import json
 import re
 from abc import abstractmethod
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import anywidget
+import matplotlib.style
 import traitlets
-from PIL import Image
+from matplotlib.figure import Figure
 
-from aae_lib.report.drawing import PALETTE
+from aae_lib.errors import SettingError
+from aae_lib.report import drawing
 
 FRONT = Path(__file__).parent / "front"
-FILES = (  # in the order in which they need each other
-    "network", "latent", "paths", "digit", "dom", "layers", "plane", "panel", "controls", "pad", "strip", "curve",
-    "view", "explorer", "map", "arena", "game", "page", "widget",
-)  # fmt: skip
 DENSITY = 2  # pixels of a still picture for each of the page's, so that screens of high resolution show sharp edges
 STYLE = (FRONT / "style.css").read_text(encoding="utf-8")
-
-
-@cache
-def module() -> str:
-    """All files as one module without imports. Its default export is what anywidget looks for."""
-    parts = [f"const COLORS = {json.dumps(PALETTE)};"]
-    for name in FILES:
-        source = (FRONT / f"{name}.js").read_text(encoding="utf-8")
-        source = re.sub(r"^import \{[^}]*\} from \"[^\"]*\";\n", "", source, flags=re.MULTILINE)
-        parts.append(re.sub(r"^export (?=async |function|class|const)", "", source, flags=re.MULTILINE))
-    return "\n".join([*parts, "export default widget;"])
+SOURCE = "\n".join(path.read_text(encoding="utf-8") for path in sorted(FRONT.glob("*.js")))
+MODULE = "\n".join((  # all files as one module without imports; its default export is what anywidget looks for
+    f"const COLORS = {json.dumps(drawing.PALETTE)};",
+    re.sub(r"^import \{[^}]*\} from .*\n|^export ", "", SOURCE, flags=re.MULTILINE),
+    "export default widget;",
+))  # fmt: skip
 
 
 class FrontEnd(anywidget.AnyWidget):
     """A widget that sends its arrays when it is asked for them, so that a notebook stores a still picture alone."""
 
-    _esm = module()
+    _esm = MODULE
     _css = STYLE
-    kind = traitlets.Unicode().tag(sync=True)
+    kind = traitlets.Unicode().tag(sync=True)  # which of the front end's views it has
 
     def __init__(self, **chosen: Any) -> None:
         super().__init__(**chosen)
         self.on_msg(self._reply)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        try:
+            super().__setattr__(name, value)
+        except traitlets.TraitError as error:
+            raise SettingError(str(error)) from error
 
     @abstractmethod
     def answer(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         """What the front end gets for a message: JSON, and blocks of bytes."""
 
     @abstractmethod
-    def picture(self) -> Image.Image:
-        """What is seen now, without controls, as one still picture."""
+    def still(self) -> Figure:
+        """What is seen now, without controls. (pyplot would disturb the notebook's own figures.)"""
 
     def _reply(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
         try:
@@ -65,8 +63,9 @@ class FrontEnd(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The live widget, and a still picture for viewers that have no kernel."""
         data, metadata = super()._repr_mimebundle_(**kwargs)
-        picture, content = self.picture(), io.BytesIO()
-        picture.quantize(256, Image.Quantize.FASTOCTREE).save(content, "png", optimize=True)
+        with matplotlib.style.context(["default", drawing.STYLE, {"savefig.dpi": 96 * DENSITY}]):
+            picture, content = drawing.picture_of(self.still()), io.BytesIO()
+        picture.save(content, "png", optimize=True)
         data["image/png"] = base64.b64encode(content.getvalue()).decode()
         size = {"width": picture.width // DENSITY, "height": picture.height // DENSITY}
         return data, (metadata or {}) | {"image/png": size}

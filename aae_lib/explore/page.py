@@ -3,17 +3,17 @@
 import base64
 import html
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from aae_lib.data import Images, load_mnist
+from aae_lib.errors import writing
 from aae_lib.experiments import load_trained
-from aae_lib.explore.description import describe
-from aae_lib.explore.front import FRONT, STYLE, module
+from aae_lib.explore.description import Curve, describe, describe_curve
+from aae_lib.explore.front import FRONT, MODULE, STYLE
 from aae_lib.explore.space import Space
-from aae_lib.explore.widget import Curve, points_of
 
 GALLERY = ("aae-gaussian", "aae-mixture-labels", "semi-100-augmented", "reduce-2d-100", "cluster-16", "age")
 
@@ -21,51 +21,51 @@ GALLERY = ("aae-gaussian", "aae-mixture-labels", "semi-100-augmented", "reduce-2
 def explore(names: Sequence[str], path: str | Path, images: Images | None = None) -> Path:
     """Write a page of shipped models: of one, of two under one pointer, or of more with a slider; none: the gallery.
 
-    The dots are ``images``, by default MNIST's test images. Errors: :func:`~aae_lib.experiments.load_trained`.
+    The dots are ``images``, by default MNIST's test images. Errors: :func:`~aae_lib.experiments.load_trained`; a
+    StorageError if the page cannot be written.
     """
-    trained = [load_trained(name) for name in names or GALLERY]
     images = load_mnist().test if images is None else images
-    spaces = [(each.experiment.name, each.experiment.title, Space(each.model, images)) for each in trained]
-    return write_page(path, spaces, beside=len(names) == 2)
+    models = []
+    for trained in map(load_trained, names or GALLERY):
+        models.append((trained.experiment.name, trained.experiment.title, Space(trained.model, images)))
+    return write_page(path, models)
 
 
-def write_page(
-    path: str | Path, spaces: Sequence[tuple[str, str, Space]], *, beside: bool = False, encoders: bool = True,
-    curve: Curve | None = None,
-) -> Path:  # fmt: skip
+def write_page(path: str | Path, models: Sequence[tuple[str, str, Space]], curve: Curve | None = None) -> Path:
     """Write a page of models: each one's name, a line about it, and its space of codes.
 
-    ``beside`` shows the first two under one pointer. Without ``encoders`` the page is half as large. For ``curve`` see
-    :class:`~aae_lib.explore.widget.ModelsExplorer`.
+    For ``curve`` see :class:`~aae_lib.explore.widget.ModelsExplorer`.
     """
-    models, contents = [], {}
-    for name, about, space in spaces:
-        description, blocks = describe(space, name, about, encoders)
-        for block in blocks:  # images that several models share lie in the page once
-            contents.setdefault(block, f"content-{len(contents)}")
-        models.append({"description": description, "contents": [contents[block] for block in blocks]})
-    titles, points = [name for name, _, _ in spaces], points_of(curve, len(spaces))
-    return _write(path, titles, contents, "explorer = openPage", models, beside, points)
+    entries = []
+    for name, about, space in models:
+        description, blocks = describe(space, name, about)
+        entries.append((name, {"description": description}, blocks))
+    return _write(path, "explorer = openPage", entries, describe_curve(curve, len(models)))
 
 
-def write_games(path: str | Path, games: Mapping[str, dict[str, Any]]) -> Path:
-    """Write a page of recorded games (:func:`~aae_lib.explore.game.record_game`) by their titles."""
-    contents = {game["content"]: f"content-{number}" for number, game in enumerate(games.values())}
-    played = [game | {"title": title, "content": contents[game["content"]]} for title, game in games.items()]
-    return _write(path, games, contents, "game = await openGames", played)
+def write_games(path: str | Path, games: Mapping[str, tuple[dict[str, Any], bytes]]) -> Path:
+    """Write a page of recorded games (:meth:`~aae_lib.explore.game.GameExplorer.record`) by their titles."""
+    entries = [(title, played | {"title": title}, [content]) for title, (played, content) in games.items()]
+    return _write(path, "game = await openGames", entries)
 
 
-def _write(path: str | Path, titles: Iterable[str], contents: Mapping[bytes, str], function: str, *values: Any) -> Path:
-    """A page with blocks of bytes, by their ids, that begins with a call of the front end's function."""
+def _write(
+    path: str | Path, function: str, entries: Sequence[tuple[str, dict[str, Any], list[bytes]]], *more: Any
+) -> Path:
+    """A page that begins with a call of the front end's function; blocks that are equal lie in it once."""
+    ids: dict[bytes, str] = {}
+    values = [
+        entry | {"contents": [ids.setdefault(block, f"content-{len(ids)}") for block in blocks]}
+        for _, entry, blocks in entries
+    ]
     tag = '<script type="text/plain" id="{}">{}</script>'
-    arguments = ['document.getElementById("page")', *(json.dumps(value).replace("</", "<\\/") for value in values)]
     page = Template((FRONT / "page.html").read_text(encoding="utf-8")).substitute(
-        title=html.escape(", ".join(titles)),
+        title=html.escape(", ".join(title for title, _, _ in entries)),
         style=STYLE,
-        contents="\n".join(tag.format(name, base64.b64encode(block).decode()) for block, name in contents.items()),
-        module=module(),
-        start=f"{function}({', '.join(arguments)})",
+        contents="\n".join(tag.format(name, base64.b64encode(block).decode()) for block, name in ids.items()),
+        module=MODULE,
+        start=f'{function}(document.getElementById("page"), ...{json.dumps([values, *more])})'.replace("</", "<\\/"),
     )
-    path = Path(path)
-    path.write_text(page, encoding="utf-8")
-    return path
+    with writing(Path(path), "Choose another file"):
+        Path(path).write_text(page, encoding="utf-8")
+    return Path(path)

@@ -1,19 +1,16 @@
 """The space of codes that an explorer moves in: where images and the prior lie in it, and what its codes decode to."""
 
-import warnings
-from collections.abc import Callable
-
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from aae_lib.data import Images, check_images, load_mnist
 from aae_lib.devices import device_of, evaluation
-from aae_lib.errors import DataError, PriorError, ShapeError
+from aae_lib.errors import DataError, ModelError, PriorError, ShapeError
 from aae_lib.metrics import derivatives, prior_samples
 from aae_lib.models import Model
-from aae_lib.priors import AroundHeads, Gaussian, LabelAndStyle, Prior, UniformSphere, great_circle, straight_line
+from aae_lib.priors import AroundHeads, Gaussian, LabelAndStyle, UniformSphere, great_circle
 from aae_lib.shapes import in_words, pixels_of, shape_of
 
 POINTS = 2_000  # codes of images, samples of the prior
@@ -31,6 +28,7 @@ class Space:
 
     Attributes:
         prior, samples: of these codes, or None, and samples of it, ``[m, d]``.
+        seen_prior: the prior in the plane, or None where it is not known; a Gaussian is one in any plane.
         classes: the number of labels that the decoder takes; 0: none.
         codes, labels: of ``images``, ``[n, d]`` and ``[n]``; none if the model has no encoder.
 
@@ -39,17 +37,17 @@ class Space:
         images: held-out ones, of which the first 2,000 are used; None: MNIST's test images.
 
     Raises:
-        DataError, PriorError, ShapeError, TypeError: no images, or codes or decoded images that are not finite; neither
-            an encoder nor a prior; images or codes of the wrong size; what does not decode.
+        ModelError, PriorError: no model with a decoder; neither an encoder nor a prior.
+        DataError, ShapeError: no images, or codes or decoded images that are not finite; images or codes of the wrong
+            size.
     """
 
     def __init__(self, model: Model, images: Images | None = None) -> None:
-        if not isinstance(model, nn.Module) or not hasattr(model, "decode"):
-            hint = ": give its `model`" if hasattr(model, "model") else ""
-            raise TypeError(f"expected a model that decodes, found {type(model).__name__}{hint}")
-        self.model, self.device = model, device_of(model)
-        prior = getattr(model, "prior", None)
-        told = getattr(type(model), "code_of", Model.code_of) is not Model.code_of  # its codes hold the images' labels
+        if not isinstance(model, Model) or (type(model).decode is Model.decode and not hasattr(model, "decoder")):
+            remedy = "give its `model`" if hasattr(model, "model") else "explore one that makes images"
+            raise ModelError(f"expected an aae_lib.Model with a decoder, found a {type(model).__name__}: {remedy}")
+        self.model, self.device, prior = model, device_of(model), model.prior
+        told = type(model).code_of is not Model.code_of  # its codes hold the images' labels
         images = load_mnist().test if images is None else images
         self.images = check_images(images, model, classes=prior.classes if told else None)[:POINTS].to("cpu")
         self.prior, self.classes = (prior.style, prior.classes) if isinstance(prior, LabelAndStyle) else (prior, 0)
@@ -57,6 +55,10 @@ class Space:
         self.dimensions = codes.shape[1]
         if self.dimensions < 2:
             raise ShapeError("the explorer draws a plane, but these codes have 1 dimension: explore longer ones")
+        self.seen_prior = self.prior
+        if self.dimensions > 2:
+            is_gaussian = isinstance(self.prior, Gaussian)
+            self.seen_prior = Gaussian(2, self.prior.standard_deviation) if is_gaussian else None
         self.on_sphere = isinstance(self.prior, UniformSphere) and self.dimensions > 2  # a circle lies in its plane
         samples = codes[:0] if self.prior is None else prior_samples(self.prior, POINTS)
         seen = self._directions_of_change(samples if len(samples) else codes) if self.dimensions > 2 else torch.eye(2)
@@ -78,19 +80,17 @@ class Space:
         if self.classes:
             codes = torch.cat([F.one_hot(torch.as_tensor(label), self.classes).expand(len(codes), -1), codes], 1)
         with evaluation(self.model):
-            images = self.model.decode(codes.float().to(self.device)).float().cpu()
+            images = self.model.decode(codes.to(self.device)).float().cpu()
         return _finite(images, "decoder").numpy()
 
-    def encode(self, images: Images) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Codes ``[n, d]``, labels ``[n]`` and, where the encoder gives them, the labels' probabilities."""
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Codes ``[n, d]`` of images ``[n, pixels]``; where the encoder gives them, labels and their probabilities."""
         with evaluation(self.model):
-            output = _finite(self.model.encode(images.images.to(self.device)).float().cpu(), "encoder")
+            output = _finite(self.model.encode(images.to(self.device)).float().cpu(), "encoder")
         if self.classes and output.shape[1] == self.model.prior.dimensions:
             probabilities, codes = self.model.prior.split(output)
             return codes, probabilities.argmax(1), probabilities
-        if isinstance(self.prior, AroundHeads):
-            return output, self.prior.nearest_class(output), None
-        return output, images.labels.clamp(0, max(self.classes - 1, 0)), None
+        return output, self.prior.nearest_class(output) if isinstance(self.prior, AroundHeads) else None, None
 
     def coordinates_of(self, codes: Tensor) -> Tensor:
         """Coordinates of codes, both ``[n, d]``; on the sphere a code is divided by its length."""
@@ -105,35 +105,37 @@ class Space:
         """If codes lie on the unit sphere, the coordinates ``[d]`` outside of ``part`` scaled to lie on it."""
         if not self.on_sphere:
             return coordinates
-        rest = torch.ones(len(coordinates), dtype=torch.bool)
-        rest[part] = False
-        if not coordinates[rest].any():
-            coordinates[rest.nonzero()[0]] = 1.0
+        kept = torch.zeros(self.dimensions, dtype=torch.bool)
+        kept[part] = True
+        rest = coordinates.masked_fill(kept, 0.0)
+        if not rest.any():
+            rest[int(kept.logical_not().nonzero()[0])] = 1.0
         # Not quite 0 where it should be: the rest must not forget where it came from, for the way back.
         left = (1 - coordinates[part].square().sum()).clamp_min(1e-12).sqrt()
-        coordinates[rest] *= left / coordinates[rest].norm()
-        return coordinates
+        return coordinates.where(kept, left * F.normalize(rest, dim=0, eps=1e-300))
 
-    def way(self, kind: str, start: Tensor | None, end: Tensor | None) -> Callable[[Tensor], Tensor]:
-        """A way from one place ``[d]`` to another, as a function from shares ``[n]`` to coordinates ``[n, d]``.
+    def between(self, way: str, start: Tensor | None, end: Tensor | None, share: float) -> Tensor:
+        """The place ``[d]`` on a way from one place to another before which this share of it lies.
 
-        ``kind`` is "line", "circle" (a great circle), or "walk": the prior's own, without a place from or to its end.
+        ``way`` is "line", "circle" (a great circle), or "walk": the prior's own, without a place from or to its end.
         No walk, or a circle to the opposite point, raises a PriorError, and a place that is missing a ShapeError.
         """
-        if kind == "walk":
+        if way == "walk":
             if self.walk is None:
                 raise PriorError("this model's prior has no walk: choose another way")
             shares = torch.linspace(0, 1, 401)
             points = self.walk(shares)
-            low = 0.0 if start is None else float(shares[(points - start).norm(dim=1).argmin()])
-            high = 1.0 if end is None else float(shares[(points - end).norm(dim=1).argmin()])
-            return lambda shares: self.walk((low + shares * (high - low)).float())
+            low, high = (
+                free if place is None else float(shares[(points - place).norm(dim=1).argmin()])
+                for place, free in ((start, 0.0), (end, 1.0))
+            )
+            return self.walk(torch.tensor([low + share * (high - low)]))[0]
         if start is None or end is None:
-            raise ShapeError("the way needs two pins: `explorer.walk_to(12)` sets them, to the code of digit 12")
-        if kind == "line" and not self.on_sphere:
-            return straight_line(start, end)
+            raise ShapeError("the way needs two pins: `explorer.pins = [3, 12]` sets them, to the codes of two digits")
+        if way == "line" and not self.on_sphere:
+            return torch.lerp(start, end, share)
         circle = great_circle(F.normalize(start, dim=0), F.normalize(end, dim=0))
-        return lambda shares: circle(shares) * torch.lerp(start.norm(), end.norm(), shares)[:, None]
+        return circle(torch.tensor([share]))[0] * torch.lerp(start.norm(), end.norm(), share)
 
     def view(self) -> tuple[float, float, float]:
         """Center and half of the side of the square that the plane shows at first: nearly all codes and samples."""
@@ -143,22 +145,16 @@ class Space:
         (x, y), half = ((low + high) / 2).tolist(), float((high - low).max()) / 2
         return x, y, 1.05 * max(half, 1e-3)
 
-    def seen_prior(self) -> Prior | None:
-        """The prior in the plane, where it is known: a Gaussian is one in any plane."""
-        if self.dimensions > 2:
-            return Gaussian(2, self.prior.standard_deviation) if isinstance(self.prior, Gaussian) else None
-        return self.prior
-
     def _codes(self) -> tuple[Tensor, Tensor]:
         try:
-            codes, labels, _ = self.encode(self.images)
+            codes, labels, _ = self.encode(self.images.images)
         except NotImplementedError:
             if self.prior is None:
                 raise PriorError("this model has neither an encoder nor a prior: it has no codes to explore") from None
             return torch.empty(0, self.prior.dimensions), self.images.labels[:0]
         if self.prior is not None and codes.shape[1] != self.prior.dimensions:
             raise ShapeError(f"this model's codes have {codes.shape[1]} dimensions, its prior {self.prior.dimensions}")
-        return codes, labels
+        return codes, self.images.labels.clamp_min(0) if labels is None else labels
 
     def _directions_of_change(self, codes: Tensor) -> Tensor:
         """Orthonormal directions of codes, ``[d, d]``, the one in which the decoded image changes most first."""
@@ -170,7 +166,7 @@ class Space:
             codes = F.normalize(codes, dim=1) if self.on_sphere else codes  # no way leads off the sphere
             return self.model.decode(torch.cat([label, codes], 1))
 
-        with evaluation(self.model), warnings.catch_warnings(action="ignore", category=FutureWarning):  # PyTorch's own
+        with evaluation(self.model):
             jacobians = torch.stack([derivative.flatten() for derivative in derivatives(decode, codes)]).double()
         directions = torch.linalg.eigh(jacobians @ jacobians.T).eigenvectors.cpu().T.flip(0)  # eigenvalues ascend
         largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))

@@ -59,12 +59,11 @@ def show(figure: Figure, alt: str) -> None:
     plt.close(figure)  # or it would be displayed again at the end of the cell
 
 
-def save_picture(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG in 256 of its colors, rare ones among them: a third of the size, and it looks the same."""
+def picture_of(figure: Figure) -> Image.Image:
+    """A figure in 256 of its colors, rare ones among them: as PNG a third of the size, and it looks the same."""
     content = BytesIO()
     figure.savefig(content)
-    picture = Image.open(content).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1)
-    picture.save(path, "PNG", optimize=True)
+    return Image.open(content).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1)
 
 
 def class_colors(labels: Tensor, hidden: str = HIDDEN_COLOR) -> np.ndarray:

@@ -12,12 +12,11 @@ const WALK_SECONDS = 6;
 export class Explorer {
   /**
    * @param element that the explorer fills
-   * @param models [{title, load()}], of which `load` gives a promise of a Latent
-   * @param options {beside: show the first two side by side, tell(changes): the host, page: whether it is a page,
-   *   curve: on which the models lie}
+   * @param models [{title, load()}], of which `load` gives a promise of a Latent; two are shown side by side
+   * @param options {tell(changes): the host, page: whether it is a page, curve: on which the models lie}
    */
-  constructor(element, models, { beside = false, tell = () => {}, page = false, curve = null } = {}) {
-    Object.assign(this, { models, beside, tell, page, curve });
+  constructor(element, models, { tell = () => {}, page = false, curve = null } = {}) {
+    Object.assign(this, { models, beside: models.length === 2, tell, page, curve });
     this.state = { label: 0, digit: -1, picture: null, isCode: false, way: "line", share: 0, pins: [null, null] };
     this.model = 0; // the number of the one that is shown
     this.view = new View(element, this);

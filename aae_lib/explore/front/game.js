@@ -292,8 +292,10 @@ export class Game {
     const end = async () => {
       if (!this.stroke) return;
       this.stroke = null;
-      const { strokes } = this, [x, y, half] = this.game.description.view;
-      this.show(await this.host.draw(strokes.map((points) => points.map(([u, v]) => [x + half * u, y + half * v]))));
+      const { strokes } = this, { view: [x, y, half], of_codes: ofCodes } = this.game.description;
+      const unit = (at) => (ofCodes ? 0.5 + at / 4 : at); // the square that is drawn in: codes lie in [-2, 2]^2
+      const place = ([u, v]) => [unit(x + half * u), unit(y + half * v)];
+      this.show(await this.host.draw(strokes.map((points) => points.map(place))));
       Object.assign(this, { strokes, drawing: true, chosen: "drawn" });
       this.#refresh();
     };

@@ -39,17 +39,18 @@ function accumulate(output, at, size, weights, row, input, from, count) {
   }
 }
 
-/** 8-bit integers [...taps, inputs, outputs] times the scales of their rows, as float32. */
-function weightsOf({ kind, weight, scale, factor, bias }, bytes) {
-  const integers = unpack(bytes, weight), scales = unpack(bytes, scale), factors = unpack(bytes, factor);
+/** 8-bit integers [...taps, inputs, outputs] times the scales of their rows, as float32; batch-norm is folded in. */
+function weightsOf({ kind, weight, scale, bias, norm }, bytes) {
+  const integers = unpack(bytes, weight), scales = unpack(bytes, scale), factors = unpack(bytes, norm?.factor);
   const [inputs, outputs] = weight.slice(-2), weights = new Float32Array(integers.length);
   for (let start = 0, input = 0; start < weights.length; start += outputs, input = (input + 1) % inputs) {
     for (let o = 0; o < outputs; o++) {
-      const times = kind === "transposed" ? scales[input] * (factors ? factors[o] : 1) : scales[o];
+      const times = scales[kind === "transposed" ? input : o] * (factors ? factors[o] : 1);
       weights[start + o] = integers[start + o] * times;
     }
   }
-  return { weights, outputs, inputs, bias: unpack(bytes, bias) || new Float32Array(outputs) };
+  const plain = unpack(bytes, bias) ?? new Float32Array(outputs), shifts = unpack(bytes, norm?.bias);
+  return { weights, outputs, inputs, bias: shifts ? shifts.map((shift, o) => shift + factors[o] * plain[o]) : plain };
 }
 
 /** Where, along one axis, the taps of a kernel find their inputs for each output: [output][...[tap, input]]. */
@@ -95,7 +96,7 @@ function linear(layer, bytes) {
   const { weights, outputs, inputs, bias } = weightsOf(layer, bytes);
   const run = (input) => {
     const output = new Float32Array(bias);
-    accumulate(output, 0, outputs, weights, 0, input, 0, inputs);
+    accumulate(output, 0, outputs, weights, 0, input, 0, Math.min(inputs, input.length)); // what is missing is noise
     return output;
   };
   return { run, shape: [1, 1, outputs] };
@@ -125,9 +126,10 @@ function places([channels, height, width], [top, left], rowLength) {
   });
 }
 
-/** A flat image as a picture, in a frame where it is smaller. */
-function frame({ shape, corner, size: [height, width], change: [gain, offset] }) {
-  const pixels = places(shape, corner, width), length = height * width * shape[0];
+/** A flat image as a picture, in a frame of [left, right, top, bottom] pixels. */
+function frame({ shape, frame: [left, right, top, bottom], change: [gain, offset] }) {
+  const height = top + shape[1] + bottom, width = left + shape[2] + right;
+  const pixels = places(shape, [top, left], width), length = height * width * shape[0];
   const run = (input) => {
     const output = new Float32Array(length).fill(offset);
     for (let i = 0; i < pixels.length; i++) output[pixels[i]] = gain * input[i] + offset;
@@ -162,10 +164,21 @@ const LAYERS = {
   normalize: (_, __, shape) => ({ run: normalized, shape }),
 };
 
+/** The layers, of which a product holds the batch-norm that follows it. */
+function folded(layers) {
+  const kept = [];
+  for (const layer of layers) {
+    const last = kept.at(-1);
+    if (layer.kind === "affine" && last?.weight && !last.norm) kept.splice(-1, 1, { ...last, norm: layer });
+    else kept.push(layer);
+  }
+  return kept;
+}
+
 /** The network as a function from Float32Array to Float32Array. */
 export function network(layers, bytes) {
   let shape = [1, 1, 0];
-  const steps = layers.map((layer) => {
+  const steps = folded(layers).map((layer) => {
     const step = LAYERS[layer.kind](layer, bytes, shape);
     shape = step.shape;
     return step.run;

@@ -5,7 +5,7 @@ import { Game, framed } from "./game.js";
 import { Latent, unzip } from "./latent.js";
 
 /** @param models [{description, contents: ids of the elements with the arrays and the images, in base64}] */
-function openPage(element, models, beside, curve) {
+function openPage(element, models, curve) {
   const blocks = new Map();
   const block = (id) => {
     if (!blocks.has(id)) blocks.set(id, unzip(bytesOfText(document.getElementById(id).textContent)));
@@ -16,14 +16,14 @@ function openPage(element, models, beside, curve) {
     const load = async () => new Latent(description, ...(await Promise.all(contents.map(block))));
     return { title: description.title, load: () => (latent ??= load()) };
   });
-  const explorer = new Explorer(element, entries, { beside, page: true, curve });
+  const explorer = new Explorer(element, entries, { page: true, curve });
   explorer.ready.then(() => requestAnimationFrame(() => performance.mark("first picture")));
   return explorer;
 }
 
-/** Recorded games: [{title, about, description, frames, content: id of an element with the integers, in base64}]. */
+/** Recorded games: [{title, about, description, frames, contents: [id of an element with the integers, in base64]}]. */
 async function openGames(element, games) {
-  const read = async ({ content, real, frames, ...game }) => {
+  const read = async ({ contents: [content], frames, ...game }) => {
     const bytes = await unzip(bytesOfText(document.getElementById(content).textContent));
     const points = new Float32Array(bytes.buffer, bytes.byteOffset, 2 * game.description.labels.length);
     const changes = new Int16Array(bytes.buffer, bytes.byteOffset + points.byteLength);

@@ -81,8 +81,8 @@ export class View {
     });
     this.listRow = h("label", { class: "aae-list", hidden: explorer.beside || explorer.models.length < 2 },
       h("span", {}, "Model", h("kbd", {}, "[ ]")), this.list);
-    const titles = explorer.models.map(({ title }) => title);
-    this.curve = explorer.curve && new Curve(explorer.curve, titles, (number) => explorer.choose(number));
+    const titles = explorer.models.map(({ title }) => title), choose = (number) => explorer.choose(number);
+    this.curve = explorer.beside || !explorer.curve ? null : new Curve(explorer.curve, titles, choose);
     this.encodeButtons = h("div", { class: "aae-buttons" },
       button("Digit", "E", () => explorer.anyDigit(), { title: "Encode a digit of the set" }),
       button("Open", "O", () => this.pad.open(), { title: "Encode a picture" }),
@@ -118,7 +118,7 @@ export class View {
     this.panels.forEach(({ heading, latent: each }, i) => {
       heading.textContent = beside ? models[i].title : headingOf(each);
     });
-    this.title.textContent = beside ? models.slice(0, 2).map(({ title }) => title).join(" and ") : models[model].title;
+    this.title.textContent = beside ? models.map(({ title }) => title).join(" and ") : models[model].title;
     this.about.textContent = beside ? "Two models under one pointer" : latent.about;
     this.list.value = model;
     this.curve?.show(model);

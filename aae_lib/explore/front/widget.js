@@ -1,5 +1,6 @@
 // The explorer in a notebook: an anywidget. What is chosen lies in traits. The model comes when it is asked for, so
-// that no notebook stores it, and networks that the browser cannot run are asked of the kernel.
+// that no notebook stores it, and networks that the browser cannot run are asked of the kernel. Of the host it needs
+// what anywidget's specification of front-end modules promises (anywidget.dev/en/afm), and no more.
 
 import { Explorer } from "./explorer.js";
 import { Game, framed } from "./game.js";
@@ -8,27 +9,37 @@ import { TurningMap } from "./map.js";
 
 const CHOSEN = ["z", "others", "label", "digit", "drawing", "pins", "way", "share", "layers"];
 
-/** Send a message to the kernel and wait for its answer: (message) => promise of [answer, buffers]. */
+/** What sends a message to the kernel and waits for its answer, ask(message) => promise of [answer, buffers]. */
 function asker(model) {
   const waiting = new Map(), view = Math.random().toString(36).slice(2); // views of one model hear each other's answers
   let last = 0;
-  model.on("msg:custom", (answer, buffers) => {
+  const hear = (answer, buffers) => {
     const { resolve, reject } = waiting.get(answer.number) ?? {};
     waiting.delete(answer.number);
     if (answer.error) reject?.(new Error(answer.error));
     else resolve?.([answer, buffers]);
-  });
-  return (message) => new Promise((resolve, reject) => {
+  };
+  model.on("msg:custom", hear);
+  const ask = (message) => new Promise((resolve, reject) => {
     const number = `${view}-${++last}`;
     waiting.set(number, { resolve, reject });
     model.send({ ...message, number });
   });
+  return { ask, close: () => model.off("msg:custom", hear) };
+}
+
+/** Listen to the model by {event: listener}; what is returned ends it. */
+function listening(model, listeners) {
+  for (const [event, listener] of Object.entries(listeners)) model.on(event, listener);
+  return () => {
+    for (const [event, listener] of Object.entries(listeners)) model.off(event, listener);
+  };
 }
 
 const bytesOf = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice();
 const floatsOf = (view) => new Float32Array(bytesOf(view).buffer);
 
-async function latentOf(ask, model = null) {
+async function latentOf(ask, model) {
   const [{ description }, contents] = await ask({ what: "model", model });
   const blocks = await Promise.all(contents.map((content) => unzip(bytesOf(content))));
   return new Latent(description, ...blocks, async (what, numbers, label) => {
@@ -71,8 +82,9 @@ async function renderExplorer(model, element, ask) {
     model.save_changes();
     mine = false;
   };
-  const latent = await latentOf(ask), changed = new Set(CHOSEN);
-  const explorer = new Explorer(element, [{ title: latent.title, load: () => latent }], { tell });
+  const [{ titles: [title] }] = await ask({ what: "titles" });
+  const latent = await latentOf(ask, title), changed = new Set(CHOSEN);
+  const explorer = new Explorer(element, [{ title, load: () => latent }], { tell });
   const follow = () => {
     if (changed.size) explorer.set(changesOf(changed, model, latent), false);
     changed.clear();
@@ -84,19 +96,19 @@ async function renderExplorer(model, element, ask) {
     changed.add(name);
     setTimeout(follow); // several traits change at once
   }]);
-  for (const [event, listener] of listeners) model.on(event, listener);
+  const stop = listening(model, Object.fromEntries(listeners));
   return () => {
-    for (const [event, listener] of listeners) model.off(event, listener);
+    stop();
     explorer.view.close();
   };
 }
 
 async function renderModels(model, element, ask) {
-  const [{ titles, beside, curve }] = await ask({ what: "models" });
+  const [{ titles, curve }] = await ask({ what: "titles" });
   const explorer = new Explorer(element, titles.map((title) => {
     let latent = null;
     return { title, load: () => (latent ??= latentOf(ask, title)) };
-  }), { beside, curve });
+  }), { curve });
   await explorer.ready;
   return () => explorer.view.close();
 }
@@ -143,21 +155,23 @@ async function renderGame(model, element, ask) {
     await follow();
   };
   const rates = () => game.showRates(model.get("rates"));
-  model.on("change:steps change:resets", follow);
-  model.on("change:rates", rates);
+  const stop = listening(model, { "change:steps": follow, "change:resets": follow, "change:rates": rates });
   return () => {
-    model.off("change:steps change:resets", follow);
-    model.off("change:rates", rates);
+    stop();
     game.close();
   };
 }
 
 const widget = {
   async render({ model, el }) {
-    const element = el.appendChild(document.createElement("div")), ask = asker(model);
+    const element = el.appendChild(document.createElement("div")), { ask, close } = asker(model);
     try {
       const render = { map: renderMap, game: renderGame, models: renderModels }[model.get("kind")] ?? renderExplorer;
-      return await render(model, element, ask);
+      const stop = await render(model, element, ask);
+      return () => {
+        close();
+        stop();
+      };
     } catch (error) {
       element.textContent = `The explorer cannot be shown: ${error.message}`;
       throw error;
