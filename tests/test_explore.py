@@ -347,6 +347,7 @@ def test_a_notebook_stores_a_still_picture_alone(digits):
         data, metadata = explorer._repr_mimebundle_()
         assert set(data) == {"text/plain", "image/png", "application/vnd.jupyter.widget-view+json"}
         picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+        assert "plane" in metadata["image/png"]["alt"]
         assert picture.width // 2 == metadata["image/png"]["width"] and len(data["image/png"]) < 150_000
         state = {name: value for name, value in explorer.get_state().items() if name not in ("_esm", "_css")}
         assert sum(len(str(value)) for value in state.values()) < 5000

@@ -30,6 +30,7 @@ MODULE = "\n".join((  # all files as one module without imports; its default exp
 class FrontEnd(anywidget.AnyWidget):
     """A widget that sends its arrays when it is asked for them, so that a notebook stores a still picture alone."""
 
+    alt = "A still picture of an explorer."  # what is seen, for those who cannot see it
     _esm = MODULE
     _css = STYLE
     kind = traitlets.Unicode().tag(sync=True)  # which of the front end's views it has
@@ -68,4 +69,4 @@ class FrontEnd(anywidget.AnyWidget):
         picture.save(content, "png", optimize=True)
         data["image/png"] = base64.b64encode(content.getvalue()).decode()
         size = {"width": picture.width // DENSITY, "height": picture.height // DENSITY}
-        return data, (metadata or {}) | {"image/png": size}
+        return data, (metadata or {}) | {"image/png": size | {"alt": self.alt}}

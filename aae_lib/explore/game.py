@@ -58,6 +58,7 @@ class GameExplorer(FrontEnd):
         ShapeError, TrainingError: the points do not have two dimensions; model, images and recipe do not fit together.
     """
 
+    alt = "The last moments of a game in a plane: real and fake points, the discriminator's map, and the losses."
     kind = traitlets.Unicode("game").tag(sync=True)
     rates = traitlets.Dict().tag(sync=True)
     steps = traitlets.Int(0).tag(sync=True)

@@ -42,6 +42,7 @@ class ModelsExplorer(FrontEnd):
             which the shown model's point stands out. A ShapeError if the numbers do not fit.
     """
 
+    alt = "The latent planes of several models, each with the image that its chosen code decodes to."
     kind = traitlets.Unicode("models").tag(sync=True)
 
     def __init__(
@@ -99,6 +100,7 @@ class LatentExplorer(ModelsExplorer):
         SettingError, ShapeError: a trait is set to what is of another type, not finite or of another length.
     """
 
+    alt = "The latent plane with the codes of held-out images and the chosen code, and the image that it decodes to."
     kind = traitlets.Unicode("explorer").tag(sync=True)
     z = traitlets.Tuple(traitlets.Float(), traitlets.Float(), default_value=(0.0, 0.0)).tag(sync=True)
     others = traitlets.Tuple().tag(sync=True)
@@ -268,6 +270,7 @@ class TurningMap(FrontEnd):
         ShapeError: for tensors of other shapes.
     """
 
+    alt = "Codes in three dimensions, colored by class, and the numbers of the heads of clusters."
     kind = traitlets.Unicode("map").tag(sync=True)
 
     def __init__(self, codes: Tensor, labels: Tensor, heads: Tensor) -> None:
