@@ -174,7 +174,8 @@ def test_an_experiment_of_ones_own_is_trained_tuned_measured_and_used(tiny, tmp_
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     command = [sys.executable, "-m", "aae_lib", "train", "autoencoder", "--out", str(tmp_path), "--device", "cpu"]
     process = subprocess.Popen(
-        [*command, "--set", "model.hidden=(8,)"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        [*command, "--data", "MNIST-sample", "--set", "model.hidden=(8,)"], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, cwd=ROOT,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background
     )  # fmt: skip
     assert "MNIST" in process.stdout.readline()

@@ -53,6 +53,9 @@ class FrontEnd(anywidget.AnyWidget):
     def still(self) -> Figure:
         """What is seen now, without controls. (pyplot would disturb the notebook's own figures.)"""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"  # text in notebooks that stays the same
+
     def _reply(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
         try:
             answer, blocks = self.answer(message)

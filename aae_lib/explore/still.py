@@ -9,7 +9,7 @@ from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
 from aae_lib.explore.space import Space
-from aae_lib.report.drawing import BLUE, draw_plane, draw_prior
+from aae_lib.report.drawing import BLUE, class_colors, draw_prior, write_classes
 from aae_lib.shapes import mosaic
 
 SIDE, IMAGE = 3.2, 2.0  # of the plane and of an image, in inches
@@ -49,14 +49,15 @@ def _draw_row(figure: SubFigure, space: Space, place: Tensor, label: int, origin
         images["this style, every label"] = decoded
     plane, *others = figure.subplots(1, 1 + len(images), width_ratios=[1] + [IMAGE / SIDE] * len(images))
     x, y, half = space.view()
-    codes, limit = space.codes[:, :2], abs(x) + abs(y) + half
-    if len(codes):
-        draw_plane(plane, codes, space.images.labels, space.seen_prior, limit, space.images.class_names)
-    elif space.seen_prior:
-        draw_prior(plane, space.seen_prior, limit)
+    codes, classes = space.codes[:, :2].float(), space.images.labels[: len(space.codes)]
+    if space.seen_prior:
+        draw_prior(plane, space.seen_prior, abs(x) + abs(y) + half)
+    plane.scatter(*codes.T, s=5, c=class_colors(classes, "#696e77"), linewidths=0, alpha=0.8)
+    if len(codes) and not space.classes:  # classes lie on each other in a plane of styles
+        write_classes(plane, codes, classes, space.images.class_names)
     for color, width in (("white", 3), ("black", 1.3)):
         plane.plot(*place[:2], "o", markersize=9, markerfacecolor="none", color=color, markeredgewidth=width)
-    plane.set(xlim=(x - half, x + half), ylim=(y - half, y + half), aspect="equal", xlabel="", ylabel="")
+    plane.set(xlim=(x - half, x + half), ylim=(y - half, y + half), aspect="equal")
     plane.set_title(f"z = ({place[0]:z.2f}, {place[1]:z.2f})")
     for axes, (title, shown) in zip(others, images.items(), strict=True):
         columns = next(number for number in (5, 4, 3, 2, 1) if len(shown) % number == 0)

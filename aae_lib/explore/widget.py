@@ -72,6 +72,9 @@ class ModelsExplorer(FrontEnd):
     def still(self) -> Figure:
         return still(self._spaces, [space.start for space in self._spaces.values()], curve=self._curve)
 
+    def __repr__(self) -> str:
+        return f"ModelsExplorer({', '.join(self._spaces)})"
+
 
 class LatentExplorer(ModelsExplorer):
     """A model's latent plane, the image that the chosen code decodes to, and the code that an image is encoded as.
