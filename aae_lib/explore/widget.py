@@ -80,8 +80,8 @@ class LatentExplorer(ModelsExplorer):
     """A model's latent plane, the image that the chosen code decodes to, and the code that an image is encoded as.
 
     Where the decoder takes a label beside a style, the plane is one of styles, and all labels are shown in that style.
-    It asks a notebook for no more than anywidget promises in JupyterLab, VS Code and Colab; we have tried JupyterLab.
-    What is stored, for readers without a kernel, is a still picture.
+    It asks a notebook for no more than Jupyter's widgets and anywidget promise, in VS Code and Colab, too; we have
+    tried JupyterLab alone. What is stored, for readers without a kernel, is a still picture.
 
     Attributes:
         z: the chosen point of the plane. Setting it keeps the other coordinates; on the sphere these grow or shrink
