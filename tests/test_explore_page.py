@@ -26,7 +26,7 @@ from aae_lib.networks import convolutional_decoder, convolutional_encoder, multi
 from aae_lib.priors import Categorical, Gaussian, LabelAndStyle
 
 SHIPPED = sorted(path.name.removesuffix(".safetensors.gz") for path in PRETRAINED.glob("*.safetensors.gz"))
-EXPLORED = [name for name in SHIPPED if name != "digit-classifier"]
+EXPLORED = [name for name in SHIPPED if not name.endswith("-classifier")]
 PAIR = ("aae-gaussian", "vae-gaussian")
 DRAWN = json.loads((Path(__file__).parent / "drawn_digits.json").read_text())
 
