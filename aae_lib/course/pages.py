@@ -108,7 +108,7 @@ def frame(name: str, folder: str) -> str:
     """The place of a live explorer in a page."""
     kind = "The game of adversaries" if name == "game" else f"Explorer of {name}"
     source = f"{folder}/{file_of(name)}"
-    return f'<iframe class="explorer" src="{source}" title="{kind}" height="760" loading="lazy"></iframe>'
+    return f'<iframe class="explorer" src="{source}" title="{kind}" height="1180" loading="lazy"></iframe>'
 
 
 def file_of(name: str) -> str:

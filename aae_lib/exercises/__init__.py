@@ -19,7 +19,7 @@ from aae_lib.exercises import (
     of_12,
     of_13,
 )
-from aae_lib.exercises.claims import ClaimError, check_answer, claim
+from aae_lib.exercises.claims import ClaimError, claim
 from aae_lib.exercises.exercise import RIGHT, Exercise, ExerciseError, is_strict, judged, merged
 
 NOTEBOOKS = (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from IPython.display import Markdown
 
 __all__ = [
-    "EXERCISES", "ClaimError", "Exercise", "ExerciseError", "answered", "check", "check_answer", "claim", "solution",
+    "EXERCISES", "ClaimError", "Exercise", "ExerciseError", "answered", "check", "claim", "solution",
 ]  # fmt: skip
 
 

@@ -1,9 +1,6 @@
 """What a notebook checks of its own: claims about training."""
 
-from collections.abc import Callable
-
 from aae_lib.errors import AaeError
-from aae_lib.exercises.exercise import function, judged
 
 
 class ClaimError(AaeError, AssertionError):
@@ -24,8 +21,3 @@ def claim(text: str, holds: bool, found: str = "") -> None:
     if not holds:
         raise ClaimError(f"does not hold: {text} (found {found})")
     print(f"ok  {text}")
-
-
-def check_answer(name: str, answer: Callable, correct: Callable, *arguments: object) -> None:
-    """Compare the reader's function with a correct one on the same arguments and print the verdict."""
-    print(f"{name}: {judged(function(correct, lambda: arguments, {}), answer)}")
