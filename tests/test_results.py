@@ -44,7 +44,7 @@ def fake_band(prior, count=10_000):
     return {"prior_coverage": (low, low + 0.5), "sliced_wasserstein": (low + 1, low + 1.5)}
 
 
-PLANNED = {"vae-mixture-0.25", "age-cifar10-official"}
+PLANNED = {"vae-mixture-0.25", "age-cifar10-official", "svhn-semi-1000", "svhn-labels-1000", "svhn-supervised"}
 HALF = 4.302653 / 3**0.5  # Student's 97.5 % quantile times the standard error of values one apart
 
 

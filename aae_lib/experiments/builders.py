@@ -151,11 +151,14 @@ def supervised(
 
 def semi_supervised(
     shape: Shape, classes: int, prior: Prior, *, hidden: Units = HIDDEN, motion: Motion = (), label_motion: Motion = (),
-    input_noise: float = 0.3, label_weight: float = 1.0, probabilities: tuple[float, ...] = (),
+    input_noise: float = 0.3, input_dropout: float = 0.0, batch_norm: bool = False, label_weight: float = 1.0,
+    probabilities: tuple[float, ...] = (),
 ) -> models.SemiSupervisedAutoencoder:  # fmt: skip
-    """The semi-supervised adversarial autoencoder."""
+    """The semi-supervised adversarial autoencoder; ``batch_norm``: of the encoder, on its code too (AAE, A.2.2)."""
     code = LabelAndStyle(Categorical(classes, probabilities or None), prior)
-    parts = _label_and_style(shape, code, code.dimensions, hidden, input_noise, label_motion, motion=motion)
+    parts = _label_and_style(
+        shape, code, code.dimensions, hidden, input_noise, label_motion, input_dropout, batch_norm, motion
+    )
     return models.SemiSupervisedAutoencoder(code, **parts, label_weight=label_weight)
 
 

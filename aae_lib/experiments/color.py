@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from aae_lib import metrics
+from aae_lib.data import DataSet, load_images
+from aae_lib.data.mnist import data_folder
 from aae_lib.experiments import builders, measures
 from aae_lib.experiments.evidence import Examination
 from aae_lib.experiments.experiment import PRETRAINED, Chapter, Experiment, Measure, weights_path
@@ -115,7 +117,7 @@ def _fine_detail(spectra: Tensor) -> float:
 
 RECONSTRUCTION_ERROR = replace(measures.RECONSTRUCTION_ERROR, collect=(measures.reconstructed,))
 COLOR = Chapter(
-    title="In color: generators of CIFAR-10", notebook="11_generators_compared",
+    title="In color: generators of CIFAR-10", notebook="13_age_in_color",
     measures=(
         measures.TEST_ERROR,
         Measure("cifar10_fid", "FID on CIFAR-10 features", partial(of, float, ["fid"]), (judged,)),
@@ -174,6 +176,11 @@ def cifar10_classifier(device: str = "cpu") -> Model:
     model = CIFAR10_CLASSIFIER.model(0, SHAPE)
     load_weights(weights_path(CIFAR10_CLASSIFIER, PRETRAINED), model)
     return model.to(device).eval().requires_grad_(False)
+
+
+def cifar10_at_hand() -> DataSet | None:
+    """CIFAR-10, if it lies in the folder of the data; it is not downloaded."""
+    return load_images(DATA) if (data_folder(None) / "cifar-10-batches-py").is_dir() else None
 
 
 def cifar10_features(images: Tensor) -> Tensor:

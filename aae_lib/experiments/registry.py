@@ -19,11 +19,13 @@ from aae_lib.experiments import (
     reduction,
     semi_supervised,
     style,
+    svhn,
 )
 from aae_lib.experiments.experiment import Chapter, Experiment
 
 FILES = (
     plane, labels, posteriors, style, semi_supervised, clustering, reduction, likelihood, generators, fashion, color,
+    svhn,
 )  # fmt: skip
 EXPERIMENTS: dict[str, Experiment] = {each.name: each for file in FILES for each in file.EXPERIMENTS}
 CHAPTERS: tuple[Chapter, ...] = tuple(dict.fromkeys(each.chapter for each in EXPERIMENTS.values()))

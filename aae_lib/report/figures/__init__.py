@@ -10,5 +10,5 @@ A figure is a function with the decorator :func:`figure`, in the module of its s
 
 from aae_lib.report.figures.registry import FIGURES, PaperFigure, figure, find_figure
 
-from aae_lib.report.figures import plane, priors, labels, clusters, generators  # isort: skip - the order of FIGURES
+from aae_lib.report.figures import plane, priors, labels, clusters, generators, color  # isort: skip - the order of FIGURES
 from aae_lib.report.figures.priors import POSTERIOR_TITLES
