@@ -94,7 +94,7 @@ def test_pages_and_slides_load_nothing_from_a_network(make):
 
 def test_a_slide_has_the_first_sentences_only():
     text = "## The game\n\nFirst of Fig. 1. Second one.\n\n$$x. Y$$\n\n| a | b |\n|---|---|\n\n* One. Two.\n* Three."
-    assert gist(text) == "## The game\n\nFirst of Fig. 1.\n\n$$x. Y$$\n\n* One.\n* Three."
+    assert gist(text) == text.replace(" Second one.", "").replace(" Two.", "")
 
 
 def test_other_folders_are_left_alone(tmp_path):

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from nbconvert.exporters import SlidesExporter
@@ -12,13 +13,15 @@ from nbformat.v4 import new_markdown_cell
 from aae_lib.course.copies import tags
 from aae_lib.course.pages import FOLDED, PLAIN, PageExporter, shown
 
-WORDS = 60  # of sentences on a slide
+WORDS = 80  # of sentences on a slide
 LEFT_OUT = {"setup", "exercise", "check", "solution", "quiz"}
 DECK = f"""{{%- extends 'reveal/index.html.j2' -%}}{PLAIN}
 {{%- block html_head_css -%}}
 <style>
 .reveal .slides {{ text-align: left; }}
-.reveal h1, .reveal h2, .reveal h3 {{ text-transform: none; }}
+.reveal {{ --r-heading-text-transform: none; --jp-content-font-size1: 26px; --jp-code-font-size: 14px; }}
+.reveal .jp-InputPrompt, .reveal .jp-OutputPrompt {{ display: none; }}
+.reveal .jp-OutputArea-output pre {{ font-size: 16px; }}
 .reveal img {{ max-height: 560px; width: auto; margin: 0; }}
 .reveal iframe {{ width: 100%; height: 660px; border: 0; }}
 .reveal pre {{ width: 100%; box-shadow: none; margin: 8px 0; }}
@@ -51,41 +54,52 @@ def deck(notebook: NotebookNode, title: str) -> str:
 def slides_of(cell: NotebookNode) -> list[NotebookNode]:
     """What of a cell is shown.
 
-    A heading begins a slide with the first sentences of its text. Below it lie pictures, explorers, and code that a
-    cell prints, each on a slide of its own. All other cells are left out, and so are exercises and quizzes.
+    A heading begins a slide with the first sentences of its text. Below it lie pictures, explorers, printed code and
+    hand-written training steps, each on a slide of its own. All other cells, exercises and quizzes are left out.
     """
-    if tags(cell) & LEFT_OUT or re.match(r"### (Exercise|Find)|<details", cell.source):
+    if tags(cell) & LEFT_OUT:
         return []
     if cell.cell_type == "markdown":
-        notes = _typed(new_markdown_cell(cell.source), "notes")
-        if not cell.source.startswith("#"):
-            return [notes]
-        return [_typed(new_markdown_cell(gist(cell.source)), "slide"), notes]
+        sections = re.split(r"^(?=#+ )", cell.source, flags=re.MULTILINE)
+        return [slide for section in sections if section.strip() for slide in _text_slides(section)]
     if any({"image/png", "text/html"} & set(output.get("data", {})) for output in cell.outputs):
         cell.outputs = [output for output in cell.outputs if output.output_type != "stream"]
         return [_typed(cell, "subslide")]
+    if ".backward()" in cell.source:
+        cell.outputs = []
+        return [_typed(cell, "subslide", tags=[])]
     return [_typed(cell, "subslide")] if "getsource(" in cell.source else []
 
 
+def _text_slides(section: str) -> list[NotebookNode]:
+    """A slide for a section that has a heading, and its text as notes."""
+    if re.match(r"#+ (Exercise|Find|Predict)", section):
+        return []
+    notes = _typed(new_markdown_cell(section), "notes")
+    return [_typed(new_markdown_cell(gist(section)), "slide"), notes] if section.startswith("#") else [notes]
+
+
 def gist(text: str) -> str:
-    """The headings, formulas, diagrams and first sentences of Markdown, up to ``WORDS`` words of the latter."""
+    """The headings, formulas, tables and first sentences of Markdown, up to ``WORDS`` words of the latter."""
     left, parts = WORDS, []
     text = re.sub(r"<details.*?</details>", "", text, flags=re.DOTALL)
     for part in re.split(r"\n\s*\n", text.strip()):
-        if part.startswith(("|", "<")):
+        if part.startswith("<") or (part.startswith("|") and text.startswith("# ")):  # the header of a notebook
             continue
-        if not part.startswith(("#", "$$", "```", "!")):
+        if not part.startswith(("#", "$$", "```", "!", "|")):
             lines = re.split(r"\n(?=[*\-] |\d+\. )", part)
-            part = "\n".join(re.split(r"(?<=[a-z0-9$`)\]*][.?!]) (?=[A-Z])", line, maxsplit=1)[0] for line in lines)
-            left -= len(part.split())
-            if left < 0:
-                break
+            kept = []
+            for line in lines:
+                sentence = re.split(r"(?<=[a-z0-9$`)\]*][.?!]) (?=[A-Z])", line, maxsplit=1)[0]
+                left -= len(sentence.split())
+                kept += [sentence] if left >= 0 else []
+            part = "\n".join(kept)
         parts.append(part)
-    return "\n\n".join(parts)
+    return "\n\n".join(filter(None, parts))
 
 
-def _typed(cell: NotebookNode, kind: str) -> NotebookNode:
-    cell.metadata = NotebookNode(slideshow={"slide_type": kind}, tags=[FOLDED] if cell.cell_type == "code" else [])
+def _typed(cell: NotebookNode, kind: str, tags: Sequence[str] = (FOLDED,)) -> NotebookNode:
+    cell.metadata = NotebookNode(slideshow={"slide_type": kind}, tags=list(tags) if cell.cell_type == "code" else [])
     return cell
 
 
