@@ -62,7 +62,9 @@ SYSTEMS = {
     "convolutional VAE": System(builders.convolutional_variational, Gaussian(3)),
     "convolutional AAE": System(builders.convolutional_adversarial, Gaussian(3)),
     "convolutional classifier": System(builders.convolutional_classifier, None, {"features": 8}),
+    "color classifier": System(builders.color_classifier, None),
     "AGE": System(builders.age, UniformSphere(3)),
+    "AGE, official layers": System(builders.age, UniformSphere(3), {"pointwise": True, "generator_updates": 1}),
     "GAN": System(builders.gan, Gaussian(3)),
     "ALI": System(builders.ali, Gaussian(3)),
 }

@@ -9,7 +9,19 @@ from support import tiny, write_cifar10
 from torch import Tensor, nn
 
 from aae_lib.data import Images, load_images
-from aae_lib.experiments import color, evidence_path, examine, find, measure, read_evidence, train_experiment
+from aae_lib.experiments import (
+    PRETRAINED,
+    color,
+    evidence_path,
+    examine,
+    find,
+    load_evidence,
+    load_trained,
+    measure,
+    read_evidence,
+    train_experiment,
+    weights_path,
+)
 from aae_lib.models import Classifier
 from aae_lib.networks import FlipAndShift, plain_convolutions
 from aae_lib.picture_metrics import class_score, spectrum
@@ -159,3 +171,22 @@ def test_the_classifier_is_small_and_its_last_layer_sees_means() -> None:
     network = plain_convolutions(10, (3, 32, 32))
     assert sum(parameter.numel() for parameter in network.parameters()) < 1.2e6, "a byte each, as it ships"
     assert network(torch.rand(2, 3072)).shape == (2, 10) and network[-1].in_features == 256
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if weights_path(find(name), PRETRAINED).exists()])
+def test_with_cifar10_at_hand_the_evidence_follows_from_the_shipped_weights(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the first test images, and of as many samples; numbers of all together are left out."""
+    data, trained = color.cifar10_at_hand(), load_trained(name)
+    if data is None:
+        pytest.skip("needs CIFAR-10 (AAE_DATA)")
+    monkeypatch.setattr(color, "JUDGED", 300)
+    stored = load_evidence(name, trained.header["seed"]).tensors
+    found = examine(find(name), trained.model, data.test[:300], trained.header).tensors
+    compared = found.keys() & {"predictions", "sample_classes", "reconstructed_classes", "squared_errors"}
+    assert compared
+    for entry in compared - {"squared_errors"}:
+        assert (found[entry] != stored[entry][:300]).sum() <= 1, entry
+    if "squared_errors" in compared:
+        assert torch.allclose(found["squared_errors"], stored["squared_errors"][:300], atol=0.05, rtol=0.01)

@@ -272,6 +272,8 @@ FORMULAS = {
     "convolutional AAE": (adversarial, {}),
     "convolutional classifier": (classifier, {}),
     "AGE": (age, {"image_weight": 3.0, "code_weight": 20.0, "generator_image_weight": 4.0, "generator_updates": 3}),
+    "AGE, official layers": (age, {"code_weight": 20.0}),
+    "color classifier": (classifier, {}),
     "GAN": (gan, {}),
     "ALI": (ali, {}),
 }

@@ -34,7 +34,7 @@ READ_LABELS = {
     for name in SYSTEMS
     if name.startswith(("semi", "reducing, labels")) or "classifier" in name
 }
-WITHOUT_ENCODER = {"GAN", "classifier", "convolutional classifier"}
+WITHOUT_ENCODER = {"GAN", "classifier", "convolutional classifier", "color classifier"}
 
 
 def losses_of(model: Model, sets: tuple[Images, ...]) -> list[tuple[str, float]]:
