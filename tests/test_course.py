@@ -89,6 +89,7 @@ def test_live_explorers_are_of_models_that_ship():
 def test_pages_and_slides_load_nothing_from_a_network(make):
     html = make(NOTEBOOKS["02_adversarial_autoencoder"], "02")
     assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//[^"'> ]*\.(?:js|css)""", html)
+    assert 'href="../html/references.html"' in html or make is page
     assert "<math" in html and "application/vnd.jupyter.widget-view+json" not in html
 
 

@@ -43,6 +43,8 @@ def mathml(formula: str, display: str = "inline") -> str:
 class Renderer(IPythonRenderer):
     """Markdown with formulas as MathML, and links to notebooks and texts as links to their pages."""
 
+    folder = ""  # of the pages, as seen from the file
+
     def inline_math(self, body: str) -> str:
         return mathml(body)
 
@@ -51,14 +53,14 @@ class Renderer(IPythonRenderer):
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
         if "://" not in url:
-            url = re.sub(r"\.(ipynb|md)(?=$|#)", ".html", url)
+            url = re.sub(r"^(.+)\.(ipynb|md)(?=$|#)", rf"{self.folder}\1.html", url)
         return super().link(text, url, title)
 
 
 class PageExporter(HTMLExporter):
     """HTML without anything from a network."""
 
-    raw_template = PAGE
+    raw_template, renderer = PAGE, Renderer
 
     @property
     def default_config(self) -> Config:
@@ -68,7 +70,7 @@ class PageExporter(HTMLExporter):
 
     @pass_context
     def markdown2html(self, context: Context, source: str) -> str:
-        return MarkdownWithMath(renderer=Renderer(escape=False, exclude_anchor_links=True)).render(source)
+        return MarkdownWithMath(renderer=self.renderer(escape=False, exclude_anchor_links=True)).render(source)
 
 
 def page(notebook: NotebookNode, title: str) -> str:

@@ -11,7 +11,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
 from aae_lib.course.copies import tags
-from aae_lib.course.pages import FOLDED, PLAIN, PageExporter, shown
+from aae_lib.course.pages import FOLDED, PLAIN, PageExporter, Renderer, shown
 
 WORDS = 80  # of sentences on a slide
 LEFT_OUT = {"setup", "exercise", "check", "solution", "quiz"}
@@ -37,10 +37,14 @@ Reveal.initialize({{ hash: true, slideNumber: "c/t", plugins: [RevealNotes], wid
 """
 
 
+class SlideRenderer(Renderer):
+    folder = "../html/"
+
+
 class DeckExporter(PageExporter, SlidesExporter):
     """Slides without anything from a network; reveal.js lies beside."""
 
-    raw_template = DECK
+    raw_template, renderer = DECK, SlideRenderer
     reveal_url_prefix, reveal_theme = "reveal.js", "white"
 
 
