@@ -64,7 +64,6 @@ SYSTEMS = {
     "convolutional classifier": System(builders.convolutional_classifier, None, {"features": 8}),
     "color classifier": System(builders.color_classifier, None),
     "AGE": System(builders.age, UniformSphere(3)),
-    "AGE, official layers": System(builders.age, UniformSphere(3), {"pointwise": True, "generator_updates": 1}),
     "GAN": System(builders.gan, Gaussian(3)),
     "ALI": System(builders.ali, Gaussian(3)),
 }

@@ -23,7 +23,7 @@ from aae_lib.experiments import (
     weights_path,
 )
 from aae_lib.models import Classifier
-from aae_lib.networks import FlipAndShift, plain_convolutions
+from aae_lib.networks import FlipAndShift, convolutional_decoder, plain_convolutions
 from aae_lib.picture_metrics import class_score, spectrum
 from aae_lib.priors import UniformSphere
 from aae_lib.training import Adam, Recipe, train
@@ -165,6 +165,15 @@ def test_the_classifier_is_trained_and_judges_training_against_test_images(
     found = measure(experiment, evidence)
     assert report.measures["test_error_percent"] <= 100 and found["cifar10_fid"] > 0
     assert "samples" not in evidence.tensors and found["nearest_distance"] > 0
+
+
+def test_the_official_decoder_makes_each_pixel_of_the_channels_at_its_place() -> None:
+    decoder, codes = convolutional_decoder(5, (3, 30, 32), 4, pointwise=True).eval(), torch.randn(2, 5)
+    *layers, last, frame = decoder
+    channels = nn.Sequential(*layers)(codes)
+    assert channels.shape == (2, 4, 32, 32) and last.weight.shape == (3, 4, 1, 1)
+    colors = torch.einsum("nchw,dc->ndhw", channels, last.weight[:, :, 0, 0]) + last.bias[:, None, None]
+    torch.testing.assert_close(decoder(codes), colors[:, :, 1:31].flatten(1))
 
 
 def test_the_classifier_is_small_and_its_last_layer_sees_means() -> None:

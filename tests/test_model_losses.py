@@ -248,7 +248,6 @@ def ali(net: Model, drawn: Drawn, x: Tensor, y: Tensor) -> Losses:
 
 
 CLUSTERED = {"label_weight": 0.3, "distance": 2.0}
-OF_AGE = {"image_weight": 3.0, "code_weight": 20.0, "generator_image_weight": 4.0, "generator_updates": 3}
 FORMULAS = {
     "autoencoder": (autoencoder, {}),
     "adversarial": (adversarial, {}),
@@ -272,8 +271,7 @@ FORMULAS = {
     "convolutional VAE": (variational, {"kl_weight": 0.25}),
     "convolutional AAE": (adversarial, {}),
     "convolutional classifier": (classifier, {}),
-    "AGE": (age, OF_AGE),
-    "AGE, official layers": (age, OF_AGE),
+    "AGE": (age, {"image_weight": 3.0, "code_weight": 20.0, "generator_image_weight": 4.0, "generator_updates": 3}),
     "color classifier": (classifier, {}),
     "GAN": (gan, {}),
     "ALI": (ali, {}),
