@@ -108,15 +108,16 @@ def convolutional_decoder(
         convolution = nn.ConvTranspose2d(fan_in, fan_out, 4, stride, stride - 1, bias=False)
         return [convolution, nn.BatchNorm2d(fan_out), nn.ReLU()]
 
-    if pointwise:
-        last = [*double(channels, channels), nn.Conv2d(channels, shape[0], 1)]
-    else:
-        last = [nn.ConvTranspose2d(channels, shape[0], 4, 2, 1)]
+    def paint() -> list[nn.Module]:
+        if pointwise:
+            return [*double(channels, channels), nn.Conv2d(channels, shape[0], 1)]
+        return [nn.ConvTranspose2d(channels, shape[0], 4, 2, 1)]
+
     network = nn.Sequential(
         nn.Unflatten(1, (dimensions, 1, 1)),
         *double(dimensions, widths[0], stride=1),
         *(layer for ends in pairwise(widths) for layer in double(*ends)),
-        *last,
+        *paint(),
         FromPictures(shape),
     )
     network.apply(_as_dcgan)
