@@ -80,7 +80,8 @@ def test_codes_of_digits_are_colored_and_a_still_picture_is_stored():
     explorer.play(1)
     answer, blocks = explorer.answer({"what": "look"})
     assert answer["description"]["labels"] == images.labels[:POINTS].tolist() and answer["targets"] == []
-    assert answer["said"]["step"] == 1 and set(answer["said"]["losses"]) == set(moves)
+    assert [said["step"] for said in answer["said"]] == [0, 1] and len(blocks) == 3  # what was seen before, too
+    assert set(answer["said"][1]["losses"]) == set(moves)
     data, _ = explorer._repr_mimebundle_()
     assert len(data["image/png"]) < 200_000 and explorer.still().get_figwidth() > 4
 

@@ -189,9 +189,11 @@ class GameExplorer(FrontEnd):
             self.reset(message["target"])
         elif message["what"] == "play":
             self.play(message["steps"], *message["updates"])
-        (said, seen), (description, real) = self._looks[-1], self._describe()
+        looks = self._looks[-1:] if message["what"] == "play" else self._looks
+        description, real = self._describe()
+        said = [words for words, _ in looks]
         answer = {"description": description, "said": said, "targets": self._curves, "resets": self.resets}
-        return answer, [real, _integers(seen).tobytes()]
+        return answer, [real, *(_integers(seen).tobytes() for _, seen in looks)]
 
     def still(self) -> Figure:
         """What is seen now, and was after each of the last four calls of :meth:`play`."""

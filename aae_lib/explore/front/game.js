@@ -27,7 +27,7 @@ export function framed(said, integers, { arrows, codes, labels }) {
 export class Game {
   /**
    * @param element that the game fills
-   * @param games [{title, about, description, real, frames}], of which a kernel's is one with the first frame
+   * @param games [{title, about, description, real, frames}], of which a kernel's has the frames that it kept
    * @param host null for recordings; else {advance(count, updates) -> frame, reset(), target(name), draw(strokes),
    *     rate(name, value), targets}, of which `reset`, `target` and `draw` give a promise of a game
    */
@@ -103,11 +103,11 @@ export class Game {
     this.#listen();
   }
 
-  /** Show a game, from its first frame. */
+  /** Show a game: a recording from its first frame, a kernel's as it is now. */
   show(game) {
     this.pause();
-    const { description } = game, { host } = this;
-    Object.assign(this, { game, at: 0, shift: 1, pace: this.pace ?? (description.of_codes ? 10 : 2) });
+    const { description } = game, { host } = this, at = host ? game.frames.length - 1 : 0;
+    Object.assign(this, { game, at, before: null, shift: 1, pace: this.pace ?? (description.of_codes ? 10 : 2) });
     this.title.textContent = game.title;
     this.about.textContent = game.about;
     this.hasMap = game.frames[0].map.length > 0;

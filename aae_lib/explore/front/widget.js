@@ -123,14 +123,15 @@ async function renderGame(model, element, ask) {
   let mine = 0; // questions of this view's own
   const played = async (message) => {
     mine++;
-    const [{ description, said, ...rest }, [real, integers]] = await ask(message).finally(() => mine--);
-    const frame = framed(said, new Int16Array(bytesOf(integers).buffer), description);
+    const [{ description, said, ...rest }, [real, ...seen]] = await ask(message).finally(() => mine--);
+    const frames = said.map((words, i) => framed(words, new Int16Array(bytesOf(seen[i]).buffer), description));
     const title = description.of_codes ? "The game, for codes" : "The game, in a plane";
-    return { title, about: "", description, real: floatsOf(real), frames: [frame], ...rest };
+    return { title, about: "", description, real: floatsOf(real), frames, ...rest };
   };
   const first = await played({ what: "look" });
   const begin = (target) => played({ what: "reset", target });
-  const isNew = ({ resets, frames }) => resets !== game.game.resets || frames[0].step <= game.game.frames.at(-1).step;
+  const last = () => game.game.frames.at(-1).step;
+  const isNew = ({ resets, frames }) => resets !== game.game.resets || frames.at(-1).step <= last();
   const game = new Game(element, [first], {
     targets: first.targets,
     async advance(steps, updates) {
@@ -147,11 +148,11 @@ async function renderGame(model, element, ask) {
     },
   });
   const follow = async () => { // a call in the notebook, or another view, has played or begun again
-    const { resets, frames } = game.game;
-    if (mine || (model.get("steps") === frames.at(-1).step && model.get("resets") === resets)) return;
+    const { resets } = game.game;
+    if (mine || (model.get("steps") === last() && model.get("resets") === resets)) return;
     const seen = await played({ what: "look" });
     if (isNew(seen)) game.show(seen);
-    else game.append(seen.frames[0]);
+    else for (const frame of seen.frames.filter(({ step }) => step > last())) game.append(frame);
     await follow();
   };
   const rates = () => game.showRates(model.get("rates"));
