@@ -2,7 +2,7 @@
 
 import { text } from "./dom.js";
 
-const [WIDTH, HEIGHT, LEFT, EDGE] = [300, 190, 44, 34];
+const [WIDTH, HEIGHT, LEFT, EDGE] = [200, 170, 52, 34]; // as wide as the column, so that words are not shrunk
 
 export class Curve {
   /**
@@ -15,8 +15,8 @@ export class Curve {
     const marks = [[0, LEFT, HEIGHT - EDGE + 16], [1, LEFT - 6, HEIGHT - EDGE]].flatMap(([axis, x, y]) => {
       const values = points.map((point) => point[axis]), ends = [Math.min(...values), Math.max(...values)];
       return ends.map((value, end) => svg("text", {
-        x: axis ? x : [LEFT + 10, WIDTH - 10][end], y: axis ? [HEIGHT - EDGE - 8, 14][end] : y,
-        "text-anchor": axis ? "end" : "middle",
+        x: axis ? x : [LEFT + 2, WIDTH][end], y: axis ? [HEIGHT - EDGE - 8, 14][end] : y,
+        "text-anchor": axis || end ? "end" : "start",
       }, text(value)));
     });
     this.points = places.map(([cx, cy], n) => {
