@@ -17,14 +17,18 @@ export class Pad {
     });
     this.file = h("input", { type: "file", accept: "image/*", hidden: true, "aria-label": "Picture file" });
     this.file.addEventListener("change", () => this.#read(this.file.files[0]));
-    this.hint = h("p", { class: "aae-hint" }, "Draw here, or drop a picture");
+    this.hint = h("p", { class: "aae-hint" });
     this.seen = h("canvas", { class: "aae-seen", title: "What the encoder sees" });
     this.element = h("div", { class: "aae-square aae-pad" }, this.canvas, this.hint, this.seen, this.file);
     this.#listen();
   }
 
   show(latent, colors) {
+    const [channels, height, width] = latent.shape;
     this.latent = latent;
+    this.canDraw = channels === 1 && height === width;
+    this.hint.textContent = this.canDraw ? "Draw here, or drop a picture" : "Drop a picture here";
+    this.element.classList.toggle("aae-drop-only", !this.canDraw);
     this.recolor(colors);
   }
 
@@ -82,7 +86,7 @@ export class Pad {
     let pen = null;
     canvas.addEventListener("pointerdown", (event) => {
       event.preventDefault();
-      if (pen !== null || event.button) return;
+      if (pen !== null || event.button || !this.canDraw) return;
       pen = event.pointerId;
       canvas.setPointerCapture(pen);
       this.image = null;
@@ -117,9 +121,8 @@ export class Pad {
     if (this.waiting) return;
     this.waiting = setTimeout(() => {
       this.waiting = null;
-      const [channels, height, width] = this.latent.shape;
-      if (!this.strokes.length || channels > 1 || height !== width) return;
-      this.drawn = centered(inkOf(this.strokes), height);
+      if (!this.strokes.length || !this.canDraw) return; // another model may be shown by now
+      this.drawn = centered(inkOf(this.strokes), this.latent.shape[1]);
       this.paint();
       if (this.drawn) this.on.image(this.drawn, "drawn");
     }, PAUSE);

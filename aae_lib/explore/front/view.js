@@ -11,7 +11,7 @@ import { Strip } from "./strip.js";
 const KEYS = [
   ["\u2190 \u2192 \u2191 \u2193", "move the code (with Shift, farther)"], ["+ \u2212 F", "zoom in, out, show all"],
   ["Shift + drag", "move the plane"], ["C P G D H", "layers: codes, prior, images, D(z), distance"],
-  ["E", "encode a digit of the set"], ["O X", "open a picture, clear the drawing"],
+  ["E", "encode an image of the set"], ["O X", "open a picture, clear the drawing"],
   ["R", "a sample of the prior"], ["S", "more directions"],
   ["0 \u2013 9", "the label (with Shift, one class of the codes)"], [", .", "the label before, the next one"],
   ["N", "the next class of the codes alone"], ["A B", "set a pin where the code is"],
@@ -84,7 +84,7 @@ export class View {
     const titles = explorer.models.map(({ title }) => title), choose = (number) => explorer.choose(number);
     this.curve = explorer.beside || !explorer.curve ? null : new Curve(explorer.curve, titles, choose);
     this.encodeButtons = h("div", { class: "aae-buttons" },
-      button("Digit", "E", () => explorer.anyDigit(), { title: "Encode a digit of the set" }),
+      button("Image", "E", () => explorer.anyDigit(), { title: "Encode an image of the set" }),
       button("Open", "O", () => this.pad.open(), { title: "Encode a picture" }),
       button("Clear", "X", () => explorer.clear()));
     this.sampleButton = button("Sample the prior", "R", () => explorer.random());
@@ -207,10 +207,11 @@ export class View {
   }
 
   showDecoded(panel) {
-    const { isCode } = this.explorer.state;
+    const { isCode, digit, label } = this.explorer.state, { classes, labels } = panel.latent;
+    const isOther = classes && digit >= 0 && labels[digit] !== label; // the style of the image, another label
     panel.showTip(-1);
     panel.plane.mark({ hover: null });
-    panel.showImage(panel.image, false, isCode ? "x\u0302: its reconstruction" : "x\u0302: decoded from z");
+    panel.showImage(panel.image, false, `x\u0302: ${isCode && !isOther ? "its reconstruction" : "decoded from z"}`);
     panel.tell(panel.place);
   }
 
