@@ -28,7 +28,10 @@ from torch import nn
 from aae_lib.data import load_sample
 from aae_lib.experiments import load_trained
 from aae_lib.explore import GameExplorer, LatentExplorer, ModelsExplorer, TurningMap
-from aae_lib.models import Autoencoder
+from aae_lib.models import AdversarialAutoencoder, Autoencoder
+from aae_lib.networks import multilayer_perceptron
+from aae_lib.priors import DrawnPrior
+from aae_lib.training import Adam, Recipe
 
 digits = load_sample().test
 explorer = LatentExplorer(load_trained("aae-gaussian").model, digits)
@@ -46,6 +49,12 @@ explorer.observe(say)
 say()
 said
 """
+DRAWN = """\
+networks = [multilayer_perceptron(*ends, hidden=(32,), deviation=None) for ends in ((784, 2), (2, 784), (2, 1))]
+recipe = Recipe(dict.fromkeys(AdversarialAutoencoder.moves, Adam(1e-2)), 100)
+aae = AdversarialAutoencoder(DrawnPrior([[(0.1, 0.2), (0.9, 0.2)]]), *networks)
+GameExplorer(aae, load_sample().train, recipe)
+"""
 CELLS = [
     SETUP,
     "explorer",
@@ -55,8 +64,9 @@ CELLS = [
     'ModelsExplorer({name: load_trained(f"{name}-gaussian").model for name in ("aae", "vae")}, digits)',
     "game = GameExplorer()\ngame",
     "game",
+    DRAWN,
 ]
-CANVASES = 8  # two of the models side by side
+CANVASES = 9  # two of the models side by side
 
 
 @pytest.fixture(scope="module")
@@ -241,11 +251,23 @@ def test_an_explorer_in_a_notebook(driver, lab):
     wait(lambda: steps()[0] == steps()[1])
     notebook.shoot("lab-game.png")
     notebook.at(0, 0.5, 0.5, ".aae-game").send_keys("r").perform()  # the other view begins again, too
-    wait(lambda: steps() == ["step 0", "step 0"])
+    wait(lambda: steps()[:2] == ["step 0", "step 0"])
     notebook.at(0, 0.5, 0.5, ".aae-game").send_keys("nn").perform()  # another target: no step tells of it
     planes = notebook.every(".aae-game .aae-plane canvas")
     picture = "return arguments[0].toDataURL() === arguments[1].toDataURL()"
-    wait(lambda: driver.execute_script(picture, *planes))
+    wait(lambda: driver.execute_script(picture, *planes[:2]))
+
+    # A prior is drawn with the mouse, with two strokes, of which one slips over the border; then its game is played.
+    distance = lambda: notebook.texts(".aae-game .aae-charts output")[-1]  # noqa: E731
+    notebook.at(2, 0.5, 0.5, ".aae-game").click().send_keys("d").perform()
+    for across, apart in ((0.2, -80), (0.6, 60)):
+        before = distance()
+        notebook.at(2, across, 0.25, ".aae-game").click_and_hold().move_by_offset(apart, 60).release().perform()
+        wait(lambda before=before: distance() != before)
+    notebook.at(2, 0.5, 0.5, ".aae-game").send_keys("k").perform()
+    wait(lambda: steps()[2] != "step 0")
+    notebook.at(2, 0.5, 0.5, ".aae-game").send_keys("k").perform()
+    notebook.shoot("lab-drawn-prior.png")
 
     # What is saved holds pictures and no weights.
     notebook.menu("File", "Save Notebook")
@@ -253,7 +275,7 @@ def test_an_explorer_in_a_notebook(driver, lab):
     saved = json.loads(notebook.path.read_text())
     assert notebook.path.stat().st_size < 1_200_000 and "widgets" not in saved["metadata"]
     outputs = [output["data"] for cell in saved["cells"] for output in cell["outputs"] if "data" in output]
-    assert sum("image/png" in data for data in outputs) == 7
+    assert sum("image/png" in data for data in outputs) == 8
 
     # Opened again, it shows what was chosen; after a restart of the kernel it can be run again.
     chosen = notebook.statuses()[0]

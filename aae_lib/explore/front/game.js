@@ -293,7 +293,8 @@ export class Game {
       if (!this.stroke) return;
       this.stroke = null;
       const { strokes } = this, { view: [x, y, half], of_codes: ofCodes } = this.game.description;
-      const unit = (at) => (ofCodes ? 0.5 + at / 4 : at); // the square that is drawn in: codes lie in [-2, 2]^2
+      // The square that is drawn in: codes lie in [-2, 2]^2. The plane shows more, and a hand slips over its border.
+      const unit = (at) => Math.min(1, Math.max(0, ofCodes ? 0.5 + at / 4 : at));
       const place = ([u, v]) => [unit(x + half * u), unit(y + half * v)];
       this.show(await this.host.draw(strokes.map((points) => points.map(place))));
       Object.assign(this, { strokes, drawing: true, chosen: "drawn" });
