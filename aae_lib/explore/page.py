@@ -15,7 +15,7 @@ from aae_lib.explore.description import Curve, describe, describe_curve
 from aae_lib.explore.front import FRONT, MODULE, STYLE
 from aae_lib.explore.space import Space
 
-GALLERY = ("aae-gaussian", "aae-mixture-labels", "semi-100-augmented", "reduce-2d-100", "cluster-16", "age")
+GALLERY = ("aae-gaussian", "aae-mixture-labels", "semi-100-augmented", "reduce-2d-100", "cluster-16-augmented", "age")
 
 
 def explore(names: Sequence[str], path: str | Path, images: Images | None = None) -> Path:
