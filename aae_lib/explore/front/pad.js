@@ -13,7 +13,7 @@ export class Pad {
     this.strokes = [];
     this.image = null; // of an encoded digit or picture, in place of strokes
     this.canvas = h("canvas", {
-      role: "img", class: "aae-canvas", "aria-label": "Drawing pad: draw a digit with the mouse or a finger",
+      role: "img", class: "aae-canvas", "aria-label": "Pad for a picture",
     });
     this.file = h("input", { type: "file", accept: "image/*", hidden: true, "aria-label": "Picture file" });
     this.file.addEventListener("change", () => this.#read(this.file.files[0]));
@@ -28,6 +28,7 @@ export class Pad {
     this.latent = latent;
     this.canDraw = channels === 1 && height === width;
     this.hint.textContent = this.canDraw ? "Draw here, or drop a picture" : "Drop a picture here";
+    this.canvas.setAttribute("aria-label", this.canDraw ? "Drawing pad: mouse or finger" : "Drop a picture here");
     this.element.classList.toggle("aae-drop-only", !this.canDraw);
     this.recolor(colors);
   }
