@@ -56,19 +56,12 @@ def function(
         minutes: how long a student needs.
     """
 
-    def verdict(answer: object) -> str:
-        if not callable(answer):
-            return f"a function is expected, this is {type(answer).__name__}"
-        theirs = answer(*arguments())
-        if theirs is None:
-            return NONE_YET
-        ours = right(*arguments())
-        difference = differing(theirs, ours)
-        if not difference:
-            return ""
-        return next((slip for slip, made in slips.items() if not differing(theirs, made(*arguments()))), difference)
+    def judge(theirs: object) -> str:
+        difference = differing(theirs, right(*arguments()))
+        found = (slip for slip, made in slips.items() if not differing(theirs, made(*arguments())))
+        return difference and next(found, difference)
 
-    return Exercise(right, verdict, slips, because, minutes)
+    return outcome(right, lambda answer: answer(*arguments()), judge, slips, because, minutes)
 
 
 def outcome(
@@ -102,9 +95,7 @@ def number(
         return abs(answer - value) <= max(within * abs(value), 1e-9)
 
     def verdict(answer: object) -> str:
-        if answer is None:
-            return NONE_YET
-        if isinstance(answer, bool | str) or not isinstance(answer, int | float):
+        if isinstance(answer, bool) or not isinstance(answer, int | float):
             return f"a number is expected, this is {type(answer).__name__}"
         if near(answer, right):
             return ""
@@ -114,7 +105,7 @@ def number(
 
 
 def differing(theirs: object, ours: object) -> str:
-    """ "" if the two are equal (numbers to one part in a thousand), and else what differs; tuples go part by part."""
+    """What differs, or "": numbers and tensors are equal to one part in a thousand; tuples go part by part."""
     if isinstance(ours, tuple):
         if not isinstance(theirs, tuple | list) or len(theirs) != len(ours):
             return f"{len(ours)} values are expected, separated by commas"

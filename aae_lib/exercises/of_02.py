@@ -52,7 +52,7 @@ def _logits_and_images() -> tuple[Tensor, Tensor]:
     return 3 * torch.randn(20, 784, generator=generator), torch.rand(20, 784, generator=generator)
 
 
-# -------------------------------------------------------------------------------------------- the bugs
+# The bugs
 
 
 def regularization_losses(encoder: nn.Module, discriminator: nn.Module, images: Tensor, real: Tensor) -> tuple:

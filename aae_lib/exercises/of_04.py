@@ -58,7 +58,7 @@ def _turned(labels: Tensor, shares: Tensor) -> Tensor:
     return on_arc(labels, shares) * torch.tensor([1.0, -1.0])
 
 
-# -------------------------------------------------------------------------------------------- points inside of a shape
+# Points inside of a shape
 
 POINTS = 500
 
@@ -105,7 +105,7 @@ def _on_one_side(contains: Callable[[Tensor], Tensor], count: int) -> Tensor:
     return sample_inside(lambda points: contains(points) & (points[:, 0] > 0), count)
 
 
-# -------------------------------------------------------------------------------------------- the bug
+# The bug
 
 
 def _with_wrong_codes(prior: ClassConditionalPrior, unlabeled: int, labels: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ def _rejected(confidence: Tensor, wrong: Tensor, share: float) -> tuple[Tensor, 
     return wrong[kept].sum(), len(wrong)
 
 
-# -------------------------------------------------------------------------------------------- the gradient penalty
+# The gradient penalty
 
 
 def _codes() -> tuple[nn.Module, Tensor, Tensor, Tensor]:
@@ -115,7 +115,7 @@ PENALTY_SLIPS: dict[str, Callable] = {
 }  # fmt: skip
 
 
-# -------------------------------------------------------------------------------------------- the bug
+# The bug
 
 
 def _encoder_and_digits() -> tuple[nn.Module, Tensor, Tensor]:

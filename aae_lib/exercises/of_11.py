@@ -10,6 +10,7 @@ from aae_lib.seeding import seeded
 
 WEIGHTED = (nn.Conv2d, nn.Linear)
 
+
 def frechet_of_features(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     """The squared distance of two Gaussians, fitted to features [n, k] of n images each."""
     of_means = (first.mean(0) - second.mean(0)).square().sum()

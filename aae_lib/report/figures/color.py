@@ -53,7 +53,11 @@ def color_frequencies() -> Drawing:
                   label="training images" if is_floor else _title(name))  # fmt: skip
         what = f"{'training images' if is_floor else name}: power of the finest frequencies, % of test images"
         integers[what] = round(float(values_of(name, "fine_detail_percent")[0]))
-    axes.set(yscale="log", xlabel="waves across a picture", ylabel="power of samples / power of test images")
+    low, high = axes.get_ylim()
+    axes.set(yscale="log", ylim=(min(low, 0.5), max(high, 2)), xlabel="waves across a picture",
+             ylabel="power of samples / power of test images")  # fmt: skip
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.legend(fontsize=7, ncols=2)
     set_title(axes, "Which spatial frequencies samples lack")
     return drawn, integers
