@@ -54,7 +54,9 @@ SYSTEMS = {
     "M2": System(builders.m2, Gaussian(3)),
     "clustering": System(builders.clustering, Gaussian(3), {"clusters": 6}),
     "clustering, split": System(builders.clustering, Gaussian(3), {"clusters": 6, "label_motion": MOTION}),
+    "clustering, guided": System(builders.guided_clustering, Gaussian(3), {"label_motion": MOTION}),
     "reducing": System(builders.reducing, Gaussian(2), {"clusters": 6}),
+    "reducing, guided": System(builders.guided_reducing, Gaussian(2), {"label_motion": MOTION}),
     "reducing, labels": System(builders.semi_supervised_reducing, Gaussian(2)),
     "reducing, labels, split": System(builders.semi_supervised_reducing, Gaussian(2), {"label_motion": MOTION}),
     "variational": System(builders.variational, Gaussian(2)),
@@ -106,7 +108,7 @@ def with_any_statistics(model: nn.Module) -> nn.Module:
 def sets_of(model: Model, unlabeled: Images, labeled: Images) -> tuple[Images, ...]:
     """As many sets of images as the model's updates take."""
     names = inspect.signature(model.updates).parameters
-    return tuple(labeled if name == "labeled" else unlabeled for name in names)
+    return tuple(labeled if name in ("labeled", "guiding") else unlabeled for name in names)
 
 
 def labeled_as(images: Images, labels: Any) -> Images:

@@ -39,15 +39,23 @@ SIZES = {
     "reducing": {
         "encoder": (60, 9), "decoder": (2, 60), "label_discriminator": (7, 1), "style_discriminator": (2, 1)
     },
+    "guided_clustering": {
+        "encoder": (60, 9), "decoder": (9, 60), "label_discriminator": (7, 1), "style_discriminator": (2, 1)
+    },
+    "guided_reducing": {
+        "encoder": (60, 9), "decoder": (2, 60), "label_discriminator": (7, 1), "style_discriminator": (2, 1)
+    },
     "semi_supervised_reducing": {
         "encoder": (60, 6), "decoder": (2, 60), "label_discriminator": (4, 1), "style_discriminator": (2, 1)
     },
     "variational": {"encoder": (60, 4), "decoder": (2, 60)},
 }  # fmt: skip
 
+CLUSTERING = ("clustering", "reducing", "guided_clustering", "guided_reducing")
+
 
 def build(name: str, **settings: Any) -> Model:
-    settings = {"clusters": 7, **settings} if name in ("clustering", "reducing") else settings
+    settings = {"clusters": 7, **settings} if name in CLUSTERING else settings
     return getattr(builders, name)(SHAPE, 4, GaussianMixture() if name == "label_informed" else Gaussian(2), **settings)
 
 
@@ -65,8 +73,8 @@ def test_sizes_are_those_asked_for_and_by_default_the_papers(name: str) -> None:
             if not settings:
                 assert all(layer.weight.std().item() == pytest.approx(0.01, rel=0.15) for layer in layers[:2])
                 assert not any(layer.bias.any() for layer in layers)
-    if name in ("reducing", "semi_supervised_reducing"):
-        assert model.heads.positions.shape == (7 if name == "reducing" else 4, 2)
+    if "reducing" in name:
+        assert model.heads.positions.shape == (7 if name in CLUSTERING else 4, 2)
 
 
 def test_settings_are_plain_data_and_follow_shape_classes_and_prior() -> None:

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from aae_lib.data import DataSet, Images
-from aae_lib.errors import UnknownNameError
+from aae_lib.data import DataSet, Images, load_sample
+from aae_lib.errors import ShapeError, UnknownNameError
 from aae_lib.experiments import (
     AUGMENTED,
     CHAPTERS,
@@ -36,6 +36,7 @@ PLAIN_MAPS = {"reduce-2d-1000": 1000, "reduce-2d-100": 100, "reduce-10d-100": 10
 MAPS = PLAIN_MAPS | {f"{name}{AUGMENTED}": 100 for name in ("reduce-2d-100", "reduce-10d-100")}
 CLUSTERS = ["cluster-16", "cluster-30", "cluster-16-augmented", "cluster-30-augmented"]
 BUT_VALIDATION = [*CLUSTERS, "reduce-2d-unsupervised", "likelihood"]
+GUIDED = ["cluster-10-augmented", "reduce-2d-unsupervised-augmented"]
 OF_LABELS = ["aae-mixture-labels", "aae-swissroll-labels"]
 Numbered = Callable[[int], Images]
 
@@ -318,9 +319,9 @@ def numbers(part: Images) -> set[int]:
     return {int(number) for number in part.images[:, 0]}
 
 
+SELECTED = {*OF_LABELS, *LABELED, *MAPS, *BUT_VALIDATION, *GUIDED}
 ALL_IMAGES = [
-    name for name in EXPERIMENTS
-    if name.removeprefix("fashion-").removeprefix("svhn-") not in {*OF_LABELS, *LABELED, *MAPS, *BUT_VALIDATION}
+    name for name in EXPERIMENTS if name.removeprefix("fashion-").removeprefix("svhn-") not in SELECTED
 ]
 
 
@@ -376,3 +377,19 @@ def test_what_chooses_names_or_a_bandwidth_is_not_trained_on(name: str, numbered
     for count, kept in ((60_000, 50_000), (3_334, 3_334 - 555)):
         (part,) = find(name).select(numbered(count), 3)
         assert torch.equal(part.images[:, 0], torch.arange(kept).float()) and (part.labels == -1).all()
+
+
+@pytest.mark.parametrize("name", GUIDED)
+def test_a_guide_s_certain_images_say_what_ten_clusters_are_and_no_label_does(name: str) -> None:
+    digits = load_sample().train
+    unlabeled, guiding = find(name).select(digits, 0)
+    assert torch.equal(unlabeled.images, digits.hold_out()[0].images) and (unlabeled.labels == -1).all()
+    again = find(name).select(digits.without_labels(), 0)[1]
+    assert torch.equal(guiding.labels, again.labels) and 0.3 < len(guiding) / len(unlabeled) < 0.5
+    place = {image.numpy().tobytes(): number for number, image in enumerate(unlabeled.images)}
+    digit = torch.stack([digits.labels[place[image.numpy().tobytes()]] for image in guiding.images])
+    named = [digit[guiding.labels == cluster].mode().values for cluster in range(10)]
+    assert sorted(map(int, named)) == list(range(10)), "each digit has a cluster"
+    assert (torch.stack(named)[guiding.labels] == digit).double().mean() > 0.93
+    with pytest.raises(ShapeError):
+        find(name).select(Images(torch.rand(600, 64), digits.labels[:600]), 0)

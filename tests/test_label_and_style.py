@@ -20,7 +20,8 @@ from aae_lib.storage import load_weights, save_weights
 from aae_lib.training import SGD, Recipe, Rise, train
 
 Sets = tuple[Images, Images]
-SPLIT = ["clustering, split", "semi-supervised, split", "reducing, labels, split"]
+GUIDED = ["clustering, guided", "reducing, guided"]
+SPLIT = ["clustering, split", *GUIDED, "semi-supervised, split", "reducing, labels, split"]
 
 
 def gradients(loss: Tensor, network: nn.Module) -> list[Tensor]:
@@ -30,7 +31,7 @@ def gradients(loss: Tensor, network: nn.Module) -> list[Tensor]:
 # Each half of the code
 
 
-@pytest.mark.parametrize("name", ["semi-supervised", "semi-supervised, split", "reducing, labels"])
+@pytest.mark.parametrize("name", ["semi-supervised", "semi-supervised, split", "reducing, labels", *GUIDED])
 def test_the_classification_moves_the_layer_that_makes_the_label_and_no_style(name: str, sets: Sets) -> None:
     model = tiny(name)
     *hidden, weight, bias = gradients(dict(model.updates(*sets))["classification"], model.encoder)
@@ -106,7 +107,7 @@ def test_all_losses_of_the_split_are_those_of_its_labels_and_styles(name: str, s
     assert found == expected
 
 
-@pytest.mark.parametrize("name", SPLIT[1:])
+@pytest.mark.parametrize("name", SPLIT[3:])
 def test_labeled_images_are_augmented_too_and_alone(name: str, sets: Sets) -> None:
     model = tiny(name).train()
     model.encoder.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))

@@ -32,7 +32,7 @@ READ_LABELS = {
 } | {
     name: {"classification"}
     for name in SYSTEMS
-    if name.startswith(("semi", "reducing, labels")) or "classifier" in name
+    if name.startswith(("semi", "reducing, labels")) or name.endswith("guided") or "classifier" in name
 }
 WITHOUT_ENCODER = {"GAN", "classifier", "convolutional classifier", "color classifier"}
 

@@ -213,6 +213,28 @@ def reducing(
     return models.ReducingAutoencoder(prior, heads, **parts, **weights)
 
 
+def guided_clustering(
+    shape: Shape, classes: int, prior: Prior, *, clusters: int = 10, hidden: Units = HIDDEN, label_motion: Motion = (),
+    input_noise: float = 0.3, label_weight: float = 1.0,
+) -> models.GuidedClusteringAutoencoder:  # fmt: skip
+    """The clustering adversarial autoencoder that another model's clusters guide."""
+    code = LabelAndStyle(Categorical(clusters), prior)
+    parts = _label_and_style(shape, code, code.dimensions, hidden, input_noise, label_motion)
+    return models.GuidedClusteringAutoencoder(code, **parts, label_weight=label_weight)
+
+
+def guided_reducing(
+    shape: Shape, classes: int, prior: Gaussian, *, clusters: int = 10, hidden: Units = HIDDEN,
+    label_motion: Motion = (), input_noise: float = 0.3, label_weight: float = 1.0, distance: float = 6.0,
+    label_share: float = 0.1,
+) -> models.GuidedReducingAutoencoder:  # fmt: skip
+    """Dimensionality reduction without labels that another model's clusters guide."""
+    heads, code = ClusterHeads(clusters, prior.dimensions), LabelAndStyle(Categorical(clusters), prior)
+    parts = _label_and_style(shape, code, prior.dimensions, hidden, input_noise, label_motion)
+    weights = {"distance": distance, "label_share": label_share, "label_weight": label_weight}
+    return models.GuidedReducingAutoencoder(prior, heads, **parts, **weights)
+
+
 def semi_supervised_reducing(
     shape: Shape, classes: int, prior: Gaussian, *, hidden: Units = HIDDEN, label_motion: Motion = (),
     input_noise: float = 0.3, label_weight: float = 1.0, distance: float = 6.0, label_share: float = 0.1,

@@ -4,14 +4,21 @@ from dataclasses import replace
 from functools import partial
 
 from aae_lib.experiments import builders, measures
-from aae_lib.experiments.clustering import HIDDEN, but_validation
+from aae_lib.experiments.clustering import (
+    GUIDE,
+    GUIDED,
+    GUIDED_RECIPE,
+    HIDDEN,
+    but_validation,
+    but_validation_and_guiding,
+)
 from aae_lib.experiments.clustering import RECIPE as CLUSTERING_RECIPE
 from aae_lib.experiments.experiment import Chapter, Experiment
 from aae_lib.experiments.plane import RECONSTRUCTION
 from aae_lib.experiments.semi_supervised import AUGMENTED, MOTION, OPTIMIZERS, unlabeled_and_labeled
 from aae_lib.paper import PAPER
 from aae_lib.priors import Gaussian
-from aae_lib.training import UPDATES_PER_EPOCH, Cosine, Recipe, Rise
+from aae_lib.training import UPDATES_PER_EPOCH, Cosine, Recipe
 
 REDUCTION = Chapter(
     title="Dimensionality reduction", notebook="08_dimensionality_reduction",
@@ -22,13 +29,7 @@ REDUCTION = Chapter(
 )  # fmt: skip
 STEPS = 60 * UPDATES_PER_EPOCH
 RECIPE = Recipe({**OPTIMIZERS, "heads": RECONSTRUCTION}, STEPS, Cosine(start=STEPS / 2, end=STEPS))
-# As for semi-supervised classification, the label's adversary has a part of its weight until the rates fall.
-AUGMENTED_RECIPE = Recipe(
-    RECIPE.optimizers,
-    steps=40 * UPDATES_PER_EPOCH,
-    schedule=Cosine(start=24 * UPDATES_PER_EPOCH, end=40 * UPDATES_PER_EPOCH),
-    weights={"label_weight": Rise(0.3, start=24 * UPDATES_PER_EPOCH, end=30 * UPDATES_PER_EPOCH)},
-)
+AUGMENTED_RECIPE = replace(GUIDED_RECIPE, optimizers=RECIPE.optimizers)
 
 
 def _labeled(dimensions: int, count: int, figure: str) -> Experiment:
@@ -65,6 +66,13 @@ EXPERIMENTS = (
         prior=Gaussian(2), settings={"clusters": 20, "hidden": HIDDEN, "label_weight": 0.4}, select=but_validation,
         paper=PAPER["reduce-2d-unsupervised"],
         source="As cluster-16; the cluster heads are ours, chosen on validation images.",
+    ),
+    Experiment(
+        name="reduce-2d-unsupervised-augmented", title="AAE, 2-D, no labels, 10 clusters, augmentation",
+        chapter=REDUCTION, figure="AAE Fig. 11c", build=builders.guided_reducing, recipe=AUGMENTED_RECIPE,
+        prior=Gaussian(2), settings={"clusters": GUIDED, "hidden": HIDDEN, "label_motion": MOTION},
+        select=but_validation_and_guiding,
+        source=f"As reduce-2d-100-augmented; ten clusters of {GUIDE}, as it ships, take the place of the labels.",
     ),
     REDUCE_10D_100,
     _augmented(REDUCE_10D_100),

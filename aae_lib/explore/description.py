@@ -49,7 +49,7 @@ def describe(space: Space, title: str, about: str = "") -> tuple[dict[str, Any],
         "dimensions": space.dimensions,
         "classes": space.classes,
         "names": space.images.class_names,
-        "clusters": type(space.model) in (models.ClusteringAutoencoder, models.ReducingAutoencoder),  # no classes
+        "clusters": isinstance(space.model, models.ClusteringAutoencoder) and not hasattr(space.model, "classify"),
         "sphere": space.on_sphere,
         "view": space.view(),
         "directions": pack.add(space.directions),

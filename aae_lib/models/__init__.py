@@ -5,8 +5,12 @@ from aae_lib.models.age import AdversarialGeneratorEncoder, SemanticGeneratorEnc
 from aae_lib.models.ali import AdversariallyLearnedInference
 from aae_lib.models.autoencoder import Autoencoder
 from aae_lib.models.classifier import Classifier
-from aae_lib.models.clustering import ClusteringAutoencoder
-from aae_lib.models.dimensionality_reduction import ReducingAutoencoder, SemiSupervisedReducingAutoencoder
+from aae_lib.models.clustering import ClusteringAutoencoder, GuidedClusteringAutoencoder
+from aae_lib.models.dimensionality_reduction import (
+    GuidedReducingAutoencoder,
+    ReducingAutoencoder,
+    SemiSupervisedReducingAutoencoder,
+)
 from aae_lib.models.gan import GenerativeAdversarialNetwork
 from aae_lib.models.label_informed import LabelInformedAutoencoder
 from aae_lib.models.model import Model, classes_told

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from aae_lib.data import Images
 from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
 from aae_lib.models.autoencoder import Autoencoder, ReconstructionLoss
+from aae_lib.models.model import classification_loss
 from aae_lib.priors import AroundHeads, LabelAndStyle
 
 
@@ -84,3 +85,18 @@ class ClusteringAutoencoder(Autoencoder):
     def _split(self, output: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's output ``[n, classes + d]`` as logits and style."""
         return output[:, : self.prior.classes].float(), output[:, self.prior.classes :].float()
+
+
+class GuidedClusteringAutoencoder(ClusteringAutoencoder):
+    """The same, guided by the clusters of another model (ours).
+
+    The other model has more clusters than there are kinds of images, so some of its clusters are fragments. The images
+    of which it is certain say what the clusters of this model are; the adversaries and the reconstruction sort the
+    rest. No label of a class is used.
+    """
+
+    moves = ClusteringAutoencoder.moves | {"classification": ("encoder",)}
+
+    def updates(self, unlabeled: Images, guiding: Images) -> Iterator[tuple[str, Tensor]]:
+        yield from super().updates(unlabeled)
+        yield "classification", classification_loss(self.logits_and_style(guiding.images)[0], guiding.labels)

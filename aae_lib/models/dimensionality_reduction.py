@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from aae_lib.data import Images
 from aae_lib.errors import PriorError
-from aae_lib.models.clustering import ClusteringAutoencoder
+from aae_lib.models.clustering import ClusteringAutoencoder, GuidedClusteringAutoencoder
 from aae_lib.models.semi_supervised import SemiSupervisedAutoencoder
 from aae_lib.networks import ClusterHeads, attenuated
 from aae_lib.priors import AroundHeads, Categorical, Gaussian
@@ -54,5 +54,11 @@ class ReducingAutoencoder(ClusteringAutoencoder):
 
 class SemiSupervisedReducingAutoencoder(SemiSupervisedAutoencoder, ReducingAutoencoder):
     """The same with a few labeled images, which say that cluster k is class k."""
+
+    moves = ReducingAutoencoder.moves | {"classification": ("encoder",)}
+
+
+class GuidedReducingAutoencoder(GuidedClusteringAutoencoder, ReducingAutoencoder):
+    """The same without labels, guided by the clusters of another model (ours)."""
 
     moves = ReducingAutoencoder.moves | {"classification": ("encoder",)}
