@@ -135,6 +135,7 @@ def test_a_generator_of_one_blank_image_cannot_go_unseen(judge: Classifier) -> N
     assert blank["rarest_class"] == 0 and fine["rarest_class"] > 0.03
     assert blank["fine_detail_percent"] < 1e-6 and fine["fine_detail_percent"] == pytest.approx(100, rel=0.02)
     assert blank["same_class_percent"] == pytest.approx(10)
+    assert (evidence.reconstructions == 128).all() and evidence.reconstructions.shape == (8, 3072)
     other = examine(experiment, model, held_out, {"data_name": "other colors"}, training)
     assert not {"fid", "class_score"} & other.tensors.keys(), "its classifier knows no other images"
 

@@ -29,6 +29,7 @@ from aae_lib.training import Adam, Cosine, Drops, Recipe, WarmUp
 
 DATA, SHAPE = "CIFAR10", (3, 32, 32)
 DRAWN = 32  # samples that the evidence keeps as pictures
+REBUILT = 8  # reconstructions that it keeps
 NEAREST = 200  # samples whose nearest training image is looked for
 FINEST = 12  # from so many waves across a picture on, frequencies count as the finest
 
@@ -68,10 +69,11 @@ def judged(examination: Examination) -> dict[str, Tensor]:
 def drawn(examination: Examination) -> dict[str, Tensor]:
     """What samples are like as pictures; of the classifier, training or held-out images stand for samples.
 
-    ``samples`` ``[32, pixels]``, uint8 (none of the classifier). ``spectra`` ``[2, side / 2 + 1]``: the mean power at
-    each frequency of 10,000 samples, and of held-out images. ``nearest`` ``[200]``, int32, and ``nearest_distances``
-    ``[200]``: the training image that is nearest to each of the first samples (the classifier: held-out images), and
-    how far away it is, as root mean square over pixels.
+    ``samples`` ``[32, pixels]``, uint8 (none of the classifier). ``reconstructions`` ``[8, pixels]``, uint8: of the
+    first held-out images, by a model that encodes. ``spectra`` ``[2, side / 2 + 1]``: the mean power at each frequency
+    of 10,000 samples, and of held-out images. ``nearest`` ``[200]``, int32, and ``nearest_distances`` ``[200]``: the
+    training image that is nearest to each of the first samples (the classifier: held-out images), and how far away it
+    is, as root mean square over pixels.
     """
     model, training, shape = examination.model, examination.training, examination.images.shape
     held_out = examination.images.images[:JUDGED]
@@ -82,6 +84,9 @@ def drawn(examination: Examination) -> dict[str, Tensor]:
     looked_for = held_out if itself else samples
     distances, nearest = torch.cdist(looked_for[:NEAREST], training.images).min(1)
     found = {} if itself else {"samples": (255 * samples[:DRAWN]).round().byte()}
+    if not itself and hasattr(model, "encoder"):
+        back = in_batches(model.decode, examination.codes[:REBUILT], model)
+        found["reconstructions"] = (255 * back).round().byte()
     return found | {
         "spectra": torch.stack([spectrum(part, shape) for part in (samples, held_out)]),
         "nearest": nearest.int(),
