@@ -15,7 +15,7 @@ from aae_lib import __main__ as command_line
 from aae_lib.__main__ import collect, evaluate, experiments, reproduce, sample, ship, train
 from aae_lib.data import load_mnist, load_sample
 from aae_lib.errors import StorageError, TrainingError, UnknownNameError
-from aae_lib.experiments import EXPERIMENTS, find, shipped_seeds
+from aae_lib.experiments import EXPERIMENTS, color, find, shipped_seeds
 from aae_lib.report import figures
 from aae_lib.storage import read_file, write_file
 
@@ -127,6 +127,7 @@ def test_a_folder_that_cannot_be_made_is_found_out_before_the_work(call, tmp_pat
 
 
 def test_other_images_are_trained_on_and_measured_in_their_own_shape(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(color, "JUDGED", 100)
     write_cifar10(tmp_path / "data", monkeypatch)
     write_idx_set(tmp_path / "data", "FashionMNIST", {"train": 70, "t10k": 20})
     monkeypatch.setenv("AAE_DATA", str(tmp_path / "data"))
