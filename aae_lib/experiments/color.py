@@ -28,7 +28,7 @@ from aae_lib.storage import load_weights
 from aae_lib.training import Adam, Cosine, Drops, Recipe, WarmUp
 
 DATA, SHAPE = "CIFAR10", (3, 32, 32)
-DRAWN = 32  # samples that the evidence keeps as pictures
+DRAWN = 16  # samples that the evidence keeps as pictures
 REBUILT = 8  # reconstructions that it keeps
 NEAREST = 200  # samples whose nearest training image is looked for
 FINEST = 12  # from so many waves across a picture on, frequencies count as the finest
@@ -69,7 +69,7 @@ def judged(examination: Examination) -> dict[str, Tensor]:
 def drawn(examination: Examination) -> dict[str, Tensor]:
     """What samples are like as pictures; of the classifier, training or held-out images stand for samples.
 
-    ``samples`` ``[32, pixels]``, uint8 (none of the classifier). ``reconstructions`` ``[8, pixels]``, uint8: of the
+    ``samples`` ``[16, pixels]``, uint8 (none of the classifier). ``reconstructions`` ``[8, pixels]``, uint8: of the
     first held-out images, by a model that encodes. ``spectra`` ``[2, side / 2 + 1]``: the mean power at each frequency
     of 10,000 samples, and of held-out images. ``nearest`` ``[200]``, int32, and ``nearest_distances`` ``[200]``: the
     training image that is nearest to each of the first samples (the classifier: held-out images), and how far away it

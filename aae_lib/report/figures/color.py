@@ -5,13 +5,13 @@ import torch
 
 from aae_lib import experiments
 from aae_lib.experiments import CIFAR10_CLASSIFIER, decoded_samples, find, shipped_seeds
+from aae_lib.experiments.color import DRAWN
 from aae_lib.report.drawing import DIGIT_COLORS, draw_images
 from aae_lib.report.figures.registry import Drawing, figure, set_title, shown_evidence
 from aae_lib.report.results import summary, values_of
 
 THIRTEEN = "13_age_in_color"
 SHAPE = (3, 32, 32)
-DRAWN = 16  # samples of each model
 
 
 def generators_in_color() -> list[str]:
@@ -26,7 +26,7 @@ def color_samples() -> Drawing:
     names = generators_in_color()
     # In training mode, since batch-norm has no other statistics yet.
     untrained = decoded_samples(find("age-cifar10").model(0, SHAPE).train(), DRAWN)
-    samples = [untrained, *(shown_evidence(name).samples[:DRAWN].float() / 255 for name in names)]
+    samples = [untrained, *(shown_evidence(name).samples.float() / 255 for name in names)]
     drawn, axes = plt.subplots(figsize=(9.6, 0.5 * len(samples)), layout="constrained")
     draw_images(axes, torch.cat(samples), DRAWN, SHAPE)
     labels, integers = ["before the first step"], {"generators that are trained": len(names)}
