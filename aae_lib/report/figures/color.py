@@ -43,7 +43,7 @@ def color_samples() -> Drawing:
 @figure("color-frequencies", paper="ours", notebook=THIRTEEN)
 def color_frequencies() -> Drawing:
     """Power of samples at each spatial frequency."""
-    drawn, axes = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
+    drawn, axes = plt.subplots(figsize=(8.4, 3.6), layout="constrained")
     integers = {}
     for index, name in enumerate([CIFAR10_CLASSIFIER.name, *generators_in_color()]):
         of_samples, of_images = shown_evidence(name).spectra.double()
@@ -53,12 +53,9 @@ def color_frequencies() -> Drawing:
                   label="training images" if is_floor else _title(name))  # fmt: skip
         what = f"{'training images' if is_floor else name}: power of the finest frequencies, % of test images"
         integers[what] = round(float(values_of(name, "fine_detail_percent")[0]))
-    low, high = axes.get_ylim()
-    axes.set(yscale="log", ylim=(min(low, 0.5), max(high, 2)), xlabel="waves across a picture",
-             ylabel="power of samples / power of test images")  # fmt: skip
+    axes.set(yscale="log", xlabel="waves across a picture", ylabel="power of samples / power of test images")
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
-    axes.legend(fontsize=7, ncols=2)
+    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     set_title(axes, "Which spatial frequencies samples lack")
     return drawn, integers
 
