@@ -53,7 +53,7 @@ def test_help_ends_in_a_narrow_terminal():
         (("evaluate", "aae-gaussian", "--weights", "no-such-file"), "no-such-file"),
         (("evaluate", "vae-gaussian-0.5", "--weights", "README.md"), "README.md"),
         (("ship", "aae-gaussian", "--seed", "0", "--from", "no-such-run"), "no-such-run"),
-        (("evaluate", "age-cifar10", "--data", "MNIST"), "python -m aae_lib train age-cifar10"),
+        (("evaluate", "vae-cifar10-1", "--data", "MNIST"), "python -m aae_lib train vae-cifar10-1"),
     ],
 )
 def test_expected_errors_are_one_line_and_status_1(arguments, key_word, monkeypatch):

@@ -39,7 +39,8 @@ def digits():
 @pytest.fixture(scope="module")
 def spaces(digits):
     """The space of codes of a shipped model, by its name."""
-    return cache(lambda name: Space(load_trained(name).model, digits))
+    icons = draw_icons(300).without_labels()
+    return cache(lambda name: Space(load_trained(name).model, icons if "cifar10" in name else digits))
 
 
 @pytest.fixture(scope="module")

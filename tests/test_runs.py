@@ -356,7 +356,8 @@ def test_a_run_on_images_of_another_shape(tmp_path: Path, tiny: dict[str, Experi
     assert report.measures == {} and left(experiment, tmp_path).header["shape"] == [3, 32, 32]
     stored = read_evidence(evidence_path(experiment, 0, tmp_path))
     assert stored.tensors.keys() == {
-        "squared_errors", "code_distance", "code_neighbors", "samples", "spectra", "nearest", "nearest_distances",
+        "squared_errors", "code_distance", "code_neighbors", "samples", "reconstructions", "spectra", "nearest",
+        "nearest_distances",
     }  # fmt: skip
     assert torch.equal(stored.labels, parts[1].labels)
     assert all(torch.tensor(value).isfinite() for value in measure(experiment, stored).values())

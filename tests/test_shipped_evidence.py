@@ -26,7 +26,7 @@ FLOATS = (
     "class_score", "spectra", "nearest_distances", "code_distance", "code_neighbors",
 )  # fmt: skip
 BYTES = ("predictions", "from_style", "clusters", "sample_digits", "sample_classes", "reconstructed_classes", "samples",
-         "k_means_clusters")  # fmt: skip
+         "reconstructions", "k_means_clusters")  # fmt: skip
 OTHERS = {"names": torch.int8, "k_means_names": torch.int8, "nearest": torch.int32}
 
 

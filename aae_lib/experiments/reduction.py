@@ -72,7 +72,7 @@ EXPERIMENTS = (
         chapter=REDUCTION, figure="AAE Fig. 11c", build=builders.guided_reducing, recipe=AUGMENTED_RECIPE,
         prior=Gaussian(2), settings={"clusters": GUIDED, "hidden": HIDDEN, "label_motion": MOTION},
         select=but_validation_and_guiding,
-        source=f"As reduce-2d-100-augmented; ten clusters of {GUIDE}, as it ships, take the place of the labels.",
+        source=f"As reduce-2d-100-augmented; ten clusters of {GUIDE.name}, as it ships, take the place of the labels.",
     ),
     REDUCE_10D_100,
     _augmented(REDUCE_10D_100),

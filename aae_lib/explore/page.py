@@ -8,9 +8,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from aae_lib.data import Images, load_mnist
+from aae_lib.data import Images, draw_icons, load_mnist
 from aae_lib.errors import writing
-from aae_lib.experiments import load_trained
+from aae_lib.experiments import Trained, load_trained
 from aae_lib.explore.description import Curve, describe, describe_curve
 from aae_lib.explore.front import FRONT, MODULE, STYLE
 from aae_lib.explore.space import Space
@@ -21,14 +21,18 @@ GALLERY = ("aae-gaussian", "aae-mixture-labels", "semi-100-augmented", "reduce-2
 def explore(names: Sequence[str], path: str | Path, images: Images | None = None) -> Path:
     """Write a page of shipped models: of one, of two under one pointer, or of more with a slider; none: the gallery.
 
-    The dots are ``images``, by default MNIST's test images. Errors: :func:`~aae_lib.experiments.load_trained`; a
-    StorageError if the page cannot be written.
+    The dots are ``images``, by default MNIST's test images, or icons for a model of color. Errors:
+    :func:`~aae_lib.experiments.load_trained`; a StorageError if the page cannot be written.
     """
-    images = load_mnist().test if images is None else images
     models = []
     for trained in map(load_trained, names or GALLERY):
-        models.append((trained.experiment.name, trained.experiment.title, Space(trained.model, images)))
+        shown = _dots(trained) if images is None else images
+        models.append((trained.experiment.name, trained.experiment.title, Space(trained.model, shown)))
     return write_page(path, models)
+
+
+def _dots(trained: Trained) -> Images:
+    return load_mnist().test if trained.header["shape"][0] == 1 else draw_icons(300).without_labels()
 
 
 def write_page(path: str | Path, models: Sequence[tuple[str, str, Space]], curve: Curve | None = None) -> Path:
