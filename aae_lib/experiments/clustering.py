@@ -35,7 +35,7 @@ GUIDED_RECIPE = Recipe(
     schedule=Cosine(start=24 * UPDATES_PER_EPOCH, end=40 * UPDATES_PER_EPOCH),
     weights={"label_weight": Rise(0.3, start=24 * UPDATES_PER_EPOCH, end=30 * UPDATES_PER_EPOCH)},
 )
-GUIDED = 10  # of its clusters
+GUIDED = 10  # clusters that stay of the guide's sixteen, one for each digit
 
 
 def but_validation(images: Images, seed: int) -> tuple[Images]:

@@ -84,7 +84,7 @@ def drawn(examination: Examination) -> dict[str, Tensor]:
     looked_for = held_out if itself else samples
     distances, nearest = torch.cdist(looked_for[:NEAREST], training.images).min(1)
     found = {} if itself else {"samples": (255 * samples[:DRAWN]).round().byte()}
-    if not itself and hasattr(model, "encoder"):
+    if hasattr(model, "encoder"):
         back = in_batches(model.decode, examination.codes[:REBUILT], model)
         found["reconstructions"] = (255 * back).round().byte()
     return found | {

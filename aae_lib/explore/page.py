@@ -4,13 +4,14 @@ import base64
 import html
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from aae_lib.data import Images, draw_icons, load_mnist
 from aae_lib.errors import writing
-from aae_lib.experiments import Trained, load_trained
+from aae_lib.experiments import load_trained
 from aae_lib.explore.description import Curve, describe, describe_curve
 from aae_lib.explore.front import FRONT, MODULE, STYLE
 from aae_lib.explore.space import Space
@@ -24,15 +25,15 @@ def explore(names: Sequence[str], path: str | Path, images: Images | None = None
     The dots are ``images``, by default MNIST's test images, or icons for a model of color. Errors:
     :func:`~aae_lib.experiments.load_trained`; a StorageError if the page cannot be written.
     """
-    models = []
+    models, dots = [], cache(_dots)  # each set is loaded once
     for trained in map(load_trained, names or GALLERY):
-        shown = _dots(trained) if images is None else images
+        shown = dots(trained.header["shape"][0]) if images is None else images
         models.append((trained.experiment.name, trained.experiment.title, Space(trained.model, shown)))
     return write_page(path, models)
 
 
-def _dots(trained: Trained) -> Images:
-    return load_mnist().test if trained.header["shape"][0] == 1 else draw_icons(300).without_labels()
+def _dots(channels: int) -> Images:
+    return load_mnist().test if channels == 1 else draw_icons(300).without_labels()
 
 
 def write_page(path: str | Path, models: Sequence[tuple[str, str, Space]], curve: Curve | None = None) -> Path:

@@ -90,9 +90,10 @@ class ClusteringAutoencoder(Autoencoder):
 class GuidedClusteringAutoencoder(ClusteringAutoencoder):
     """The same, guided by the clusters of another model (ours).
 
-    The other model has more clusters than there are kinds of images, so some of its clusters are fragments. The images
-    of which it is certain say what the clusters of this model are; the adversaries and the reconstruction sort the
-    rest. No label of a class is used.
+    The other model has more clusters than there are kinds of images, so some of its clusters are fragments. Images of
+    which it is certain, ``guiding``, say what the clusters of this model are: their labels are clusters, from 0 to
+    ``classes`` - 1, and no classes. The adversaries and the reconstruction sort the others. Arguments as for
+    :class:`ClusteringAutoencoder`.
     """
 
     moves = ClusteringAutoencoder.moves | {"classification": ("encoder",)}
