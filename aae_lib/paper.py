@@ -53,6 +53,7 @@ PAPER: dict[str, dict[str, Reported]] = {
     "labels-1000": {"test_error_percent": TABLE_2["NN"][1]},
     "labels-all": {"test_error_percent": TABLE_2["NN"][2]},
     "m2-100": {"test_error_percent": TABLE_2["VAE (M2)"][0]},
+    "m2-1000": {"test_error_percent": TABLE_2["VAE (M2)"][1]},
     "cluster-16": {"test_error_percent_most_confident": TABLE_3["AAE, 16 clusters"][1]},
     "cluster-30": {"test_error_percent_most_confident": TABLE_3["AAE, 30 clusters"][1]},
     "reduce-2d-1000": {"test_error_percent": Reported("4.20†")},

@@ -58,6 +58,7 @@ SYSTEMS = {
     "reducing": System(builders.reducing, Gaussian(2), {"clusters": 6}),
     "reducing, guided": System(builders.guided_reducing, Gaussian(2), {"label_motion": MOTION}),
     "reducing, labels": System(builders.semi_supervised_reducing, Gaussian(2)),
+    "reducing, labels, fixed heads": System(builders.fixed_heads, Gaussian(10)),
     "reducing, labels, split": System(builders.semi_supervised_reducing, Gaussian(2), {"label_motion": MOTION}),
     "variational": System(builders.variational, Gaussian(2)),
     "variational, mixture": System(builders.variational, GaussianMixture()),

@@ -48,6 +48,9 @@ SIZES = {
     "semi_supervised_reducing": {
         "encoder": (60, 6), "decoder": (2, 60), "label_discriminator": (4, 1), "style_discriminator": (2, 1)
     },
+    "fixed_heads": {
+        "encoder": (60, 8), "decoder": (4, 60), "label_discriminator": (4, 1), "style_discriminator": (4, 1)
+    },
     "variational": {"encoder": (60, 4), "decoder": (2, 60)},
 }  # fmt: skip
 
@@ -56,7 +59,8 @@ CLUSTERING = ("clustering", "reducing", "guided_clustering", "guided_reducing")
 
 def build(name: str, **settings: Any) -> Model:
     settings = {"clusters": 7, **settings} if name in CLUSTERING else settings
-    return getattr(builders, name)(SHAPE, 4, GaussianMixture() if name == "label_informed" else Gaussian(2), **settings)
+    prior = GaussianMixture() if name == "label_informed" else Gaussian(4 if name == "fixed_heads" else 2)
+    return getattr(builders, name)(SHAPE, 4, prior, **settings)
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -75,6 +79,8 @@ def test_sizes_are_those_asked_for_and_by_default_the_papers(name: str) -> None:
                 assert not any(layer.bias.any() for layer in layers)
     if "reducing" in name:
         assert model.heads.positions.shape == (7 if name in CLUSTERING else 4, 2)
+    if name == "fixed_heads":
+        assert torch.equal(model.heads.positions, 10 * torch.eye(4))
 
 
 def test_settings_are_plain_data_and_follow_shape_classes_and_prior() -> None:

@@ -169,6 +169,11 @@ def reducing_with_labels(net: Model, drawn: Drawn, x: Tensor, known: Tensor, y: 
     return [*losses, ("classification", cross_entropy(net.encoder(known)[:, :10], y))]
 
 
+def fixed_heads(net: Model, drawn: Drawn, x: Tensor, known: Tensor, y: Tensor) -> Losses:
+    known_label = "classification", cross_entropy(net.encoder(known)[:, :10], y)
+    return [*label_and_style(net, drawn, x, 10, True, 0.3), known_label]
+
+
 def classifier(net: Model, drawn: Drawn, x: Tensor, y: Tensor) -> Losses:
     return [("classification", cross_entropy(net.classifier(x), y))]
 
@@ -267,6 +272,7 @@ FORMULAS = {
     "reducing": (reducing, CLUSTERED),
     "reducing, guided": (reducing_with_labels, CLUSTERED),
     "reducing, labels": (reducing_with_labels, CLUSTERED),
+    "reducing, labels, fixed heads": (fixed_heads, {"label_weight": 0.3}),
     "reducing, labels, split": (reducing_with_labels, CLUSTERED),
     "variational": (variational, {"kl_weight": 0.25}),
     "variational, mixture": (variational_mixture, {"kl_weight": 0.25}),

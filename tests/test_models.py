@@ -324,6 +324,8 @@ def test_priors_without_what_a_model_needs_are_refused() -> None:
     for build in ("reducing", "reducing, labels"):
         with pytest.raises(PriorError, match="at least 2 dimensions, found 1"):
             SYSTEMS[build].build((1, 4, 4), 10, Gaussian(1))
+    with pytest.raises(PriorError, match="10 fixed heads need 10 dimensions or more, found 9"):
+        SYSTEMS["reducing, labels, fixed heads"].build((1, 4, 4), 10, Gaussian(9))
     with pytest.raises(PriorError, match="classes >= 2"):
         SYSTEMS["clustering"].build((1, 4, 4), 10, Gaussian(3), clusters=1)
 

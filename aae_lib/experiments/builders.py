@@ -27,9 +27,11 @@ Settings that several builders share:
 * ``dropout``, ``decoder_dropout``: the share of the encoder's or decoder's hidden units that each step leaves out.
 """
 
+import torch
 from torch import nn
 
 from aae_lib import models
+from aae_lib.errors import PriorError
 from aae_lib.networks import (
     ClusterHeads,
     Dropout,
@@ -244,6 +246,23 @@ def semi_supervised_reducing(
     parts = _label_and_style(shape, code, prior.dimensions, hidden, input_noise, label_motion)
     weights = {"distance": distance, "label_share": label_share, "label_weight": label_weight}
     return models.SemiSupervisedReducingAutoencoder(prior, heads, **parts, **weights)
+
+
+def fixed_heads(
+    shape: Shape, classes: int, prior: Gaussian, *, hidden: Units = HIDDEN, label_motion: Motion = (),
+    input_noise: float = 0.3, label_weight: float = 1.0, corner: float = 10.0, label_share: float = 0.1,
+) -> models.FixedHeadsAutoencoder:  # fmt: skip
+    """Dimensionality reduction with a few labels; the head of each class stays ``corner`` out on an axis of its own.
+
+    Raises:
+        PriorError: the prior has fewer dimensions than there are classes.
+    """
+    if prior.dimensions < classes:
+        raise PriorError(f"{classes} fixed heads need {classes} dimensions or more, found {prior.dimensions}")
+    heads, code = ClusterHeads(classes, prior.dimensions), LabelAndStyle(Categorical(classes), prior)
+    heads.positions.data = corner * torch.eye(classes, prior.dimensions)
+    parts = _label_and_style(shape, code, prior.dimensions, hidden, input_noise, label_motion)
+    return models.FixedHeadsAutoencoder(prior, heads, **parts, label_weight=label_weight, label_share=label_share)
 
 
 def variational(

@@ -76,5 +76,10 @@ EXPERIMENTS = (
     ),
     REDUCE_10D_100,
     _augmented(REDUCE_10D_100),
+    replace(
+        REDUCE_10D_100, name="reduce-10d-100-fixed-heads", title="AAE, 10-D, 100 labels, heads fixed at 10 I",
+        build=builders.fixed_heads, recipe=replace(RECIPE, optimizers=OPTIMIZERS),
+        source="As reduce-10d-100, with the heads of the paper (recalled).",
+    ),
     _labeled(3, 100, "(ours)"),
 )

@@ -7,6 +7,7 @@ from aae_lib.models.autoencoder import Autoencoder
 from aae_lib.models.classifier import Classifier
 from aae_lib.models.clustering import ClusteringAutoencoder, GuidedClusteringAutoencoder
 from aae_lib.models.dimensionality_reduction import (
+    FixedHeadsAutoencoder,
     GuidedReducingAutoencoder,
     ReducingAutoencoder,
     SemiSupervisedReducingAutoencoder,

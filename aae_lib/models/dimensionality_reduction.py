@@ -58,6 +58,21 @@ class SemiSupervisedReducingAutoencoder(SemiSupervisedAutoencoder, ReducingAutoe
     moves = ReducingAutoencoder.moves | {"classification": ("encoder",)}
 
 
+class FixedHeadsAutoencoder(SemiSupervisedReducingAutoencoder):
+    """The same with heads that stay where they are: nothing moves them or pushes them apart (AAE, Figure 11d)."""
+
+    moves = SemiSupervisedAutoencoder.moves
+
+    def __init__(self, style: Gaussian, heads: ClusterHeads, encoder: nn.Module, decoder: nn.Module, **settings: Any):
+        super().__init__(style, heads, encoder, decoder, **settings)
+        heads.requires_grad_(False)
+
+    def updates(self, unlabeled: Images, labeled: Images) -> Iterator[tuple[str, Tensor]]:
+        for name, loss in super().updates(unlabeled, labeled):
+            if name != "heads":
+                yield name, loss
+
+
 class GuidedReducingAutoencoder(GuidedClusteringAutoencoder, ReducingAutoencoder):
     """The same without labels, guided by the clusters of another model (ours)."""
 
