@@ -6,6 +6,7 @@ from aae_lib.data import Images, check_images
 from aae_lib.experiments import builders
 from aae_lib.experiments.experiment import PRETRAINED, Chapter, Experiment, weights_path
 from aae_lib.experiments.measures import MATCH, OF_CLUSTERS, RECONSTRUCTION_ERROR, label_probabilities
+from aae_lib.experiments.plane import ADVERSARIAL, RECONSTRUCTION
 from aae_lib.experiments.semi_supervised import AUGMENTED, MOTION, OPTIMIZERS
 from aae_lib.paper import PAPER
 from aae_lib.priors import Gaussian
@@ -27,6 +28,13 @@ RECIPE = Recipe(  # half the rates of A.3
 )
 AUGMENTED_RECIPE = replace(
     RECIPE, steps=60 * UPDATES_PER_EPOCH, schedule=Cosine(start=36 * UPDATES_PER_EPOCH, end=60 * UPDATES_PER_EPOCH)
+)
+# The rates of A.3. With half of them thirty clusters part digits too slowly: 11.1 % of the validation images were wrong
+# after 60 epochs, and 3.4 % with these.
+AUGMENTED_RECIPE_OF_30 = Recipe(
+    {"reconstruction": RECONSTRUCTION, "discriminator": ADVERSARIAL, "generator": ADVERSARIAL},
+    steps=75 * UPDATES_PER_EPOCH,
+    schedule=Cosine(start=50 * UPDATES_PER_EPOCH, end=75 * UPDATES_PER_EPOCH),
 )
 # As for semi-supervised classification, the label's adversary has a part of its weight until the rates fall.
 GUIDED_RECIPE = Recipe(
@@ -67,10 +75,10 @@ def but_validation_and_guiding(images: Images, seed: int) -> tuple[Images, Image
     return unlabeled, replace(unlabeled, labels=labels).labeled()
 
 
-def _augmented(plain: Experiment) -> Experiment:
+def _augmented(plain: Experiment, recipe: Recipe) -> Experiment:
     """The experiment with labels that are read from an augmented copy of each image, and styles from the image."""
     return replace(
-        plain, name=plain.name + AUGMENTED, title=f"{plain.title}, augmentation", recipe=AUGMENTED_RECIPE, paper={},
+        plain, name=plain.name + AUGMENTED, title=f"{plain.title}, augmentation", recipe=recipe, paper={},
         settings={**plain.settings, "label_motion": MOTION, "label_weight": 0.15},
         source="The augmentation, the weight of the label's adversary and the schedule are ours, chosen on validation "
         "images.",
@@ -94,7 +102,8 @@ PLAIN = tuple(
     )
     for clusters, figure in ((16, "AAE Table 3, Fig. 9"), (30, "AAE Table 3"))
 )
-GUIDE, CLUSTER_30_AUGMENTED = map(_augmented, PLAIN)
+GUIDE = _augmented(PLAIN[0], AUGMENTED_RECIPE)
+CLUSTER_30_AUGMENTED = _augmented(PLAIN[1], AUGMENTED_RECIPE_OF_30)
 CLUSTER_10_AUGMENTED = Experiment(
     name="cluster-10-augmented",
     title="AAE, 10 clusters, augmentation, guided by 16",
