@@ -26,9 +26,8 @@ def blobs(shape: Shape, count: int) -> Images:
     return Images(pixels[:, None].expand(count, *shape).flatten(1), labels, shape)
 
 
-CONVOLUTIONAL = ("convolutional VAE", "convolutional AAE", "convolutional classifier", "AGE", "GAN", "ALI")
 CASES = [(name, shape, 50) for shape in ((1, 16, 16), (3, 32, 32)) for name in SYSTEMS]
-CASES += [(name, (3, 64, 48), 10) for name in CONVOLUTIONAL]
+CASES.append(("convolutional AAE", (3, 64, 48), 10))
 
 
 @pytest.mark.parametrize(("name", "shape", "steps"), CASES, ids=str)

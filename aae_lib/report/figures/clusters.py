@@ -14,7 +14,7 @@ MAP_PANELS = {
     "reduce-2d-1000": "a  2-D, 1,000 labels",
     "reduce-2d-100": "b  2-D, 100 labels",
     "reduce-2d-unsupervised": "c  2-D, 20 clusters, no labels",
-    "reduce-10d-100": "d  10-D, 100 labels, heads laid on a circle",
+    "reduce-10d-100-fixed-heads": "d  10-D, 100 labels, heads fixed at 10 I, laid on a circle",
 }
 
 
