@@ -233,9 +233,7 @@ def _means(name: str, metrics: Collection[str]) -> list[str]:
 
 
 def _with_seeds(name: str, metric: str) -> str:
-    """A metric with its interval and number of seeds; "planned" without evidence, - without such an experiment."""
-    if name not in EXPERIMENTS:
-        return "-"
+    """A metric with its interval and number of seeds; "planned" without evidence."""
     values = values_of(name, metric)
     return f"{summary(values, 2)} ({len(values)} seed{'s' * (len(values) != 1)})" if len(values) else "planned"
 
