@@ -77,6 +77,8 @@ def test_checked_cells_are_tagged_and_print_something_that_can_be_checked(notebo
         assert printed(cell).strip(), f"nothing to check in:\n{cell.source}"
         assert not re.search(r"\d\.\d{4}", printed(cell)), "more decimals than processors agree on"
         assert [output.output_type for output in cell.outputs] == ["stream"]
+    of_code = [cell for cell in code_cells(notebook) if "getsource" in cell.source]
+    assert all(CHECKED in tags(cell) for cell in of_code), "the library's code would go stale where it is shown"
 
 
 def test_figures_are_pictures_and_are_followed_by_their_counts(notebook):
