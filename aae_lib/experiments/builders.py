@@ -27,6 +27,8 @@ Settings that several builders share:
 * ``dropout``, ``decoder_dropout``: the share of the encoder's or decoder's hidden units that each step leaves out.
 """
 
+from typing import TypeVar
+
 import torch
 from torch import nn
 
@@ -211,10 +213,10 @@ def reducing(
 ) -> models.ReducingAutoencoder:  # fmt: skip
     """Dimensionality reduction without labels; the style has the dimensions of a code, the rest as :func:`clustering`.
     """
-    heads, code = ClusterHeads(clusters, prior.dimensions), LabelAndStyle(Categorical(clusters), prior)
-    parts = _label_and_style(shape, code, prior.dimensions, hidden, input_noise, label_motion, input_dropout, True)
-    weights = {"distance": distance, "label_share": label_share, "label_weight": label_weight}
-    return models.ReducingAutoencoder(prior, heads, **parts, **weights)
+    return _around_heads(
+        models.ReducingAutoencoder, ClusterHeads(clusters, prior.dimensions), shape, prior, hidden, input_noise,
+        label_motion, input_dropout, True, label_weight=label_weight, distance=distance, label_share=label_share,
+    )  # fmt: skip
 
 
 def guided_clustering(
@@ -233,10 +235,10 @@ def guided_reducing(
     label_share: float = 0.1,
 ) -> models.GuidedReducingAutoencoder:  # fmt: skip
     """Dimensionality reduction without labels that another model's clusters guide."""
-    heads, code = ClusterHeads(clusters, prior.dimensions), LabelAndStyle(Categorical(clusters), prior)
-    parts = _label_and_style(shape, code, prior.dimensions, hidden, input_noise, label_motion)
-    weights = {"distance": distance, "label_share": label_share, "label_weight": label_weight}
-    return models.GuidedReducingAutoencoder(prior, heads, **parts, **weights)
+    return _around_heads(
+        models.GuidedReducingAutoencoder, ClusterHeads(clusters, prior.dimensions), shape, prior, hidden, input_noise,
+        label_motion, label_weight=label_weight, distance=distance, label_share=label_share,
+    )  # fmt: skip
 
 
 def semi_supervised_reducing(
@@ -244,10 +246,10 @@ def semi_supervised_reducing(
     input_noise: float = 0.3, label_weight: float = 1.0, distance: float = 6.0, label_share: float = 0.1,
 ) -> models.SemiSupervisedReducingAutoencoder:  # fmt: skip
     """Dimensionality reduction with a few labels and one cluster for each class."""
-    heads, code = ClusterHeads(classes, prior.dimensions), LabelAndStyle(Categorical(classes), prior)
-    parts = _label_and_style(shape, code, prior.dimensions, hidden, input_noise, label_motion)
-    weights = {"distance": distance, "label_share": label_share, "label_weight": label_weight}
-    return models.SemiSupervisedReducingAutoencoder(prior, heads, **parts, **weights)
+    return _around_heads(
+        models.SemiSupervisedReducingAutoencoder, ClusterHeads(classes, prior.dimensions), shape, prior, hidden,
+        input_noise, label_motion, label_weight=label_weight, distance=distance, label_share=label_share,
+    )  # fmt: skip
 
 
 def fixed_heads(
@@ -261,10 +263,12 @@ def fixed_heads(
     """
     if prior.dimensions < classes:
         raise PriorError(f"{classes} fixed heads need {classes} dimensions or more, found {prior.dimensions}")
-    heads, code = ClusterHeads(classes, prior.dimensions), LabelAndStyle(Categorical(classes), prior)
+    heads = ClusterHeads(classes, prior.dimensions)
     heads.positions.data = corner * torch.eye(classes, prior.dimensions)
-    parts = _label_and_style(shape, code, prior.dimensions, hidden, input_noise, label_motion)
-    return models.FixedHeadsAutoencoder(prior, heads, **parts, label_weight=label_weight, label_share=label_share)
+    return _around_heads(
+        models.FixedHeadsAutoencoder, heads, shape, prior, hidden, input_noise, label_motion,
+        label_weight=label_weight, label_share=label_share,
+    )  # fmt: skip
 
 
 def variational(
@@ -382,3 +386,18 @@ def _label_and_style(
         "style_discriminator": multilayer_perceptron(style, 1, hidden),
         "augmentation": RandomAffine(*label_motion, shape=shape) if label_motion else None,
     }
+
+
+Kind = TypeVar("Kind", bound=models.ReducingAutoencoder)
+
+
+def _around_heads(
+    kind: type[Kind], heads: ClusterHeads, shape: Shape, prior: Gaussian, hidden: Units, input_noise: float,
+    label_motion: Motion, input_dropout: float = 0.0, batch_norm: bool = False, **weights: float,
+) -> Kind:  # fmt: skip
+    """A model whose codes lie around heads. The heads were drawn before its networks."""
+    code = LabelAndStyle(Categorical(len(heads.positions)), prior)
+    parts = _label_and_style(
+        shape, code, prior.dimensions, hidden, input_noise, label_motion, input_dropout, batch_norm
+    )
+    return kind(prior, heads, **parts, **weights)
