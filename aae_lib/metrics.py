@@ -4,6 +4,8 @@ The papers show the match between codes and prior only as pictures. Three number
 ``sliced_wasserstein`` and ``inside_prior``), each beside its *null band*: the same number for independent draws of the
 prior itself. An encoder that ignores the image and returns random numbers matches the prior as well. So read these
 numbers together with ``reconstruction_error`` and ``neighbor_accuracy``.
+
+Functions import scikit-learn where they need it: it takes as long as torch, and most of the package does without.
 """
 
 import math
@@ -13,11 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.stats import mode
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.manifold import trustworthiness
-from sklearn.neighbors import NearestNeighbors
-from sklearn.neural_network import MLPClassifier
 from torch import Tensor
 
 from aae_lib.errors import DataError, ShapeError
@@ -69,6 +66,8 @@ def prior_coverage(codes: Tensor, prior_samples: Tensor) -> float:
 
 def covered(codes: Tensor, prior_samples: Tensor) -> Tensor:
     """Whether each prior sample has a code inside its ball (see :func:`prior_coverage`): booleans ``[m]``."""
+    from sklearn.neighbors import NearestNeighbors
+
     real, fake = _numbers(prior_samples), _numbers(codes)
     # In 15 dimensions a tree is slower than a comparison of all pairs.
     search = {"algorithm": "kd_tree" if real.shape[1] <= 5 else "brute"}
@@ -152,6 +151,9 @@ def neighbor_accuracy(codes: Tensor, labels: Tensor) -> float:
         codes: ``[n, d]``.
         labels: ``[n]``, the true ones, unseen in training.
     """
+    from scipy.stats import mode
+    from sklearn.neighbors import NearestNeighbors
+
     _check_labels(labels, codes)
     if len(codes) <= NEIGHBORS_OF_LABEL:
         raise ShapeError(f"expected more than {NEIGHBORS_OF_LABEL} codes, found {len(codes)}: give more images")
@@ -166,6 +168,8 @@ def neighborhoods_kept(images: Tensor, codes: Tensor) -> float:
     1: the 10 nearest neighbors of each code are those of its image. A neighbor in the map that is none among the
     images costs the more, the farther away it is there. All pairs are compared: give some thousand images at most.
     """
+    from sklearn.manifold import trustworthiness
+
     return float(trustworthiness(images.numpy(force=True), _numbers(codes), n_neighbors=NEIGHBORS_OF_LABEL))
 
 
@@ -180,6 +184,9 @@ def labels_from_codes(training_codes: Tensor, training_labels: Tensor, codes: Te
         training_codes, training_labels: ``[m, d]`` and ``[m]``.
         codes: ``[n, d]``, of the held-out images.
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+
     size = min(500, len(training_codes))
     classifier = MLPClassifier((256, 256), batch_size=size, max_iter=20, random_state=0)
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):  # twenty passes are what we want

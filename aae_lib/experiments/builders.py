@@ -160,7 +160,7 @@ def semi_supervised(
 ) -> models.SemiSupervisedAutoencoder:  # fmt: skip
     """The semi-supervised adversarial autoencoder; ``batch_norm``: of the encoder, on its code too (AAE, A.2.2)."""
     code = LabelAndStyle(Categorical(classes, probabilities or None), prior)
-    parts = _label_and_style(
+    parts = _parts_of(
         shape, code, code.dimensions, hidden, input_noise, label_motion, input_dropout, batch_norm, motion
     )
     return models.SemiSupervisedAutoencoder(code, **parts, label_weight=label_weight)
@@ -200,9 +200,7 @@ def clustering(
     Every layer of the encoder, the last one too, normalizes over the minibatch (A.3).
     """
     code = LabelAndStyle(Categorical(clusters, probabilities or None), prior)
-    parts = _label_and_style(
-        shape, code, code.dimensions, hidden, input_noise, label_motion, input_dropout, True, motion
-    )
+    parts = _parts_of(shape, code, code.dimensions, hidden, input_noise, label_motion, input_dropout, True, motion)
     return models.ClusteringAutoencoder(code, **parts, label_weight=label_weight)
 
 
@@ -225,7 +223,7 @@ def guided_clustering(
 ) -> models.GuidedClusteringAutoencoder:  # fmt: skip
     """The clustering adversarial autoencoder that another model's clusters guide."""
     code = LabelAndStyle(Categorical(clusters), prior)
-    parts = _label_and_style(shape, code, code.dimensions, hidden, input_noise, label_motion)
+    parts = _parts_of(shape, code, code.dimensions, hidden, input_noise, label_motion)
     return models.GuidedClusteringAutoencoder(code, **parts, label_weight=label_weight)
 
 
@@ -370,7 +368,7 @@ def _disturbed(network: nn.Sequential, shape: Shape, motion: Motion, noise: floa
     return nn.Sequential(*moving, GaussianNoise(noise), *network)
 
 
-def _label_and_style(
+def _parts_of(
     shape: Shape, code: LabelAndStyle, decoded: int, hidden: Units, input_noise: float, label_motion: Motion,
     input_dropout: float = 0.0, batch_norm: bool = False, motion: Motion = (),
 ) -> dict[str, nn.Module | None]:  # fmt: skip
@@ -397,7 +395,5 @@ def _around_heads(
 ) -> Kind:  # fmt: skip
     """A model whose codes lie around heads. The heads were drawn before its networks."""
     code = LabelAndStyle(Categorical(len(heads.positions)), prior)
-    parts = _label_and_style(
-        shape, code, prior.dimensions, hidden, input_noise, label_motion, input_dropout, batch_norm
-    )
+    parts = _parts_of(shape, code, prior.dimensions, hidden, input_noise, label_motion, input_dropout, batch_norm)
     return kind(prior, heads, **parts, **weights)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from aae_lib.errors import SettingError, StorageError
 from aae_lib.experiments.evidence import measure, read_evidence
@@ -84,4 +84,4 @@ def _measures(runs: "pandas.DataFrame") -> list[str]:
 def _mean_and_interval(groups: "SeriesGroupBy") -> "pandas.DataFrame":
     """The mean, the count and half the 95 % Student interval of each group; the interval of one value is NaN."""
     table = groups.agg(["mean", "count"])
-    return table.assign(interval=student.ppf(0.975, table["count"] - 1) * groups.sem())
+    return table.assign(interval=stdtrit(table["count"] - 1, 0.975) * groups.sem())

@@ -4,7 +4,6 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from aae_lib import metrics
@@ -18,6 +17,8 @@ def clustered_by_k_means(examination: Examination) -> dict[str, Tensor]:
 
     As many clusters of pixels, of the images that the model trains on, named by the majority of the last sixth.
     """
+    from sklearn.cluster import KMeans
+
     if examination.training is None or not hasattr(examination.model.prior, "classes"):
         return {}
     fitted, naming = examination.training.hold_out()

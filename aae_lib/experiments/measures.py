@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
 from aae_lib import metrics
@@ -145,6 +144,18 @@ def of(
     return None if any(tensor is None for tensor in found) else function(*found)
 
 
+def _adjusted_rand_index(labels: Tensor, clusters: Tensor) -> float:
+    from sklearn.metrics import adjusted_rand_score
+
+    return adjusted_rand_score(labels, clusters)
+
+
+def _normalized_mutual_information(labels: Tensor, clusters: Tensor) -> float:
+    from sklearn.metrics import normalized_mutual_info_score
+
+    return normalized_mutual_info_score(labels, clusters)
+
+
 def mean(values: Tensor) -> float:
     return float(values.double().mean())
 
@@ -220,9 +231,9 @@ TRUSTWORTHINESS = Measure("trustworthiness", "trustworthiness", partial(of, floa
 TEST_ERROR = Measure("test_error_percent", "test error, %", _error, (classified, clustered), at_reports=True)
 OF_CLUSTERS = (
     Measure("adjusted_rand_index", "adjusted Rand index",
-            partial(of, adjusted_rand_score, ("labels", "clusters")), (clustered,)),
+            partial(of, _adjusted_rand_index, ("labels", "clusters")), (clustered,)),
     Measure("normalized_mutual_information", "normalized mutual information",
-            partial(of, normalized_mutual_info_score, ("labels", "clusters")), (clustered,)),
+            partial(of, _normalized_mutual_information, ("labels", "clusters")), (clustered,)),
     Measure("empty_clusters", "empty clusters", partial(of, _empty_clusters, ("names", "clusters")), (clustered,)),
     TEST_ERROR,
     Measure("test_error_percent_most_confident", "test error by the most certain image, %",

@@ -13,11 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import sem
-from sklearn.cluster import KMeans, MiniBatchKMeans
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
-from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 
 from aae_lib import metrics
@@ -73,6 +68,11 @@ def compare(data: DataSet) -> Iterator[tuple[str, Comparison]]:
     Clusters are fitted to the training images without the last sixth, which names them; PCA as well. t-SNE and UMAP see
     the test images alone: t-SNE cannot map new ones.
     """
+    from sklearn.cluster import KMeans
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+    from sklearn.mixture import GaussianMixture
+
     fitted, naming = data.train.hold_out()
     images = data.test.images
     principal = PCA(COMPONENTS, random_state=SEED).fit(fitted.images.numpy())
@@ -199,13 +199,15 @@ def estimate(data: DataSet) -> Iterator[Likelihood]:
     The bandwidth of each window is the best one for the last sixth of the training images, which the model has not
     seen. For more than 10,000 samples the first thousand of those images choose it.
     """
+    from sklearn.cluster import MiniBatchKMeans
+
     fitted, validation = data.train.hold_out()
 
     def window(name: str, count: int, parts: Callable[[], Iterable[Tensor]]) -> Likelihood:
         choosing = validation.images[: VALIDATED if count > JUDGED else None]
         bandwidth = metrics.choose_bandwidth(parts(), choosing)
         of_each = metrics.parzen_log_likelihood(parts(), data.test.images, torch.tensor([bandwidth]))[0].double()
-        return Likelihood(name, count, bandwidth, float(of_each.mean()), float(sem(of_each)))
+        return Likelihood(name, count, bandwidth, float(of_each.mean()), standard_error(of_each))
 
     model = load_trained("likelihood").model
     for count in SAMPLE_COUNTS:
@@ -223,6 +225,11 @@ def _samples_of(model: Model, count: int) -> Iterator[Tensor]:
     """Samples of the model in parts that fit into memory, the same each time."""
     for seed, start in enumerate(range(0, count, CHUNK)):
         yield decoded_samples(model, min(CHUNK, count - start), seed)
+
+
+def standard_error(values: Tensor) -> float:
+    """The standard error of the mean of values ``[n]``."""
+    return float(values.std()) / len(values) ** 0.5
 
 
 def read_likelihoods(path: Path = LIKELIHOODS) -> list[Likelihood]:

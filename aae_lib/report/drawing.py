@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from PIL import Image
-from scipy.stats import norm
 from torch import Tensor, nn
 
 from aae_lib.devices import device_of
@@ -157,7 +156,7 @@ def draw_images(axes: Axes, images: Tensor, columns: int, shape: Shape | None = 
 def percentiles(count: int) -> Tensor:
     """The standard Gaussian's values at ``count`` equal steps of its percentiles, ascending ``[count]``."""
     steps = torch.linspace(0, 1, count + 2, dtype=torch.float64)[1:-1]
-    return torch.from_numpy(norm.ppf(steps)).float()
+    return torch.special.ndtri(steps).float()
 
 
 @torch.no_grad()

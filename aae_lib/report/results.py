@@ -6,8 +6,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from scipy.stats import sem
-from scipy.stats import t as student
+from scipy.special import stdtrit
 from tqdm.auto import tqdm
 
 from aae_lib import experiments
@@ -61,7 +60,7 @@ def summary(values: np.ndarray, digits: int = 3) -> str:
     """Mean of ``values`` and its 95 % interval (Student's) as text, or - for nothing measured."""
     if len(values) < 2:
         return f"{values[0]:.{digits}f}" if len(values) else "-"
-    half = student.ppf(0.975, len(values) - 1) * sem(values)
+    half = stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / len(values) ** 0.5
     return f"{values.mean():.{digits}f} ± {half:.{digits}f}"
 
 

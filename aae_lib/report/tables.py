@@ -5,7 +5,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import sem
 
 from aae_lib import experiments
 from aae_lib.errors import StorageError
@@ -13,7 +12,7 @@ from aae_lib.experiments import EXPERIMENTS, VAE_CURVE, VAE_MIXTURE_CURVE, Chapt
 from aae_lib.paper import TABLE_1, TABLE_2, TABLE_3
 from aae_lib.priors import Prior
 from aae_lib.report import results
-from aae_lib.report.baselines import read_likelihoods, recorded_errors, recorded_metrics
+from aae_lib.report.baselines import read_likelihoods, recorded_errors, recorded_metrics, standard_error
 from aae_lib.report.results import METRICS, summary, values_of
 
 ERROR, ERROR_BY_PAPER = "test_error_percent", "test_error_percent_most_confident"
@@ -101,7 +100,7 @@ def table_1() -> str:
     rows = [(f"{model}, reported", few, f"10,000,000: {many}" if many else "-")
             for model, (few, many) in TABLE_1.items()]  # fmt: skip
     of_each = experiments.load_evidence("likelihood").log_likelihoods.double()
-    windows = {"AAE": [f"{of_each.mean():.1f} ± {sem(of_each):.1f}"]}
+    windows = {"AAE": [f"{of_each.mean():.1f} ± {standard_error(of_each):.1f}"]}
     for window in read_likelihoods():
         text = f"{window.log_likelihood:.1f} ± {window.standard_error:.1f}"
         if window.samples > 10_000:
