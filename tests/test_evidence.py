@@ -42,6 +42,7 @@ from aae_lib.metrics import (
     steepest_tenth,
 )
 from aae_lib.models import Model
+from aae_lib.networks import RandomAffine
 from aae_lib.seeding import seeded
 from aae_lib.storage import read_file, write_file
 
@@ -72,6 +73,7 @@ MEASURED = {
     "labels-100": {"test_error_percent"},
     "m2-100": OF_STYLE | {"test_error_percent"},
     "cluster-16": OF_STYLE | OF_CLUSTERS,
+    "cluster-16-augmented": OF_STYLE | OF_CLUSTERS | {"label_information"},
     "reduce-2d-unsupervised": OF_MAP | OF_CLUSTERS,
     "reduce-10d-100": OF_MAP,
     "likelihood": OF_STYLE | {"neighbor_accuracy", "sample_sharpness", "parzen_log_likelihood_10k", "bandwidth"},
@@ -166,7 +168,8 @@ def test_measures_are_what_their_definitions_say(name: str, trained: Callable, d
         shares = judge.classify(samples).argmax(1).bincount(minlength=10) / len(samples)
         distance = frechet_distance(judge.features(samples), judge.features(some.images))
         expected |= {"fid": distance, "rarest_digit": shares.min().item()}
-    compared = found.keys() - OF_CLUSTERS - {"parzen_log_likelihood_10k", "bandwidth"}  # these have tests of their own
+    # These have tests of their own.
+    compared = found.keys() - OF_CLUSTERS - {"parzen_log_likelihood_10k", "bandwidth", "label_information"}
     assert {key: found[key] for key in compared} == pytest.approx({key: expected[key] for key in compared}, rel=2e-3)
 
     save_evidence(tmp_path / "file.safetensors.gz", replace(evidence, header=header_of(experiment)))
@@ -188,7 +191,8 @@ def test_what_is_not_there_is_not_measured(trained: Callable, digits: DataSet) -
         assert measure(experiment, Evidence({}, torch.arange(10), {})) == {}
         without = examine(experiment, model, digits.test[:50], ON_DIGITS)
         missing = {
-            "supervised-2d": {"from_style"}, "cluster-16": {"names"}, "reduce-2d-unsupervised": {"names"},
+            "supervised-2d": {"from_style"}, "cluster-16": {"names"},
+            "cluster-16-augmented": {"names", "label_information"}, "reduce-2d-unsupervised": {"names"},
             "likelihood": {"bandwidth", "log_likelihoods"}, "digit-classifier": {"fid", "sample_digits"},
         }  # fmt: skip
         training = digits.train[:300]
@@ -255,6 +259,21 @@ def test_clusters_are_named_by_both_rules_on_the_last_sixth(name: str, trained: 
         label, style = model.encoder(some.images).detach().split([20, 2], dim=1)
         expected = label.softmax(1) @ evidence.heads + style
         torch.testing.assert_close(evidence.codes.float(), expected, rtol=2e-3, atol=2e-3)
+
+
+def test_label_information_is_that_of_clusters_and_falls_as_augmentation_moves_images(
+    trained: Callable, digits: DataSet
+) -> None:
+    experiment, model = trained("cluster-16-augmented")
+    training = digits.train[:1200]
+    clusters = label_probabilities(model, training.hold_out()[1]).argmax(1)
+    shares = clusters.bincount() / len(clusters)
+    found = []
+    for largest_shift in (0.0, 0.5, 8.0):
+        model.augmentation = RandomAffine(largest_shift, shape=digits.shape)
+        found.append(float(examine(experiment, model, digits.test[:50], ON_DIGITS, training).label_information))
+    assert found[0] == pytest.approx(float(torch.special.entr(shares).sum()), rel=1e-5), "each copy is its image"
+    assert found[0] > found[1] > found[2] >= 0
 
 
 def test_clusters_are_measured_by_scikit_learn_and_by_their_names() -> None:

@@ -23,7 +23,7 @@ from aae_lib.metrics import sharpness
 SHIPPED = [name for name, experiment in EXPERIMENTS.items() if weights_path(experiment, PRETRAINED).exists()]
 FLOATS = (
     "squared_errors", "heads", "trustworthiness", "fid", "bandwidth", "log_likelihoods", "feature_coverage",
-    "class_score", "spectra", "nearest_distances", "code_distance", "code_neighbors",
+    "class_score", "spectra", "nearest_distances", "code_distance", "code_neighbors", "label_information",
 )  # fmt: skip
 BYTES = ("predictions", "from_style", "clusters", "sample_digits", "sample_classes", "reconstructed_classes", "samples",
          "reconstructions", "k_means_clusters")  # fmt: skip

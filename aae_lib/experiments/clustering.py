@@ -5,7 +5,13 @@ from dataclasses import replace
 from aae_lib.data import Images, check_images
 from aae_lib.experiments import builders
 from aae_lib.experiments.experiment import PRETRAINED, Chapter, Experiment, weights_path
-from aae_lib.experiments.measures import MATCH, OF_CLUSTERS, RECONSTRUCTION_ERROR, label_probabilities
+from aae_lib.experiments.measures import (
+    LABEL_INFORMATION,
+    MATCH,
+    OF_CLUSTERS,
+    RECONSTRUCTION_ERROR,
+    label_probabilities,
+)
 from aae_lib.experiments.plane import ADVERSARIAL, RECONSTRUCTION
 from aae_lib.experiments.semi_supervised import AUGMENTED, MOTION, OPTIMIZERS
 from aae_lib.paper import PAPER
@@ -15,7 +21,7 @@ from aae_lib.training import SGD, UPDATES_PER_EPOCH, Cosine, Recipe, Rise
 
 CLUSTERING = Chapter(
     title="Clustering without labels", notebook="07_clustering",
-    measures=(*OF_CLUSTERS, RECONSTRUCTION_ERROR, *MATCH),
+    measures=(*OF_CLUSTERS, RECONSTRUCTION_ERROR, *MATCH, LABEL_INFORMATION),
     columns=("test_error_percent", "test_error_percent_most_confident", "adjusted_rand_index",
              "normalized_mutual_information", "empty_clusters", "reconstruction_error"),
 )  # fmt: skip

@@ -5,6 +5,7 @@ of a code. What only one chapter measures stands in its file. Experiments can be
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -18,6 +19,7 @@ from aae_lib.experiments.experiment import Experiment, Measure
 from aae_lib.metrics import COVERED_DIMENSIONS, error_percent, prior_samples
 from aae_lib.models import Model
 from aae_lib.priors import Prior
+from aae_lib.seeding import seeded
 
 REPEATS = 200  # codes of one image
 SAMPLES = 2000  # of the prior, decoded for the evidence
@@ -116,6 +118,26 @@ def clustered(examination: Examination) -> dict[str, Tensor]:
         by_majority = metrics.majority_names(probabilities.argmax(1), naming.labels, probabilities.shape[1])
         found["names"] = torch.stack([by_majority, metrics.most_confident_names(probabilities, naming.labels)])
     return found
+
+
+def informed(examination: Examination) -> dict[str, Tensor]:
+    """``label_information``, ``[1]``, float32: between the clusters of images and of augmented copies, in nats.
+
+    Their mutual information is large if there are many clusters and augmentation moves few images to another one. It
+    needs no label, so it can choose between runs. The images are the last sixth of the training images, which the model
+    has not seen.
+    """
+    model = examination.model
+    if getattr(model, "augmentation", None) is None or hasattr(model, "classify") or examination.training is None:
+        return {}
+    from sklearn.metrics import mutual_info_score
+
+    images = examination.training.hold_out()[1]
+    with seeded(0):
+        copies = replace(images, images=model.augmentation.train()(images.images))
+    model.eval()
+    clusters, of_copies = (label_probabilities(model, each).argmax(1) for each in (images, copies))
+    return {"label_information": torch.tensor([mutual_info_score(clusters, of_copies)], dtype=torch.float32)}
 
 
 def trusted(examination: Examination) -> dict[str, Tensor]:
@@ -228,6 +250,10 @@ STEEPEST_TENTH = Measure(
     "steepest_tenth", "steepest tenth", partial(of, metrics.steepest_tenth, ["changes"]), (changing,)
 )
 TRUSTWORTHINESS = Measure("trustworthiness", "trustworthiness", partial(of, float, ["trustworthiness"]), (trusted,))
+LABEL_INFORMATION = Measure(
+    "label_information", "information that a label keeps under augmentation, nats",
+    partial(of, float, ["label_information"]), (informed,),
+)  # fmt: skip
 TEST_ERROR = Measure("test_error_percent", "test error, %", _error, (classified, clustered), at_reports=True)
 OF_CLUSTERS = (
     Measure("adjusted_rand_index", "adjusted Rand index",
