@@ -252,7 +252,7 @@ STEEPEST_TENTH = Measure(
 TRUSTWORTHINESS = Measure("trustworthiness", "trustworthiness", partial(of, float, ["trustworthiness"]), (trusted,))
 LABEL_INFORMATION = Measure(
     "label_information", "information that a label keeps under augmentation, nats",
-    partial(of, float, ["label_information"]), (informed,),
+    partial(of, float, ["label_information"]), (informed,), at_reports=True,
 )  # fmt: skip
 TEST_ERROR = Measure("test_error_percent", "test error, %", _error, (classified, clustered), at_reports=True)
 OF_CLUSTERS = (
