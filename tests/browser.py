@@ -42,6 +42,7 @@ class Page:
     def __init__(self, driver: webdriver.Chrome, path: Path, width: int = 1000, height: int = 1100, dark: bool = False):
         self.driver = driver
         self.look(width, height, dark)
+        driver.get_log("browser")  # reading forgets what pages before this one left
         driver.get(path.as_uri())
         self.wait(lambda: self.js("return performance.getEntriesByName('first picture').length"))
 
