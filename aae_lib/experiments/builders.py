@@ -191,8 +191,8 @@ def m2(
 
 
 def clustering(
-    shape: Shape, classes: int, prior: Prior, *, clusters: int = 16, hidden: Units = HIDDEN, motion: Motion = (),
-    label_motion: Motion = (), input_noise: float = 0.0, input_dropout: float = 0.2, label_weight: float = 1.0,
+    shape: Shape, classes: int, prior: Prior, *, clusters: int = 16, hidden: Units = HIDDEN, label_motion: Motion = (),
+    input_noise: float = 0.0, input_dropout: float = 0.2, label_weight: float = 1.0,
     probabilities: tuple[float, ...] = (),
 ) -> models.ClusteringAutoencoder:  # fmt: skip
     """The clustering adversarial autoencoder; ``clusters``: number of labels, at least 2.
@@ -200,7 +200,7 @@ def clustering(
     Every layer of the encoder, the last one too, normalizes over the minibatch (A.3).
     """
     code = LabelAndStyle(Categorical(clusters, probabilities or None), prior)
-    parts = _parts_of(shape, code, code.dimensions, hidden, input_noise, label_motion, input_dropout, True, motion)
+    parts = _parts_of(shape, code, code.dimensions, hidden, input_noise, label_motion, input_dropout, True)
     return models.ClusteringAutoencoder(code, **parts, label_weight=label_weight)
 
 
@@ -254,7 +254,8 @@ def fixed_heads(
     shape: Shape, classes: int, prior: Gaussian, *, hidden: Units = HIDDEN, label_motion: Motion = (),
     input_noise: float = 0.3, label_weight: float = 1.0, corner: float = 10.0, label_share: float = 0.1,
 ) -> models.FixedHeadsAutoencoder:  # fmt: skip
-    """Dimensionality reduction with a few labels; the head of each class stays ``corner`` out on an axis of its own.
+    """Dimensionality reduction with a few labels; the head of each class stays ``corner`` out on an axis of its own
+    (AAE, Figure 11d: 10, recalled).
 
     Raises:
         PriorError: the prior has fewer dimensions than there are classes.

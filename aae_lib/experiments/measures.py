@@ -123,9 +123,9 @@ def clustered(examination: Examination) -> dict[str, Tensor]:
 def informed(examination: Examination) -> dict[str, Tensor]:
     """``label_information``, ``[1]``, float32: between the clusters of images and of augmented copies, in nats.
 
-    Their mutual information is large if there are many clusters and augmentation moves few images to another one. It
-    needs no label, so it can choose between runs. The images are the last sixth of the training images, which the model
-    has not seen.
+    Their mutual information is large if there are many clusters and augmentation moves few images to another one (Ji
+    et al. 2019 train by it). It needs no label, so it can choose between runs. The images are the last sixth of the
+    training images, which the model has not seen.
     """
     model = examination.model
     if getattr(model, "augmentation", None) is None or hasattr(model, "classify") or examination.training is None:

@@ -76,7 +76,7 @@ class Attenuated(nn.Sequential):
 
 
 class ClusterHeads(nn.Module):
-    """The heads of clusters: a learned point for each label, mixed by the labels' probabilities (AAE, section 7).
+    """The heads of clusters: a point for each label, mixed by the labels' probabilities (AAE, section 7).
 
     Probabilities ``[n, clusters]`` -> codes ``[n, dimensions]``. Positions start as samples of N(0, I).
     """
