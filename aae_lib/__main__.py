@@ -214,6 +214,8 @@ def train(
     images = load_images(experiment.data if data is None else data, size=size, gray=gray or None, invert=invert)
     with writing(out, "Make room, or choose another folder with --out"):
         print(f"{experiment.title} on {images.source}", flush=True)
+        if rule := experiment.starts:
+            print(f"{rule.count} starts: every {rule.steps:,} steps the half with the most {rule.measure} goes on")
         options = {"seed": seed, "steps": steps, "device": device, "validation": validation, "init": init}
         _print_reports(train_experiment(experiment, images, out, **options), state)
     evidence = read_evidence(evidence_path(experiment, seed, out))

@@ -112,14 +112,7 @@ def test_table_2_has_the_papers_numbers_with_daggers_and_ours_below_with_their_s
     assert tables.table_2().count("†") == recalled + 1, "and the line that explains it"
 
 
-PARTS_OF_TABLE_3 = slice(0, 3), slice(3, 6), slice(-2, None)
-
-
-def test_of_two_starts_the_one_that_keeps_more_information_counts(monkeypatch):
-    known = {"label_information": [2.0, 1.0, 3.0], "test_error_percent": [4.0, 9.0, 5.0]}
-    monkeypatch.setattr(results, "values_of", lambda name, metric: np.array(known[metric]))
-    # of the pairs (0, 1), (0, 2) and (1, 2) the better ones are 0, 2 and 2
-    assert results.of_better_start("cluster-16", "test_error_percent") == pytest.approx((4 + 5 + 5) / 3)
+PARTS_OF_TABLE_3 = slice(0, 3), slice(3, 5), slice(-2, None)
 
 
 def test_table_3_and_the_maps_have_ours_and_the_recorded_ones(fake, monkeypatch):
@@ -127,11 +120,10 @@ def test_table_3_and_the_maps_have_ours_and_the_recorded_ones(fake, monkeypatch)
     monkeypatch.setattr(tables, "recorded_errors", lambda: {name: np.array(each) for name, each in errors.items()})
     recorded = {"PCA": {"neighbor_accuracy": 0.4, "trustworthiness": 0.7}}
     monkeypatch.setattr(tables, "recorded_metrics", lambda: recorded)
-    reported, (sixteen, better, thirty), (other, seeds) = (rows_of(tables.table_3())[part] for part in PARTS_OF_TABLE_3)
+    reported, (sixteen, thirty), (other, seeds) = (rows_of(tables.table_3())[part] for part in PARTS_OF_TABLE_3)
     assert [row[1:3] for row in reported] == [[str(count), str(number)] for count, number in TABLE_3.values()]
     of_rules = [fake_value("cluster-16", 1, rule) for rule in (tables.ERROR_BY_PAPER, tables.ERROR)]
     assert sixteen[1:] == ["16", *(f"{value:.2f} ± {HALF:.2f} (3 seeds)" for value in of_rules)] and thirty[1] == "30"
-    assert "better of two" in better[0] and better[1] == "16" and better[2].endswith("(all pairs of seeds)")
     assert other == ["k-means, pixels (recorded)", "16", "-", "31.00"]
     assert seeds[0] == "k-means, 10-D codes (recorded)" and seeds[3].startswith("10.00 ± ") and "(2 seeds)" in seeds[3]
     *ours, other = rows_of(tables.table_of_maps())

@@ -19,6 +19,7 @@ from aae_lib.errors import StorageError, TrainingError, UnknownNameError
 from aae_lib.experiments import (
     AUGMENTED,
     Experiment,
+    Starts,
     Trained,
     evidence_path,
     examine,
@@ -32,7 +33,7 @@ from aae_lib.experiments import (
     train_experiment,
     weights_path,
 )
-from aae_lib.experiments.settings import changes_of
+from aae_lib.experiments.settings import changes_of, with_settings
 from aae_lib.models import Model
 from aae_lib.storage import read_file, write_file
 from aae_lib.training import Report
@@ -236,6 +237,41 @@ def test_a_run_goes_on_where_it_stopped(digits: DataSet, tmp_path: Path, tiny: d
     assert go(experiment, digits, tmp_path / "resumed", steps=24)[-1].step == 24
     one, other = (left(experiment, tmp_path / run) for run in ("unbroken", "resumed"))
     assert same(one.model, other.model) and other.header["steps"] == 24
+
+
+def test_of_several_starts_the_half_whose_labels_keep_most_goes_on(
+    digits: DataSet, tmp_path: Path, tiny: dict[str, Experiment]
+) -> None:
+    """With the bits of a run with that seed alone, and also when it is stopped during any of the starts."""
+    data = replace(digits, train=digits.train[:1200], test=digits.test[::5])
+    single = replace(find("cluster-30-augmented"), starts=None, report_every=4)
+    experiment = replace(single, starts=Starts(4, 4, "label_information"))
+    steps = [report.step for report in go(experiment, data, tmp_path / "run", seed=1)]
+    assert steps == [4, 4, 4, 4, 8, 8, 12, 16, 20]
+    one = left(experiment, tmp_path / "run")
+    histories = {start["seed"]: start["history"] for start in one.header["dropped"]}
+    histories[one.header["start"]] = one.header["history"]
+    assert sorted(histories) == [4, 5, 6, 7] and one.header["seed"] == 1
+    better = sorted(histories, key=lambda seed: histories[seed][0]["label_information"])[2:]
+    assert all((len(history) > 1) == (seed in better) for seed, history in histories.items())
+    assert one.header["start"] == max(better, key=lambda seed: histories[seed][1]["label_information"])
+    go(single, data, tmp_path / "single", seed=one.header["start"])
+    other = left(single, tmp_path / "single")
+    assert same(one.model, other.model) and one.header["history"] == other.header["history"]
+
+    for count in (1, 3, 5, 8):
+        reports = train_experiment(experiment, data, tmp_path / "stopped", seed=1, steps=STEPS, progress=False)
+        for _ in range(count):
+            next(reports)
+        reports.close()
+    go(experiment, data, tmp_path / "stopped", seed=1)
+    stopped = left(experiment, tmp_path / "stopped")
+    assert same(one.model, stopped.model) and stopped.header["dropped"] == one.header["dropped"]
+
+    unmoved = with_settings(experiment, {"model.label_motion": ()})
+    with pytest.raises(TrainingError, match="starts.count=1"):
+        go(unmoved, data, tmp_path / "unmoved")
+    go(with_settings(unmoved, {"starts.count": 1}), data, tmp_path / "alone")
 
 
 # What is refused, at the call

@@ -11,7 +11,15 @@ scatter plot can be had again on a machine without MNIST. The measures and exper
 from aae_lib.experiments.clustering import CLUSTERING
 from aae_lib.experiments.color import CIFAR10_CLASSIFIER, COLOR
 from aae_lib.experiments.evidence import Evidence, examine, measure, read_evidence, save_evidence, test_set
-from aae_lib.experiments.experiment import EVIDENCE, PRETRAINED, Chapter, Experiment, evidence_path, weights_path
+from aae_lib.experiments.experiment import (
+    EVIDENCE,
+    PRETRAINED,
+    Chapter,
+    Experiment,
+    Starts,
+    evidence_path,
+    weights_path,
+)
 from aae_lib.experiments.generators import DIGIT_CLASSIFIER, GENERATORS, digit_classifier
 from aae_lib.experiments.likelihood import JUDGED
 from aae_lib.experiments.measures import TRUSTED, decoded_samples, label_probabilities, predict

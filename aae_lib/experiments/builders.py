@@ -193,14 +193,14 @@ def m2(
 def clustering(
     shape: Shape, classes: int, prior: Prior, *, clusters: int = 16, hidden: Units = HIDDEN, label_motion: Motion = (),
     input_noise: float = 0.0, input_dropout: float = 0.2, label_weight: float = 1.0,
-    probabilities: tuple[float, ...] = (),
+    probabilities: tuple[float, ...] = (), motion: Motion = (),
 ) -> models.ClusteringAutoencoder:  # fmt: skip
     """The clustering adversarial autoencoder; ``clusters``: number of labels, at least 2.
 
     Every layer of the encoder, the last one too, normalizes over the minibatch (A.3).
     """
     code = LabelAndStyle(Categorical(clusters, probabilities or None), prior)
-    parts = _parts_of(shape, code, code.dimensions, hidden, input_noise, label_motion, input_dropout, True)
+    parts = _parts_of(shape, code, code.dimensions, hidden, input_noise, label_motion, input_dropout, True, motion)
     return models.ClusteringAutoencoder(code, **parts, label_weight=label_weight)
 
 

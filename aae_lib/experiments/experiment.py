@@ -27,7 +27,8 @@ EVIDENCE = PRETRAINED / "evidence"
 FORMAT = 2  # of the headers of weights and evidence
 HEADER = {"experiment": str, "settings": dict, "recipe": dict, "seed": int, "steps": int, "shape": list, "classes": int,
           "data_name": str, "evaluated_on": str}  # fmt: skip
-OPTIONAL = {"prior": dict | None, "class_names": list, "inverted": bool, "init": dict | None}
+OPTIONAL = {"prior": dict | None, "class_names": list, "inverted": bool, "init": dict | None, "start": int,
+            "dropped": list}  # fmt: skip
 
 Collector = Callable[["Examination"], dict[str, Tensor]]
 
@@ -57,6 +58,22 @@ class Chapter:
     compared_codes: int | None = None
 
 
+@dataclass(frozen=True)
+class Starts:
+    """Several starts of one run: the better half goes on, then the better half of these, until one is left.
+
+    As k-means is started several times; successive halving (Jamieson and Talwalkar 2016) spends less on bad starts.
+    """
+
+    count: int
+    steps: int  # minibatches between two choices, each at the next report
+    measure: str  # of a report: the starts that have most of it go on
+
+    def seeds(self, seed: int) -> list[int]:
+        """A seed for each start of the run with this seed; no two runs share one."""
+        return [self.count * seed + start for start in range(self.count)]
+
+
 def all_images(images: Images, seed: int) -> tuple[Images, ...]:
     """One set of all training images."""
     return (images,)
@@ -83,6 +100,7 @@ class Experiment:
     # The networks in the file of the weights that ships; None: all but those that only judge others while training. A
     # model that nothing encodes with ships its decoder alone.
     ships: tuple[str, ...] | None = None
+    starts: Starts | None = None  # None: a single start, from the run's own seed
 
     def model(self, seed: int, shape: Shape = MNIST_SHAPE, classes: int = MNIST_CLASSES) -> Model:
         """The untrained model with the initial weights of ``seed``; torch's random numbers stay as they were."""
@@ -90,13 +108,15 @@ class Experiment:
             return self.build(shape, classes, self.prior, **self.settings)
 
     def as_data(self) -> dict[str, Any]:
-        """Name, settings, prior and recipe as a header holds them: what decides the weights beside seed and images."""
+        """What decides the weights beside seed and images, as a header holds it."""
         data = {
             "experiment": self.name,
             "settings": dict(self.settings),
             "prior": None if self.prior is None else {"kind": type(self.prior).__name__, **vars(self.prior)},
             "recipe": self.recipe.to_data(),
         }
+        if self.starts:
+            data["starts"] = vars(self.starts)
         return json.loads(json.dumps(data, default=repr))  # a header that was read from a file has lists, no tuples
 
 

@@ -1,11 +1,12 @@
 """Training runs, from an experiment to the files that it leaves."""
 
 import hashlib
+import math
 import platform
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from aae_lib.data import DataSet
 from aae_lib.devices import chosen_device, multiplies_bfloat16
 from aae_lib.errors import DataError, PriorError, ShapeError, TrainingError
 from aae_lib.experiments.evidence import Evidence, Examination, examine, measure, save_evidence
-from aae_lib.experiments.experiment import FORMAT, PRETRAINED, Experiment, evidence_path, weights_path
+from aae_lib.experiments.experiment import FORMAT, PRETRAINED, Experiment, Starts, evidence_path, weights_path
 from aae_lib.experiments.registry import EXPERIMENTS
 from aae_lib.models import Model
 from aae_lib.seeding import check_seed
@@ -41,9 +42,11 @@ def train_experiment(
 
     Args:
         data: the experiment selects from ``data.train`` what it trains on. ``data.test`` makes the evidence and the
-            measures in the reports. Nothing is chosen by those: the model of the last update is kept.
+            measures in the reports. Nothing is chosen by those: the model of the last update is kept, and what compares
+            several starts is measured on training images.
         out: receives ``state.safetensors`` as training goes (an existing one is continued), ``NAME.safetensors.gz`` and
-            ``NAME-seed-SEED.safetensors.gz`` (evidence). No other run may write to it at the same time.
+            ``NAME-seed-SEED.safetensors.gz`` (evidence). No other run may write to it at the same time. The second of
+            several starts has ``state-1.safetensors``, and so on.
         validation: hold out the last sixth of the training images and make the evidence on those.
         seed, steps, device, progress: as for :func:`aae_lib.training.train`.
         init: a file of weights to start from (fine-tuning), or the name of an experiment whose weights ship.
@@ -63,8 +66,37 @@ def train_experiment(
     images, held_out = data.train.hold_out() if validation else (data.train, data.test)
     held_out = held_out.labeled() if len(held_out.labeled()) else held_out  # others cannot be compared with labels
     sets = experiment.select(images, seed)
+    seeds = experiment.starts.seeds(seed) if experiment.starts else [seed]
+    models = [_untrained(experiment, each, data) for each in seeds]
+    header = _header(experiment, data, device) | {
+        "seed": seed,
+        "trained_on": sum(len(part) for part in sets),
+        "evaluated_on": "validation" if validation else "test",
+    }
+    if init is not None:
+        for model in models:
+            header["init"] = _start_from(init, model)
+    lock = _lock(out)
     try:
-        model = experiment.model(seed, data.shape, data.classes)
+        if weights_path(experiment, out).exists() and not (out / STATE).exists():
+            raise TrainingError(f"{out} holds the weights of an earlier run, but not its state: choose another folder")
+        options = {"steps": steps, "device": device, "progress": progress, "report_every": experiment.report_every}
+        starts = []
+        for number, (each, model) in enumerate(zip(seeds, models, strict=True)):
+            shown = Examination(experiment, model, held_out, images, data.name)
+            state = out / (f"state-{number}.safetensors" if number else STATE)
+            options |= {"seed": each, "measure": _measuring(shown), "state": state}
+            starts.append(_Start(shown, each, train(model, sets, experiment.recipe, **options)))
+    except BaseException:
+        lock.release()
+        raise
+    return _finish(lock, starts, out, header)
+
+
+def _untrained(experiment: Experiment, seed: int, data: DataSet) -> Model:
+    """The experiment's model for these images, with the initial weights of a seed."""
+    try:
+        return experiment.model(seed, data.shape, data.classes)
     except PriorError as error:
         if data.classes >= 2:
             raise
@@ -72,25 +104,6 @@ def train_experiment(
             f"'{experiment.name}' needs images with labels of two classes or more, found {data.classes}: put pictures "
             "into a folder for each class, or train an experiment without labels"
         ) from error
-    header = _header(experiment, data, device) | {
-        "seed": seed,
-        "trained_on": sum(len(part) for part in sets),
-        "evaluated_on": "validation" if validation else "test",
-    }
-    if init is not None:
-        header["init"] = _start_from(init, model)
-    shown = Examination(experiment, model, held_out, images, data.name)
-    lock = _lock(out)
-    try:
-        if weights_path(experiment, out).exists() and not (out / STATE).exists():
-            raise TrainingError(f"{out} holds the weights of an earlier run, but not its state: choose another folder")
-        options = {"seed": seed, "steps": steps, "device": device, "progress": progress}
-        options["report_every"] = experiment.report_every
-        reports = train(model, sets, experiment.recipe, measure=_measuring(shown), state=out / STATE, **options)
-    except BaseException:
-        lock.release()
-        raise
-    return _finish(lock, shown, reports, out, header)
 
 
 def _header(experiment: Experiment, data: DataSet, device: torch.device) -> dict[str, Any]:
@@ -123,20 +136,69 @@ def _start_from(init: str | Path, model: Model) -> dict[str, Any]:
     return about
 
 
-def _finish(
-    lock: SoftFileLock, shown: Examination, reports: Iterator[Report], out: Path, header: dict[str, Any]
-) -> Iterator[Report]:
-    """Yield the reports; then write the weights, and the evidence of the weights as they are in the file."""
-    experiment, model = shown.experiment, shown.model
-    try:
-        history = []
-        for report in reports:
-            numbers = {name: round(value, 4) for name, value in (report.losses | report.measures).items()}
-            history.append({"step": report.step, **numbers})
+@dataclass
+class _Start:
+    """One start of a run: what measures its model, its seed, and its reports, those to come and those so far."""
+
+    shown: Examination
+    seed: int
+    coming: Generator[Report]
+    reports: list[Report] = field(default_factory=list)
+
+    def go(self, steps: float = math.inf) -> Iterator[Report]:
+        """Train up to the first report after so many steps in all, or to the end."""
+        while not self.reports or self.reports[-1].step < steps:
+            report = next(self.coming, None)
+            if report is None:
+                break
+            self.reports.append(report)
             yield report
-        header |= {"steps": report.step, "seconds": round(report.seconds, 1), "history": history}
+
+    def history(self) -> list[dict[str, float]]:
+        """The reports so far as a header holds them."""
+        numbers = [report.losses | report.measures for report in self.reports]
+        rounded = [{name: round(value, 4) for name, value in each.items()} for each in numbers]
+        return [{"step": report.step, **each} for report, each in zip(self.reports, rounded, strict=True)]
+
+
+def _last_left(starts: list[_Start], rule: Starts | None) -> Generator[Report, None, _Start]:
+    """Yield the reports of the starts while the rule drops half of them again and again; return the one that is left.
+
+    Raises:
+        TrainingError: the reports do not have what the starts are compared by.
+    """
+    steps = 0
+    while len(starts) > 1:
+        steps += rule.steps
+        for start in starts:
+            for report in start.go(steps):
+                if rule.measure not in report.measures:
+                    raise TrainingError(
+                        f"the starts are compared by {rule.measure}, which the reports of this model do not have: take "
+                        "a single one, --set starts.count=1"
+                    )
+                yield report
+        starts = sorted(starts, key=lambda start: start.reports[-1].measures[rule.measure], reverse=True)
+        starts, dropped = starts[: len(starts) // 2], starts[len(starts) // 2 :]
+        for start in dropped:
+            start.coming.close()  # its progress bar goes
+    return starts[0]
+
+
+def _finish(lock: SoftFileLock, starts: list[_Start], out: Path, header: dict[str, Any]) -> Iterator[Report]:
+    """Yield the reports; then write the weights, and the evidence of the weights as they are in the file."""
+    experiment = starts[0].shown.experiment
+    try:
+        chosen = yield from _last_left(starts, experiment.starts)
+        yield from chosen.go()
+        if dropped := [start for start in starts if start is not chosen]:
+            histories = [{"seed": start.seed, "history": start.history()} for start in dropped]
+            header |= {"start": chosen.seed, "dropped": histories}
+        seconds = sum(start.reports[-1].seconds for start in starts)
+        header |= {"steps": chosen.reports[-1].step, "seconds": round(seconds, 1), "history": chosen.history()}
+        shown = chosen.shown
         weights = weights_path(experiment, out)
-        save_weights(weights, model.cpu(), header, set(model.adversaries) - set(experiment.ships or ()))
+        save_weights(weights, shown.model.cpu(), header, set(shown.model.adversaries) - set(experiment.ships or ()))
         trained = experiment.model(header["seed"], tuple(header["shape"]), header["classes"])
         load_weights(weights, trained)
         evidence = examine(experiment, trained, shown.images, header, shown.training)

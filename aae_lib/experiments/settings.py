@@ -1,7 +1,8 @@
 """Numbers of a registered experiment changed by name, typed and checked: ``model.label_weight=0.2``.
 
-Three things can be set: ``model.KEY``, an argument of the experiment's builder; ``prior.KEY``, an attribute of its
-prior; and ``recipe.PATH``, a number anywhere in its recipe, such as ``recipe.optimizers.generator.learning_rate``.
+Four things can be set: ``model.KEY``, an argument of the experiment's builder; ``prior.KEY``, an attribute of its
+prior; ``recipe.PATH``, a number anywhere in its recipe, such as ``recipe.optimizers.generator.learning_rate``; and
+``starts.KEY`` of an experiment that starts several times.
 """
 
 import ast
@@ -26,12 +27,15 @@ def with_settings(experiment: Experiment, changes: Mapping[str, Value]) -> Exper
         SettingError: if the experiment has no number of that name, or the value has not its type.
     """
     model, recipe, prior = dict(experiment.settings), experiment.recipe.to_data(), copy.copy(experiment.prior)
+    starts = experiment.starts
     for name, value in changes.items():
         part, _, path = name.partition(".")
         if part == "model":
             model[path] = _checked(name, _defaults(experiment) | model, path, value)
         elif part == "prior" and prior is not None:
             setattr(prior, path, _checked(name, vars(prior), path, value))
+        elif part == "starts" and starts is not None:
+            starts = replace(starts, **{path: _checked(name, vars(starts), path, value)})
         elif part == "recipe":
             *parents, key = path.split(".")
             place = recipe
@@ -41,8 +45,9 @@ def with_settings(experiment: Experiment, changes: Mapping[str, Value]) -> Exper
             numbers = {key: old for key, old in place.items() if key != "kind" and not isinstance(old, dict)}
             place[key] = _checked(name, numbers, key, value)
         else:
-            raise SettingError(f"'{name}' is no setting of '{experiment.name}': begin with model., prior. or recipe.")
-    return replace(experiment, settings=model, recipe=Recipe.from_data(recipe), prior=prior)
+            parts = "model., prior. or recipe." if starts is None else "model., prior., recipe. or starts."
+            raise SettingError(f"'{name}' is no setting of '{experiment.name}': begin with {parts}")
+    return replace(experiment, settings=model, recipe=Recipe.from_data(recipe), prior=prior, starts=starts)
 
 
 def parse_settings(texts: Sequence[str]) -> Iterator[dict[str, Value]]:
@@ -81,8 +86,8 @@ def run_name(name: str, changes: Mapping[str, Value], seed: int, validation: boo
 def numbers_of(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
     """All that can be set of a run, by name, as an experiment's ``as_data`` or the header of a run has it."""
     model = _defaults(experiment) | data["settings"]
-    parts = {"model": model, "prior": data.get("prior") or {}, "recipe": data["recipe"], "init": data.get("init") or {}}
-    return _flat(parts)
+    others = {part: data.get(part) or {} for part in ("prior", "starts", "init")}
+    return _flat({"model": model, "recipe": data["recipe"], **others})
 
 
 def changes_of(experiment: Experiment, header: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,7 +54,8 @@ def ship(name: str, seed: int, source: str | Path | None = None, weights: bool =
 def check_run(experiment: Experiment, seed: int, header: dict[str, Any], path: Path) -> None:
     """Refuse, by a StorageError, evidence that is not of the finished run of the registered experiment."""
     registered, last = experiment.as_data(), experiment.recipe.steps
-    differing = [part for part in ("recipe", "settings", "prior") if header.get(part) != registered[part]]
+    parts = ("recipe", "settings", "prior", "starts")
+    differing = [part for part in parts if header.get(part) != registered.get(part)]
     for is_wrong, found, expected in (
         (header["experiment"] != experiment.name, f"of {header['experiment']!r:.80}", f"of {experiment.name!r}"),
         (header["seed"] != seed, f"of seed {header['seed']}", f"of seed {seed}"),

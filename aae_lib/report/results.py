@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from functools import cache
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -99,16 +98,6 @@ def equal_reconstruction(metric: str, model: str, curve: Collection[str]) -> flo
         raise ValueError(f"the reconstruction error {error:.2f} of {model} lies outside the curve {errors.round(2)}")
     order = errors.argsort()
     return float(np.interp(error, errors[order], values[order]))
-
-
-def of_better_start(name: str, metric: str) -> float:
-    """A metric of the one of two runs whose label keeps more information under augmentation: the mean over all pairs.
-
-    As k-means is started several times, and no label chooses. The runs are the experiment's seeds, two or more.
-    """
-    information, values = values_of(name, "label_information"), values_of(name, metric)
-    better = [max(pair, key=lambda run: information[run]) for pair in combinations(range(len(values)), 2)]
-    return float(values[better].mean())
 
 
 def results_as_data() -> dict[str, Any]:

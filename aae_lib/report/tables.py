@@ -13,7 +13,7 @@ from aae_lib.paper import TABLE_1, TABLE_2, TABLE_3
 from aae_lib.priors import Prior
 from aae_lib.report import results
 from aae_lib.report.baselines import read_likelihoods, recorded_errors, recorded_metrics, standard_error
-from aae_lib.report.results import METRICS, of_better_start, summary, values_of
+from aae_lib.report.results import METRICS, summary, values_of
 
 ERROR, ERROR_BY_PAPER = "test_error_percent", "test_error_percent_most_confident"
 RECALLED = "† recalled, not checked against the paper"
@@ -133,7 +133,6 @@ def table_3() -> str:
     """Table 3 of the AAE paper, and below the same measured here and by two older methods, recorded.
 
     The paper names a cluster after the image that is most certain to be in it; the majority of its images is steadier.
-    Of two starts the better one is chosen without a label: :func:`~aae_lib.report.results.of_better_start`.
     """
     rows = [(f"{model}, reported", clusters, reported, "-") for model, (clusters, reported) in TABLE_3.items()]
     for name, experiment in _of_chapter(experiments.CLUSTERING).items():
@@ -141,9 +140,6 @@ def table_3() -> str:
             clusters = experiment.settings["clusters"]
             cells = [_with_seeds(name, rule) for rule in (ERROR_BY_PAPER, ERROR)]
             rows.append((f"**{experiment.title}, here**", clusters, *cells))
-            if len(values_of(name, "label_information")) > 1:
-                cells = [f"{of_better_start(name, rule):.2f} (all pairs of seeds)" for rule in (ERROR_BY_PAPER, ERROR)]
-                rows.append((f"**{experiment.title}, the better of two starts, here**", clusters, *cells))
     for name, errors in recorded_errors().items():
         method, _, count = name.removesuffix(" clusters").rpartition(", ")
         seeds = f" ({len(errors)} seeds)" * (len(errors) > 1)
