@@ -213,9 +213,7 @@ def train(
     state = _state_in(out, resume)
     images = load_images(experiment.data if data is None else data, size=size, gray=gray or None, invert=invert)
     with writing(out, "Make room, or choose another folder with --out"):
-        print(f"{experiment.title} on {images.source}", flush=True)
-        if rule := experiment.starts:
-            print(f"{rule.count} starts: every {rule.steps:,} steps the half with the most {rule.measure} goes on")
+        print(f"{experiment.title} on {images.source}", *filter(None, [experiment.starts]), sep="\n", flush=True)
         options = {"seed": seed, "steps": steps, "device": device, "validation": validation, "init": init}
         _print_reports(train_experiment(experiment, images, out, **options), state)
     evidence = read_evidence(evidence_path(experiment, seed, out))

@@ -69,6 +69,9 @@ class Starts:
     steps: int  # minibatches between two choices, each at the next report
     measure: str  # of a report: the starts that have most of it go on
 
+    def __str__(self) -> str:
+        return f"{self.count} starts: every {self.steps:,} steps the half with the most {self.measure} goes on"
+
     def seeds(self, seed: int) -> list[int]:
         """A seed for each start of the run with this seed; no two runs share one."""
         return [self.count * seed + start for start in range(self.count)]
