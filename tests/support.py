@@ -52,6 +52,7 @@ SYSTEMS = {
     "semi-supervised, split": System(builders.semi_supervised, Gaussian(3), {"label_motion": MOTION}),
     "classifier": System(builders.classifier, None),
     "M2": System(builders.m2, Gaussian(3)),
+    "M1 + M2": System(builders.m1_m2, Gaussian(3), {"features": 4}),
     "clustering": System(builders.clustering, Gaussian(3), {"clusters": 6}),
     "clustering, split": System(builders.clustering, Gaussian(3), {"clusters": 6, "label_motion": MOTION}),
     "clustering, guided": System(builders.guided_clustering, Gaussian(3), {"label_motion": MOTION}),
@@ -82,7 +83,7 @@ def tiny(name: str, shape: Shape = (1, 28, 28), classes: int = 10, seed: int = 0
 
 def small(build: Callable[..., Model]) -> dict[str, Any]:
     """Settings of a builder that make its networks tiny."""
-    sizes = {"hidden": (32,), "channels": 4, "decoder_channels": 4}
+    sizes = {"hidden": (32,), "hidden_above": (32,), "channels": 4, "decoder_channels": 4}
     return {name: size for name, size in sizes.items() if name in inspect.signature(build).parameters}
 
 

@@ -148,7 +148,7 @@ TOLD = {  # to models that are told labels
 }
 
 
-@pytest.mark.parametrize("name", ["supervised", "semi-supervised", "M2", "label-informed", "classifier"])
+@pytest.mark.parametrize("name", ["supervised", "semi-supervised", "M2", "M1 + M2", "label-informed", "classifier"])
 @pytest.mark.parametrize(("labels", "words"), TOLD.values(), ids=TOLD.keys())
 def test_labels_that_a_model_cannot_use(labels, words: str, name: str) -> None:
     model, images = tiny(name), Images(PIXELS, labels)

@@ -83,6 +83,14 @@ def test_sizes_are_those_asked_for_and_by_default_the_papers(name: str) -> None:
         assert torch.equal(model.heads.positions, 10 * torch.eye(4))
 
 
+def test_m1_m2_is_m2_on_the_codes_of_a_variational_autoencoder() -> None:
+    model = builders.m1_m2(SHAPE, 4, Gaussian(2), hidden=(8,), features=7, hidden_above=(9,))
+    shapes = [tuple(layer.weight.shape) for layer in model.modules() if isinstance(layer, nn.Linear)]
+    above = [(9, 7), (4, 9), (9, 7 + 4), (4, 9), (9, 4 + 2), (14, 9)]
+    assert shapes == [*above, (8, 60), (14, 8), (8, 7), (60, 8)]
+    assert model.vae.prior.dimensions == 7
+
+
 def test_settings_are_plain_data_and_follow_shape_classes_and_prior() -> None:
     for system in SYSTEMS.values():
         parameters = inspect.signature(system.build).parameters.values()

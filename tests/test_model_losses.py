@@ -192,24 +192,53 @@ def variational_mixture(net: Model, drawn: Drawn, x: Tensor, y: Tensor) -> Losse
     return [("evidence_lower_bound", half_error(net, code, x) + 0.25 * kl.mean())]
 
 
-def bound(net: Model, x: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
+def of_pixels(logits: Tensor, x: Tensor) -> Tensor:
+    return Bernoulli(logits=logits, validate_args=False).log_prob(x).sum(1)
+
+
+def of_features(numbers: Tensor, x: Tensor) -> Tensor:
+    mean, log_variance = numbers.chunk(2, dim=1)
+    return Normal(mean, log_variance.exp().sqrt()).log_prob(x).sum(1)
+
+
+Likelihood = Callable[[Tensor, Tensor], Tensor]
+
+
+def posterior(encoder: nn.Module, x: Tensor) -> Normal:
+    mean, log_variance = encoder(x).chunk(2, dim=1)
+    return Normal(mean, log_variance.exp().sqrt())
+
+
+def bound(net: Model, x: Tensor, labels: Tensor, noise: Tensor, log_likelihood: Likelihood) -> Tensor:
     """L(x, y) of M2 in nats, ``[n]``, at the styles that the noise makes."""
     y = one_hot(labels, net.prior.classes)
-    posterior = Normal(
-        *((part, part.exp().sqrt())[i] for i, part in enumerate(net.encoder(torch.cat([x, y], 1)).chunk(2, 1)))
-    )
-    style = posterior.mean + posterior.stddev * noise
-    log_likelihood = Bernoulli(logits=net.decoder(torch.cat([y, style], 1)), validate_args=False).log_prob(x).sum(1)
-    return kl_divergence(posterior, Normal(0.0, 1.0)).sum(1) - log_likelihood - math.log(1 / net.prior.classes)
+    q = posterior(net.encoder, torch.cat([x, y], 1))
+    numbers = net.decoder(torch.cat([y, q.mean + q.stddev * noise], 1))
+    kl = kl_divergence(q, Normal(0.0, 1.0)).sum(1)
+    return kl - log_likelihood(numbers, x) - math.log(1 / net.prior.classes)
+
+
+def of_m2(net: Model, x: Tensor, known: Tensor, y: Tensor, noise: list[Tensor], log_likelihood: Likelihood) -> Tensor:
+    known_bound = bound(net, known, y, noise[0], log_likelihood).mean()
+    loss = net.labeled_weight * known_bound + 5 * cross_entropy(net.classifier(known), y)
+    q = softmax(net.classifier(x))
+    for label, part in enumerate(noise[1].chunk(10)):
+        of_label = bound(net, x, torch.full((len(x),), label), part, log_likelihood)
+        loss = loss + (q[:, label] * (of_label + q[:, label].log())).mean()
+    return loss
 
 
 def m2(net: Model, drawn: Drawn, x: Tensor, known: Tensor, y: Tensor) -> Losses:
-    loss = bound(net, known, y, drawn.noise[0]).mean() + 5 * cross_entropy(net.classifier(known), y)
-    q = softmax(net.classifier(x))
-    for label, noise in enumerate(drawn.noise[1].chunk(10)):
-        of_label = bound(net, x, torch.full((len(x),), label), noise)
-        loss = loss + (q[:, label] * (of_label + q[:, label].log())).mean()
-    return [("evidence_lower_bound", loss)]
+    return [("evidence_lower_bound", of_m2(net, x, known, y, drawn.noise, of_pixels))]
+
+
+def m1_m2(net: Model, drawn: Drawn, x: Tensor, known: Tensor, y: Tensor) -> Losses:
+    below, labeled = posterior(net.vae.encoder, x), posterior(net.vae.encoder, known)
+    of_images, of_code, of_labeled, *noise = drawn.noise
+    log_likelihood = of_pixels(net.vae.decoder(below.mean + below.stddev * of_images), x)
+    first = (kl_divergence(below, Normal(0.0, 1.0)).sum(1) - log_likelihood).mean()
+    codes = below.mean + below.stddev * of_code, labeled.mean + labeled.stddev * of_labeled
+    return [("first_layer", first), ("second_layer", of_m2(net, *codes, y, noise, of_features))]
 
 
 def divergence(codes: Tensor) -> Tensor:
@@ -266,6 +295,7 @@ FORMULAS = {
     "semi-supervised, split": (semi_supervised, {"label_weight": 0.3}),
     "classifier": (classifier, {}),
     "M2": (m2, {"classification_weight": 5.0}),
+    "M1 + M2": (m1_m2, {"classification_weight": 5.0, "labeled_weight": 0.25}),
     "clustering": (clustering, {"label_weight": 0.3}),
     "clustering, split": (clustering, {"label_weight": 0.3}),
     "clustering, guided": (semi_supervised, {"label_weight": 0.3}),

@@ -29,6 +29,7 @@ READ_LABELS = {
     "label-informed": {"discriminator", "generator"},
     "supervised": {"reconstruction"},
     "M2": {"evidence_lower_bound"},
+    "M1 + M2": {"second_layer"},
 } | {
     name: {"classification"}
     for name in SYSTEMS
@@ -70,7 +71,7 @@ def test_codes_and_images_have_their_shapes_and_ranges(name: str, sets: Sets) ->
 
 
 def test_a_label_is_probabilities_and_where_images_have_none_the_style_is_that_of_the_likeliest(sets: Sets) -> None:
-    for name, classes in (("semi-supervised", 10), ("clustering", 6), ("M2", 10)):
+    for name, classes in (("semi-supervised", 10), ("clustering", 6), ("M2", 10), ("M1 + M2", 10)):
         label = tiny(name).eval().encode(sets[0].images)[:, :classes]
         torch.testing.assert_close(label.sum(1), torch.ones(300))
         assert label.min() >= 0
@@ -85,7 +86,7 @@ def test_only_stochastic_encoders_draw_anything_in_evaluation(sets: Sets) -> Non
     for name in set(SYSTEMS) - WITHOUT_ENCODER:
         model = tiny(name).eval()
         first, second = (model.encode(sets[0].images) for _ in range(2))
-        assert torch.equal(first, second) != (name in stochastic | {"M2", "ALI"}), name
+        assert torch.equal(first, second) != (name in stochastic | {"M2", "M1 + M2", "ALI"}), name
 
 
 @pytest.mark.parametrize("name", ["autoencoder", "adversarial", "supervised", "clustering", "variational"])

@@ -49,6 +49,9 @@ AUGMENTED_RECIPE = Recipe(
 )
 CLASSIFIER_RECIPE = Recipe({"classification": CLASSIFICATION}, steps=6_000, schedule=Cosine(3_000, 6_000))
 CLASSIFIER_OF_ALL_RECIPE = Recipe({"classification": CLASSIFICATION}, *_epochs(20), Cosine(*_epochs(10, 20)))
+M1_M2_RECIPE = Recipe(
+    {"first_layer": Adam(1e-3), "second_layer": Adam(1e-3)}, steps=24_000, schedule=Cosine(12_000, 24_000)
+)
 M2_RECIPE = Recipe({"evidence_lower_bound": Adam(1e-3)}, steps=12_000, schedule=Cosine(6_000, 12_000))
 
 
@@ -116,6 +119,17 @@ def _m2(name: str, count: int | None) -> tuple[Experiment, Experiment]:
     return _with_augmented(plain)
 
 
+def _m1_m2(name: str, count: int | None, classification_weight: float, labeled_weight: float) -> Experiment:
+    return Experiment(
+        name=name, title=f"semi-supervised VAE (M1 + M2), {count or 'all'} labels", chapter=SEMI_SUPERVISED,
+        figure="AAE Table 2 (VAE M1 + M2)", build=builders.m1_m2, recipe=M1_M2_RECIPE, prior=Gaussian(10),
+        settings={"hidden": (500, 500), "classification_weight": classification_weight,
+                  "labeled_weight": labeled_weight},
+        select=partial(unlabeled_and_labeled, count), paper=PAPER[name],
+        source="50-D codes of M1: Kingma et al. 2014; the rest is ours, chosen on validation images.",
+    )  # fmt: skip
+
+
 SEMI_100, SEMI_100_AUGMENTED = _semi_supervised("semi-100", 100)
 EXPERIMENTS = (
     SEMI_100,
@@ -132,4 +146,7 @@ EXPERIMENTS = (
     *_m2("m2-100", 100),
     *_m2("m2-1000", 1000),
     *_m2("m2-all", None),
+    _m1_m2("m1-m2-100", 100, classification_weight=1.0, labeled_weight=0.002),
+    _m1_m2("m1-m2-1000", 1000, classification_weight=10.0, labeled_weight=0.02),
+    _m1_m2("m1-m2-all", None, classification_weight=10.0, labeled_weight=1.0),
 )

@@ -16,6 +16,6 @@ from aae_lib.models.gan import GenerativeAdversarialNetwork
 from aae_lib.models.label_informed import LabelInformedAutoencoder
 from aae_lib.models.model import Model, classes_told
 from aae_lib.models.semi_supervised import SemiSupervisedAutoencoder
-from aae_lib.models.semi_supervised_vae import SemiSupervisedVariationalAutoencoder
+from aae_lib.models.semi_supervised_vae import SemiSupervisedVariationalAutoencoder, StackedVariationalAutoencoder
 from aae_lib.models.supervised import SupervisedAutoencoder
 from aae_lib.models.vae import VariationalAutoencoder

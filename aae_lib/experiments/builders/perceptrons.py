@@ -1,31 +1,4 @@
-"""Builders: the networks and the model of each kind of experiment, from plain settings.
-
-Every builder is called ``build(shape, classes, prior, **settings)``:
-
-* ``shape``: channels, height and width of an image; ``classes``: the number of labels, which not all models use.
-* ``prior``: of the code, or of the style beside a label; None where a model has none.
-* settings: numbers, bools and tuples, so that they can be stored as JSON. A setting that a model takes under the same
-  name, such as ``label_weight``, is described there.
-
-Random weights come from torch's global generator. The order of the draws is part of a builder: with another order the
-same seed would give other weights.
-
-Settings that several builders share:
-
-* ``hidden``: units of the hidden layers of each network.
-* ``motion``: the largest shift, rotation, scale and shear (:class:`~aae_lib.networks.RandomAffine`) of what the encoder
-  or classifier sees while training; an empty tuple: no augmentation. The decoder reconstructs the image as it is.
-* ``label_motion``: the same, but the style is read from the image as it is (``augmentation`` of
-  :class:`~aae_lib.models.ClusteringAutoencoder`).
-* ``input_noise``: standard deviation of the noise on what the encoder or classifier sees while training;
-  ``input_dropout``: the share of pixels that it does not see.
-* ``pointwise``: a decoder's last layer is that of AGE's official code
-  (:func:`~aae_lib.networks.convolutional_decoder`).
-* ``channels``: after the first convolution of an encoder, and before the last one of a decoder. Convolutional networks
-  take images of at most 64 pixels a side; larger ones raise a ``ShapeError``.
-* ``probabilities``: of the labels, if some are more frequent than others; an empty tuple: all alike.
-* ``dropout``, ``decoder_dropout``: the share of the encoder's or decoder's hidden units that each step leaves out.
-"""
+"""Models of multilayer perceptrons."""
 
 from typing import TypeVar
 
@@ -34,20 +7,15 @@ from torch import nn
 
 from aae_lib import models
 from aae_lib.errors import PriorError
+from aae_lib.losses import binary_cross_entropy
 from aae_lib.networks import (
     ClusterHeads,
     Dropout,
-    FlipAndShift,
     GaussianEncoder,
     GaussianNoise,
-    JointDiscriminator,
-    OntoSphere,
     RandomAffine,
     UniversalEncoder,
-    convolutional_decoder,
-    convolutional_encoder,
     multilayer_perceptron,
-    plain_convolutions,
 )
 from aae_lib.priors import Categorical, ClassConditionalPrior, Gaussian, LabelAndStyle, Prior
 from aae_lib.shapes import Shape, pixels_of
@@ -190,6 +158,29 @@ def m2(
     )
 
 
+def m1_m2(
+    shape: Shape, classes: int, prior: Gaussian, *, hidden: Units = HIDDEN, features: int = 50,
+    hidden_above: Units = (500,), classification_weight: float = 1.0, labeled_weight: float = 1.0,
+) -> models.StackedVariationalAutoencoder:  # fmt: skip
+    """M2 above a variational autoencoder, whose codes are the ``features``; ``hidden_above``: of M2's networks."""
+    pixels = pixels_of(shape)
+    vae = models.VariationalAutoencoder(
+        Gaussian(features),
+        encoder=multilayer_perceptron(pixels, 2 * features, hidden),
+        decoder=multilayer_perceptron(features, pixels, hidden),
+        reconstruction_loss=binary_cross_entropy,
+    )
+    return models.StackedVariationalAutoencoder(
+        LabelAndStyle(Categorical(classes), prior),
+        vae,
+        classifier=multilayer_perceptron(features, classes, hidden_above),
+        encoder=multilayer_perceptron(features + classes, 2 * prior.dimensions, hidden_above),
+        decoder=multilayer_perceptron(classes + prior.dimensions, 2 * features, hidden_above),
+        classification_weight=classification_weight,
+        labeled_weight=labeled_weight,
+    )
+
+
 def clustering(
     shape: Shape, classes: int, prior: Prior, *, clusters: int = 16, hidden: Units = HIDDEN, label_motion: Motion = (),
     input_noise: float = 0.0, input_dropout: float = 0.2, label_weight: float = 1.0,
@@ -280,86 +271,6 @@ def variational(
         encoder=multilayer_perceptron(pixels, 2 * dimensions, hidden),
         decoder=multilayer_perceptron(dimensions, pixels, hidden),
         kl_weight=kl_weight,
-    )
-
-
-def convolutional_variational(
-    shape: Shape, classes: int, prior: Prior, *, channels: int = 32, pointwise: bool = False, kl_weight: float = 1.0
-) -> models.VariationalAutoencoder:
-    """The variational autoencoder."""
-    return models.VariationalAutoencoder(
-        prior,
-        encoder=convolutional_encoder(2 * prior.dimensions, shape, channels),
-        decoder=convolutional_decoder(prior.dimensions, shape, channels, pointwise),
-        kl_weight=kl_weight,
-    )
-
-
-def convolutional_adversarial(
-    shape: Shape, classes: int, prior: Prior, *, channels: int = 32, hidden: Units = HIDDEN
-) -> models.AdversarialAutoencoder:
-    """The adversarial autoencoder; its discriminator of codes is a perceptron."""
-    return models.AdversarialAutoencoder(
-        prior,
-        encoder=convolutional_encoder(prior.dimensions, shape, channels),
-        decoder=convolutional_decoder(prior.dimensions, shape, channels),
-        discriminator=multilayer_perceptron(prior.dimensions, 1, hidden),
-    )
-
-
-def convolutional_classifier(
-    shape: Shape, classes: int, prior: None, *, channels: int = 32, features: int = 64, input_noise: float = 0.0
-) -> models.Classifier:
-    """The classifier of convolutions and a linear layer; ``features``: numbers that the last layer decides by."""
-    convolutions = convolutional_encoder(features, shape, channels)
-    layers = GaussianNoise(input_noise), *convolutions, nn.ReLU(), nn.Linear(features, classes)
-    return models.Classifier(nn.Sequential(*layers))
-
-
-def color_classifier(
-    shape: Shape, classes: int, prior: None, *, channels: int = 32, shift: int = 4
-) -> models.Classifier:
-    """The classifier of seven convolutions; while training, images are mirrored and shifted by ``shift`` pixels."""
-    return models.Classifier(nn.Sequential(FlipAndShift(shift, shape), *plain_convolutions(classes, shape, channels)))
-
-
-def age(
-    shape: Shape, classes: int, prior: Prior, *, channels: int = 32, decoder_channels: int = 32,
-    pointwise: bool = False, image_weight: float = 10.0, code_weight: float = 500.0,
-    generator_image_weight: float = 0.0, generator_updates: int = 2,
-) -> models.AdversarialGeneratorEncoder:  # fmt: skip
-    """AGE; ``prior``: a :class:`~aae_lib.priors.UniformSphere`."""
-    return models.AdversarialGeneratorEncoder(
-        prior,
-        encoder=convolutional_encoder(prior.dimensions, shape, channels).append(OntoSphere()),
-        decoder=convolutional_decoder(prior.dimensions, shape, decoder_channels, pointwise),
-        image_weight=image_weight,
-        code_weight=code_weight,
-        generator_image_weight=generator_image_weight,
-        generator_updates=generator_updates,
-    )
-
-
-def gan(
-    shape: Shape, classes: int, prior: Prior, *, channels: int = 32, pointwise: bool = False
-) -> models.GenerativeAdversarialNetwork:
-    """The generative adversarial network (DCGAN)."""
-    return models.GenerativeAdversarialNetwork(
-        prior,
-        decoder=convolutional_decoder(prior.dimensions, shape, channels, pointwise),
-        discriminator=convolutional_encoder(1, shape, channels),
-    )
-
-
-def ali(
-    shape: Shape, classes: int, prior: Prior, *, channels: int = 32, pointwise: bool = False
-) -> models.AdversariallyLearnedInference:
-    """Adversarially learned inference."""
-    return models.AdversariallyLearnedInference(
-        prior,
-        encoder=convolutional_encoder(2 * prior.dimensions, shape, channels),
-        decoder=convolutional_decoder(prior.dimensions, shape, channels, pointwise),
-        discriminator=JointDiscriminator(prior.dimensions, shape, channels),
     )
 
 
