@@ -72,6 +72,7 @@ MEASURED = {
     "semi-100-augmented": OF_STYLE | {"test_error_percent"},
     "labels-100": {"test_error_percent"},
     "m2-100": OF_STYLE | {"test_error_percent"},
+    "m1-m2-100": OF_STYLE | {"test_error_percent"},
     "cluster-16": OF_STYLE | OF_CLUSTERS,
     "cluster-16-augmented": OF_STYLE | OF_CLUSTERS | {"label_information"},
     "reduce-2d-unsupervised": OF_MAP | OF_CLUSTERS,

@@ -39,7 +39,7 @@ from aae_lib.storage import read_file, write_file
 from aae_lib.training import Report
 
 STEPS = 20
-OF_FEW = {"semi-100" + AUGMENTED: 4100, "labels-100": 100, "m2-100": 4100}
+OF_FEW = {"semi-100" + AUGMENTED: 4100, "labels-100": 100, "m2-100": 4100, "m1-m2-100": 4100}
 
 
 @pytest.fixture
