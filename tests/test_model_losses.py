@@ -236,7 +236,7 @@ def m1_m2(net: Model, drawn: Drawn, x: Tensor, known: Tensor, y: Tensor) -> Loss
     below, labeled = posterior(net.vae.encoder, x), posterior(net.vae.encoder, known)
     of_images, of_code, of_labeled, *noise = drawn.noise
     log_likelihood = of_pixels(net.vae.decoder(below.mean + below.stddev * of_images), x)
-    first = (kl_divergence(below, Normal(0.0, 1.0)).sum(1) - log_likelihood).mean()
+    first = (0.25 * kl_divergence(below, Normal(0.0, 1.0)).sum(1) - log_likelihood).mean()
     codes = below.mean + below.stddev * of_code, labeled.mean + labeled.stddev * of_labeled
     return [("first_layer", first), ("second_layer", of_m2(net, *codes, y, noise, of_features))]
 
@@ -295,7 +295,7 @@ FORMULAS = {
     "semi-supervised, split": (semi_supervised, {"label_weight": 0.3}),
     "classifier": (classifier, {}),
     "M2": (m2, {"classification_weight": 5.0}),
-    "M1 + M2": (m1_m2, {"classification_weight": 5.0, "labeled_weight": 0.25}),
+    "M1 + M2": (m1_m2, {"kl_weight": 0.25, "classification_weight": 5.0, "labeled_weight": 0.5}),
     "clustering": (clustering, {"label_weight": 0.3}),
     "clustering, split": (clustering, {"label_weight": 0.3}),
     "clustering, guided": (semi_supervised, {"label_weight": 0.3}),

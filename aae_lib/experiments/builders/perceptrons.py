@@ -160,14 +160,19 @@ def m2(
 
 def m1_m2(
     shape: Shape, classes: int, prior: Gaussian, *, hidden: Units = HIDDEN, features: int = 50,
-    hidden_above: Units = (500,), classification_weight: float = 1.0, labeled_weight: float = 1.0,
+    hidden_above: Units = (500,), kl_weight: float = 1.0, classification_weight: float = 1.0,
+    labeled_weight: float = 1.0,
 ) -> models.StackedVariationalAutoencoder:  # fmt: skip
-    """M2 above a variational autoencoder, whose codes are the ``features``; ``hidden_above``: of M2's networks."""
+    """M2 above a variational autoencoder, whose codes are the ``features``; ``hidden_above``: of M2's networks.
+
+    ``kl_weight`` is the autoencoder's.
+    """
     pixels = pixels_of(shape)
     vae = models.VariationalAutoencoder(
         Gaussian(features),
         encoder=multilayer_perceptron(pixels, 2 * features, hidden),
         decoder=multilayer_perceptron(features, pixels, hidden),
+        kl_weight=kl_weight,
         reconstruction_loss=binary_cross_entropy,
     )
     return models.StackedVariationalAutoencoder(
