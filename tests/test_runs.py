@@ -268,6 +268,9 @@ def test_of_several_starts_the_half_whose_labels_keep_most_goes_on(
     stopped = left(experiment, tmp_path / "stopped")
     assert same(one.model, stopped.model) and stopped.header["dropped"] == one.header["dropped"]
 
+    for wrong in ({"starts.count": 0}, {"starts.steps": 0}):
+        with pytest.raises(TrainingError, match="at least 1"):
+            with_settings(experiment, wrong)
     unmoved = with_settings(experiment, {"model.label_motion": ()})
     with pytest.raises(TrainingError, match="starts.count=1"):
         go(unmoved, data, tmp_path / "unmoved")

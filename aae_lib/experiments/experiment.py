@@ -17,7 +17,7 @@ from aae_lib.paper import Reported
 from aae_lib.priors import Prior
 from aae_lib.seeding import seeded
 from aae_lib.shapes import Shape
-from aae_lib.training import UPDATES_PER_EPOCH, Recipe
+from aae_lib.training import UPDATES_PER_EPOCH, Recipe, checks
 
 if TYPE_CHECKING:
     from aae_lib.experiments.evidence import Evidence, Examination
@@ -27,8 +27,8 @@ EVIDENCE = PRETRAINED / "evidence"
 FORMAT = 2  # of the headers of weights and evidence
 HEADER = {"experiment": str, "settings": dict, "recipe": dict, "seed": int, "steps": int, "shape": list, "classes": int,
           "data_name": str, "evaluated_on": str}  # fmt: skip
-OPTIONAL = {"prior": dict | None, "class_names": list, "inverted": bool, "init": dict | None, "start": int,
-            "dropped": list}  # fmt: skip
+OPTIONAL = {"prior": dict | None, "class_names": list, "inverted": bool, "init": dict | None, "starts": dict,
+            "start": int, "dropped": list}  # fmt: skip
 
 Collector = Callable[["Examination"], dict[str, Tensor]]
 
@@ -63,11 +63,18 @@ class Starts:
     """Several starts of one run: the better half goes on, then the better half of these, until one is left.
 
     As k-means is started several times; successive halving (Jamieson and Talwalkar 2016) spends less on bad starts.
+
+    Raises:
+        TrainingError: a count or number of steps below 1.
     """
 
     count: int
     steps: int  # minibatches between two choices, each at the next report
     measure: str  # of a report: the starts that have most of it go on
+
+    def __post_init__(self) -> None:
+        checks.check_count("starts.count", self.count)
+        checks.check_count("starts.steps", self.steps)
 
     def __str__(self) -> str:
         return f"{self.count} starts: every {self.steps:,} steps the half with the most {self.measure} goes on"

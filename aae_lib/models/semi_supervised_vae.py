@@ -1,6 +1,5 @@
 """The semi-supervised variational autoencoders M2 and M1 + M2 (Kingma et al. 2014), which Table 2 compares with."""
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -61,7 +60,7 @@ class SemiSupervisedVariationalAutoencoder(Model):
         return binary_cross_entropy(numbers, images, reduce=False)
 
     def evidence_lower_bound(self, unlabeled: Tensor, labeled: Tensor, labels: Tensor) -> Tensor:
-        """The loss of a minibatch of images without and one with labels ``[n]``."""
+        """The negative bound in nats of images ``[n, pixels]`` without labels and of others with labels ``[n]``."""
         classes, count = self.prior.classes, len(unlabeled)
         known = self.bound(labeled, self.prior.label.sample_of_class(labels))
 
@@ -90,8 +89,9 @@ class SemiSupervisedVariationalAutoencoder(Model):
 class StackedVariationalAutoencoder(SemiSupervisedVariationalAutoencoder):
     """M1 + M2: a variational autoencoder of images (M1), and above it M2, whose images are samples of M1's codes.
 
-    The layers are trained one by one: no gradient of the second reaches the first. Both learn in the same run, so the
-    second goes on when the first has settled. A code is as M2's; the label is that of the mean of M1's posterior.
+    Each layer has its own loss, and no gradient of the second reaches the first. Kingma et al. train one after the
+    other; here both learn at the same time, and the second follows the first until the learning rates fall. A code is
+    as M2's, of the mean of M1's posterior.
 
     Args:
         prior, classification_weight, labeled_weight: as M2's.
@@ -112,8 +112,7 @@ class StackedVariationalAutoencoder(SemiSupervisedVariationalAutoencoder):
 
     def reconstruction(self, numbers: Tensor, images: Tensor) -> Tensor:
         mean, log_variance = numbers.float().chunk(2, dim=1)
-        squared = (images - mean).square() * (-log_variance).exp()
-        return 0.5 * (squared + log_variance + math.log(2 * math.pi)).sum(1)
+        return F.gaussian_nll_loss(mean, images, log_variance.exp(), full=True, reduction="none").sum(1)
 
     def updates(self, unlabeled: Images, labeled: Images) -> Iterator[tuple[str, Tensor]]:
         (loss,) = (loss for _, loss in self.vae.updates(unlabeled))
