@@ -15,16 +15,17 @@ from aae_lib.models import AdversarialAutoencoder, Model, VariationalAutoencoder
 from aae_lib.networks import multilayer_perceptron
 from aae_lib.priors import Gaussian
 from aae_lib.seeding import seeded
-from aae_lib.training import SGD, Adam, Constant, Recipe, Schedule
+from aae_lib.training import SGD, Adam, Constant, Recipe, Schedule, batch_norm
 
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
 
 
 def pytest_configure() -> None:
-    """One thread each for the processes of the tests and for those that they start, as notebooks' kernels are."""
+    """One thread for each process of the tests and each that they start, and little work for statistics."""
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+    batch_norm.SAMPLES = 1_000  # enough for tiny models, and most of the time of those with convolutions
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from aae_lib.errors import TrainingError
 from aae_lib.models import Autoencoder, Model
 from aae_lib.networks import GaussianNoise
-from aae_lib.training import recompute_batch_norm
+from aae_lib.training import batch_norm, recompute_batch_norm
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_statistics_are_those_of_one_pass_without_noise_and_dropout(normalized: 
     with torch.no_grad():
         of_encoder = model.encoder[1](images)
         torch.manual_seed(0)
-        of_decoder = model.decoder[0](model.prior.sample(10_000))
+        of_decoder = model.decoder[0](model.prior.sample(batch_norm.SAMPLES))
     for layer, inputs in ((model.encoder[2], of_encoder), (model.decoder[1], of_decoder)):
         torch.testing.assert_close(layer.running_mean, inputs.mean(0), rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(layer.running_var, inputs.var(0), rtol=5e-3, atol=1e-5)

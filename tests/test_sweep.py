@@ -154,7 +154,7 @@ def test_a_run_that_raises_is_told_and_stops_no_other(client, tmp_path: Path) ->
 
 
 def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on(client, tmp_path: Path) -> None:
-    (task,) = plan(["aae-gaussian"], [0], [TINY], tmp_path / "runs", steps=600)
+    (task,) = plan(["aae-gaussian"], [0], [TINY], tmp_path / "runs", steps=300)
     state, killed = Path(task.folder) / "state.safetensors", []
 
     def kill() -> None:
@@ -175,7 +175,7 @@ import sys
 from aae_lib.experiments.sweep import cluster, plan, sweep
 if __name__ == "__main__":
     with cluster(workers=1) as client:
-        print(list(sweep(client, plan(["aae-gaussian"], [0], [{"model.hidden": (8,)}], sys.argv[1], steps=600))))
+        print(list(sweep(client, plan(["aae-gaussian"], [0], [{"model.hidden": (8,)}], sys.argv[1], steps=300))))
 """
 
 
@@ -183,7 +183,7 @@ def test_a_sweep_that_is_killed_goes_on(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     command = [sys.executable, str(script), str(tmp_path / "runs")]
-    (task,) = plan(["aae-gaussian"], [0], [TINY], tmp_path / "runs", steps=600)
+    (task,) = plan(["aae-gaussian"], [0], [TINY], tmp_path / "runs", steps=300)
     state = Path(task.folder) / "state.safetensors"
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     while process.poll() is None and not state.exists():
