@@ -64,9 +64,9 @@ def assert_same_contents(one: Path, other: Path) -> None:
 # Broken off
 
 
-@pytest.mark.parametrize("bfloat16", [False, True])
-@pytest.mark.parametrize("optimizer", [SGD(0.005, 0.9), SGD(0.01), Adam(0.001)], ids=["momentum", "sgd", "adam"])
-@pytest.mark.parametrize("sets", [1, 2])
+@pytest.mark.parametrize(
+    ("sets", "optimizer", "bfloat16"), [(1, SGD(0.01), False), (2, SGD(0.005, 0.9), False), (2, Adam(0.001), True)]
+)
 def test_a_resumed_run_ends_with_the_same_bits(
     sets: int, optimizer: SGD | Adam, bfloat16: bool, tmp_path: Path, images, make_model
 ) -> None:
@@ -208,7 +208,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, images, make_model, m
 
 # Killed
 
-STEPS = 150
+STEPS = 100
 
 
 def train_to_the_end(path: Path) -> None:
@@ -229,7 +229,7 @@ def test_runs_killed_at_any_moment_end_the_same(tmp_path: Path, monkeypatch: pyt
     """In processes that a server forks off within milliseconds; optimizers import torch._dynamo when first made."""
     context, moments, path = multiprocessing.get_context("forkserver"), random.Random(0), tmp_path / "state"
     context.set_forkserver_preload(["torch", "torch._dynamo", "pytest", "aae_lib.training", __name__])
-    for target in (0, 10, 20, 40, 60, 80):
+    for target in (0, 20, 40, 60):
         process = context.Process(target=train_to_the_end, args=(path,))
         process.start()
         while process.is_alive() and step_of(path) < target:

@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -181,7 +182,8 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background
     )  # fmt: skip
     assert "MNIST" in process.stdout.readline()
-    assert process.stdout.readline().startswith("epoch")  # before, while modules are imported, it could be lost
+    while process.poll() is None and not (tmp_path / "state.safetensors").exists():  # imports may lose it
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1 and "--resume" in errors and "Traceback" not in errors
@@ -190,7 +192,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
 # Evaluation
 
 
-@pytest.mark.parametrize("name", ["aae-gaussian", "semi-100-augmented", "semi-1000"])
+@pytest.mark.parametrize("name", ["aae-gaussian", "semi-1000"])
 def test_evaluate_prints_one_json_object_with_the_stored_numbers(name, capsys):
     """Without MNIST, and where no weights ship, from the evidence."""
     evaluate(name, json=True)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from short_runs import run
-from support import SYSTEMS, labeled_as, tiny
+from support import SYSTEMS, labeled_as
 
 from aae_lib.data import DataSet, Images, balanced_subset
 from aae_lib.models import Model
@@ -51,38 +51,6 @@ def test_a_hundred_labels_name_held_out_digits(name: str, recipe: Recipe, error:
             label, style = model.prior.split(model.encode(digits.test.images))
         assert label.amax(1).mean() > 0.75 and (label.mean(0) - 0.1).abs().max() < 0.09  # definite, and all in use
         assert 0.3 < style.std(0).mean() < 5  # it starts near 0, and the samples have 1
-
-
-def test_clusters_of_digits_are_found_without_a_label_and_all_are_used(digits: DataSet) -> None:
-    model = trained("clustering", (digits.train.without_labels(),), Recipe(GAME, 500), **CODES_OF_FIVE, clusters=10)
-    with torch.no_grad():
-        clusters = model.encode(digits.test.images)[:, :10].argmax(1)
-    counts = torch.zeros(10, 10).index_put_((clusters, digits.test.labels), torch.tensor(1.0), accumulate=True)
-    assert counts.amax(1).sum() > 420  # of 1,000 digits those that are the most frequent one of their cluster
-    assert counts.sum(1).min() > 20
-
-
-def test_a_hundred_labels_put_held_out_digits_around_their_own_heads(digits: DataSet) -> None:
-    recipe = Recipe({**GAME, "reconstruction": SGD(0.005, 0.9), "heads": SGD(0.05, 0.5), **CLASSIFICATION}, 250)
-    sets = (digits.train.without_labels(), a_hundred(digits))
-    model = trained("reducing, labels", sets, recipe, Gaussian(2), hidden=(64,))
-    with torch.no_grad():
-        nearest = torch.cdist(model.encode(digits.test.images), model.heads.positions).argmin(1)
-    assert (nearest == digits.test.labels).double().mean() > 0.5  # 0.1 by chance
-    assert torch.pdist(model.heads.positions).min() > 5.5
-
-
-def test_labels_in_the_discriminator_send_codes_of_held_out_images_to_their_part_of_the_prior(digits: DataSet) -> None:
-    labeled = balanced_subset(digits.train.labels, 2000, seed=0)
-    is_labeled = torch.zeros(len(digits.train), dtype=torch.bool).index_fill(0, labeled, True)
-    sets = digits.train[~is_labeled].without_labels(), digits.train[labeled]
-    game = {"discriminator": Adam(0.01, (0.5, 0.9)), "generator": Adam(0.002, (0.5, 0.9))}
-    plain = {"code_noise": 0.0, "labeled_weight": 1.0, "motion": (), "dropout": 0.0, "encoder_share": 1.0}
-    model = tiny("label-informed", hidden=(64,), **plain)
-    run(model, sets, Recipe({"reconstruction": SGD(1e-4, 0.9), **game}, 400))
-    with torch.no_grad():
-        part = model.prior.nearest_class(model.encode(digits.test.images))
-    assert (part == digits.test.labels).double().mean() > 0.35  # 0.1 by chance
 
 
 def test_the_supervised_decoder_comes_to_draw_the_digit_it_is_told(digits: DataSet) -> None:

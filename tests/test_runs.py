@@ -127,8 +127,10 @@ def test_a_run_that_finds_clusters_reads_no_label_but_those_that_name_them(
 # From the name to the files
 
 
-def test_a_run_leaves_weights_evidence_and_state(digits: DataSet, tmp_path: Path) -> None:
-    """With the real networks: what is measured on the file's weights is what the evidence holds, bit by bit."""
+def test_a_run_leaves_weights_evidence_and_state(
+    digits: DataSet, tmp_path: Path, tiny: dict[str, Experiment]
+) -> None:
+    """What is measured on the file's weights is what the evidence holds, bit by bit."""
     out, experiment = tmp_path / "new" / "folder", find("aae-gaussian")
     (report,) = go(experiment, digits, str(out))
     names = ["aae-gaussian-seed-0.safetensors.gz", "aae-gaussian.safetensors.gz", "state.safetensors"]

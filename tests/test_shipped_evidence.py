@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from aae_lib import experiments
-from aae_lib.data import load_mnist
+from aae_lib.data import DataSet, load_mnist
 from aae_lib.experiments import (
     EXPERIMENTS,
     PRETRAINED,
@@ -28,6 +28,14 @@ FLOATS = (
 BYTES = ("predictions", "from_style", "clusters", "sample_digits", "sample_classes", "reconstructed_classes", "samples",
          "reconstructions", "k_means_clusters")  # fmt: skip
 OTHERS = {"names": torch.int8, "k_means_names": torch.int8, "nearest": torch.int32}
+
+
+@pytest.fixture(scope="module")
+def mnist() -> DataSet:
+    data = load_mnist()
+    if data.name != "MNIST":
+        pytest.skip("needs all of MNIST (AAE_DATA)")
+    return data
 
 
 @pytest.mark.parametrize("name", [name for name in EXPERIMENTS if shipped_seeds(name)])
@@ -63,11 +71,11 @@ def test_what_is_kept_of_the_test_images_is_theirs() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SHIPPED if find(name).data == "MNIST"])
-def test_with_mnist_the_evidence_follows_from_the_shipped_weights(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_mnist_the_evidence_follows_from_the_shipped_weights(
+    name: str, mnist: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of the first thousand test images, and of as many samples; numbers of all images together are left out."""
-    data, experiment, trained = load_mnist(), find(name), load_trained(name)
-    if data.name != "MNIST":
-        pytest.skip("needs all of MNIST (AAE_DATA)")
+    data, experiment, trained = mnist, find(name), load_trained(name)
     monkeypatch.setattr(generators, "JUDGED", BATCH)
     stored = load_evidence(name, trained.header["seed"]).tensors
     # The classifier of styles learns for half a minute. Clusters are named by all images that the model has not seen; a

@@ -1,5 +1,7 @@
 """Exercises of notebook 00: start here."""
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -13,6 +15,7 @@ def halfway(model: AdversarialAutoencoder, first: Tensor, second: Tensor) -> Ten
     return model.decode((model.encode(first) + model.encode(second)) / 2)
 
 
+@cache
 def _model_and_two_images() -> tuple[AdversarialAutoencoder, Tensor, Tensor]:
     model = load_trained("aae-gaussian").model
     first, second = model.decode(torch.tensor([[0.5, 1.0], [1.5, -1.0]])).detach().split(1)

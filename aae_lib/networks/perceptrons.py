@@ -26,7 +26,7 @@ def multilayer_perceptron(
     layers: list[nn.Module] = []
     for index, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         linear = nn.Linear(fan_in, fan_out)
-        if deviation is not None:
+        if deviation is not None and not linear.weight.is_meta:  # on "meta", normal_ imports torch._dynamo: a second
             nn.init.normal_(linear.weight, std=deviation)
             nn.init.zeros_(linear.bias)
         if index:

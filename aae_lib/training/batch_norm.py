@@ -5,7 +5,7 @@ from torch import Tensor
 
 from aae_lib.errors import TrainingError
 from aae_lib.models import Model
-from aae_lib.networks import BatchNorm
+from aae_lib.networks import BatchNorm, has_batch_norm
 from aae_lib.seeding import seeded
 
 PART = 1_000  # images in one forward pass
@@ -64,6 +64,6 @@ def _forward(model: Model, images: Tensor) -> None:
             model.classify(part)
     if model.prior is not None:
         codes = model.prior.sample(SAMPLES, images.device)
-    if hasattr(model, "decoder") and codes is not None:
+    if hasattr(model, "decoder") and has_batch_norm(model.decoder) and codes is not None:
         for part in codes.tensor_split(max(1, len(codes) // PART)):
             model.decode(part)
