@@ -405,6 +405,17 @@ def test_where_large_and_how_inked_a_picture_is_does_not_count(digits, change, i
 # ------------------------------------------------------------------------------------------------ the front end
 
 
+def test_a_photograph_is_turned_as_its_camera_was_held_and_16_bits_are_scaled(tmp_path):
+    pixels = torch.zeros(30, 40).index_fill(0, torch.arange(10), 1)  # light above
+    photograph, exif = Image.fromarray((255 * pixels).byte().numpy()), Image.Exif()
+    exif[0x0112] = 3  # orientation: upside down
+    photograph.save(tmp_path / "photograph.png", exif=exif)
+    found = image_of(tmp_path / "photograph.png", (1, 30, 40)).unflatten(0, (30, 40))
+    torch.testing.assert_close(found, pixels.flip(0), atol=1e-3, rtol=0)
+    Image.fromarray(np.full((30, 40), 30_000, np.uint16)).save(tmp_path / "16-bit.png")
+    assert (image_of(tmp_path / "16-bit.png", (1, 30, 40)) - 30_000 / 65_535).abs().max() < 1e-3
+
+
 def test_the_front_end_is_one_module_without_imports():
     source = MODULE
     assert not re.search(r"^import|https?://|\beval\(", source.replace("http://www.w3.org", ""), flags=re.MULTILINE)

@@ -3,6 +3,7 @@
 import os
 import zipfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -67,10 +68,10 @@ def expanded(path: str | Path) -> Path:
         raise DataError(f"expected a path, found {str(path)!r:.200} ({str(error):.80}): name another one") from error
 
 
-def read_picture(path: Path) -> Tensor:
+def read_picture(path: str | Path | Image.Image) -> Tensor:
     """A picture as color on white, float32 ``[3, height, width]`` in [0, 1]; a DataError if it cannot be read."""
     try:
-        with Image.open(path) as opened:
+        with nullcontext(path) if isinstance(path, Image.Image) else Image.open(path) as opened:
             picture = ImageOps.exif_transpose(opened)
             if picture.mode.startswith(("I", "F")):  # Pillow would clip 16 bits to 8
                 numbers = np.asarray(picture, np.float32)
@@ -82,7 +83,7 @@ def read_picture(path: Path) -> Tensor:
             paper = Image.new("RGBA", picture.size, "white")
             color = np.asarray(Image.alpha_composite(paper, picture).convert("RGB"), np.float32) / 255
             return torch.from_numpy(color).movedim(2, 0)
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, AttributeError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: expected a picture, found '{str(error):.120}': repair or remove it") from error
 
 

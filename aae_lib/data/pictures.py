@@ -7,38 +7,35 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from aae_lib.errors import DataError, ShapeError
+from aae_lib.data.arrays import resized
+from aae_lib.data.files import read_picture
+from aae_lib.errors import ShapeError
 from aae_lib.shapes import Shape, in_words, pixels_of
 
 Picture = str | Path | Image.Image | np.ndarray | Tensor
 BOX = 5 / 7  # of the side of an image: the ink of MNIST fills 20 of 28 pixels
 
 
-def image_of(picture: Picture, shape: Shape) -> Tensor:
+def image_of(picture: Picture, shape: Shape, center: bool = True, invert: bool = False) -> Tensor:
     """A picture as an image ``[pixels]``, float32 in [0, 1].
 
-    Files and images of PIL are centered and scaled as MNIST's digits are; those in color, or of another shape than a
-    square, are scaled only. Arrays and tensors have as many numbers as the shape, in [0, 1], and stay as they are.
+    Files and images of PIL are centered and scaled as MNIST's digits are (``center``); those in color, or of another
+    shape than a square, are scaled only. Arrays and tensors have as many numbers as the shape, and stay as they are.
 
     Raises:
         DataError, ShapeError: no picture; other numbers than these, or a picture without ink.
     """
-    channels, height, width = shape
     if isinstance(picture, np.ndarray | Tensor):
         image = torch.as_tensor(picture).float().flatten()
         if len(image) != pixels_of(shape) or not ((image >= 0) & (image <= 1)).all():
             raise ShapeError(f"expected {in_words(shape)} in [0, 1], found {len(image)} numbers up to {image.max():g}")
         return image
-    try:
-        opened = (picture if isinstance(picture, Image.Image) else Image.open(picture)).convert("RGBA")
-    except (OSError, AttributeError, TypeError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"expected a picture or its file, found {picture!r:.80} ({error}): give another") from error
-    paper = Image.new("RGBA", opened.size, "white")
-    opened = Image.alpha_composite(paper, opened).convert("RGB" if channels == 3 else "L")
-    if channels == 1 and height == width:
-        return torch.from_numpy(centered(np.asarray(opened, np.float32) / 255, height)).flatten()
-    resized = np.asarray(opened.resize((width, height), Image.Resampling.BOX), np.float32) / 255
-    return torch.from_numpy(resized.reshape(height, width, channels)).movedim(-1, 0).flatten()
+    channels, *sides = shape
+    image = read_picture(picture)[None]
+    if center and channels == 1 and sides[0] == sides[1]:
+        ink = centered(resized(image, None, True, False)[0, 0].numpy(), sides[0])
+        image = torch.from_numpy(ink)[None, None]
+    return resized(image, sides, channels == 1, invert).flatten()
 
 
 def centered(picture: np.ndarray, side: int) -> np.ndarray:

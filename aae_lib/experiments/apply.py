@@ -10,9 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from aae_lib.data import Images, check_images
-from aae_lib.data.arrays import resized
-from aae_lib.data.files import read_picture
-from aae_lib.data.pictures import centered
+from aae_lib.data.pictures import image_of
 from aae_lib.errors import AaeError, DataError, PriorError, SettingError, ShapeError, StorageError
 from aae_lib.experiments.measures import in_batches, label_probabilities
 from aae_lib.experiments.trained import Trained
@@ -53,22 +51,17 @@ def load_pictures(trained: Trained, paths: Sequence[str | Path]) -> Images:
         DataError: no path, or a picture that cannot be read.
         ShapeError: a model of tables, or a digit without ink.
     """
-    channels, height, width = shape = _shape(trained)
-    is_digit = trained.header["data_name"].partition("/")[0] in CENTERED and height == width
+    shape, is_digit = _shape(trained), trained.header["data_name"].partition("/")[0] in CENTERED
     found = []
-    for path in map(Path, paths):
-        picture = read_picture(path)[None]
-        if is_digit:
-            try:
-                ink = centered(resized(picture, None, True, False)[0, 0].numpy(), height)
-            except ShapeError as error:
-                raise ShapeError(f"{path}: {error}") from error
-            picture = torch.from_numpy(ink)[None, None]
-        found.append(resized(picture, (height, width), channels == 1, trained.header.get("inverted", False)).flatten(1))
+    for path in paths:
+        try:
+            found.append(image_of(str(path), shape, is_digit, trained.header.get("inverted", False)))
+        except ShapeError as error:
+            raise ShapeError(f"{path}: {error}") from error
     if not found:
         raise DataError("expected at least one picture, found none: name its file")
     names = tuple(trained.header.get("class_names") or ())
-    return Images(torch.cat(found).contiguous(), torch.full((len(found),), -1), shape, names)
+    return Images(torch.stack(found), torch.full((len(found),), -1), shape, names)
 
 
 @torch.no_grad()
