@@ -295,7 +295,7 @@ def _evidence(experiment: Experiment, weights: Path | None, data: str | None) ->
             header = {"data_name": images.name}
             evidence = examine(trained.experiment, trained.model, images.test, header, images.train)
             return evidence, images.source, str(weights or "shipped")
-    evidence = load_evidence(experiment.name, seeds[0])
+    evidence = load_evidence(experiment.name, trained.header["seed"] if ships else seeds[0])
     described = f"the {len(evidence.labels):,} test images of {experiment.data} (from the shipped evidence)"
     return evidence, described, "shipped" if ships else "not shipped, their evidence is"
 

@@ -116,7 +116,7 @@ def test_a_grid_is_every_combination() -> None:
 
 def test_seeds_are_numbers_and_ranges() -> None:
     assert parse_seeds("0-3,7") == [0, 1, 2, 3, 7] and parse_seeds("5") == [5]
-    for wrong in ("", "a", "1-", "3-1", "1,1"):
+    for wrong in ("", "a", "1-", "3-1", "0,3-1", "1,1"):
         with pytest.raises(SettingError):
             parse_seeds(wrong)
 

@@ -73,7 +73,9 @@ def parse_seeds(text: str) -> list[int]:
     try:
         for part in text.split(","):
             first, dash, last = part.partition("-")
-            seeds += range(int(first), int(last if dash else first) + 1)
+            seeds += (found := range(int(first), int(last if dash else first) + 1))
+            if not found:
+                raise ValueError(f"{part} is no range")
     except ValueError as error:
         raise SettingError(f"expected seeds such as 0-49 or 0,3,5-7, found '{text}'") from error
     if not seeds or len(set(seeds)) < len(seeds):
