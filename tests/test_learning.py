@@ -1,4 +1,4 @@
-"""A few hundred steps on real digits: each kind of model learns what it is for."""
+"""A few hundred steps on real digits: models learn what labels tell. Notebooks check what else they learn."""
 
 import pytest
 import torch

@@ -234,9 +234,9 @@ def test_a_full_disk_loses_nothing(mine: str, tmp_path: Path, monkeypatch: pytes
 def test_two_sweeps_on_one_folder_do_not_train_the_same_run(client, mine: str, tmp_path: Path) -> None:
     (task,) = plan([mine], [0], [TINY], tmp_path, steps=200)
     data = load_images(task.experiment.data)
-    mine = train_experiment(task.experiment, data, task.folder, seed=0, steps=200, progress=False)
+    ours = train_experiment(task.experiment, data, task.folder, seed=0, steps=200, progress=False)
     assert str(os.getpid()) in outcomes(client, [task])[task.folder], "the error names the owner"
-    list(mine)
+    list(ours)
     assert is_finished(task)
 
 

@@ -22,6 +22,9 @@ def image_of(picture: Picture, shape: Shape, center: bool = True, invert: bool =
     Files and images of PIL are centered and scaled as MNIST's digits are (``center``); those in color, or of another
     shape than a square, are scaled only. Arrays and tensors have as many numbers as the shape, and stay as they are.
 
+    Args:
+        invert: turn dark into light at the end, for a model that was trained on images so turned.
+
     Raises:
         DataError, ShapeError: no picture; other numbers than these, or a picture without ink.
     """

@@ -73,9 +73,10 @@ def parse_seeds(text: str) -> list[int]:
     try:
         for part in text.split(","):
             first, dash, last = part.partition("-")
-            seeds += (found := range(int(first), int(last if dash else first) + 1))
-            if not found:
-                raise ValueError(f"{part} is no range")
+            numbers = range(int(first), int(last if dash else first) + 1)
+            if not numbers:
+                raise ValueError(f"{part} ends before it begins")
+            seeds += numbers
     except ValueError as error:
         raise SettingError(f"expected seeds such as 0-49 or 0,3,5-7, found '{text}'") from error
     if not seeds or len(set(seeds)) < len(seeds):

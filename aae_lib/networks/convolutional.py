@@ -150,8 +150,8 @@ def plain_convolutions(outputs: int, shape: Shape, channels: int = 32) -> nn.Seq
 
 def _as_dcgan(layer: nn.Module) -> None:
     """DCGAN's initial weights: N(0, 0.02^2), and for the factors of batch-norm N(1, 0.02^2)."""
-    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | BatchNorm) and not layer.weight.is_meta:
-        nn.init.normal_(layer.weight, mean=float(isinstance(layer, BatchNorm)), std=0.02)
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | BatchNorm) and not layer.weight.is_meta:  # as perceptrons
+        nn.init.normal_(layer.weight, mean=1.0 if isinstance(layer, BatchNorm) else 0.0, std=0.02)
 
 
 class JointDiscriminator(nn.Module):
