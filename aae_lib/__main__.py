@@ -54,12 +54,13 @@ def reproduce(figures: Positional[tuple[str, ...]] = ()) -> None:
     import matplotlib.pyplot as plt
 
     from aae_lib.data import load_mnist
+    from aae_lib.experiments import look_up
     from aae_lib.report.drawing import picture_of
-    from aae_lib.report.figures import FIGURES, find_figure
+    from aae_lib.report.figures import FIGURES
 
     matplotlib.use("Agg")  # files, no windows
     started = time.perf_counter()
-    chosen = {name: find_figure(name) for name in figures or FIGURES}
+    chosen = {name: look_up(name, FIGURES, "figure") for name in figures or FIGURES}
     data = load_mnist()
     print(f"data: {data.source}", flush=True)
     is_mnist = data.name == "MNIST"

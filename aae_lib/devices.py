@@ -41,14 +41,14 @@ def device_of(module: nn.Module) -> torch.device:
 @contextmanager
 def evaluation(model: nn.Module) -> Iterator[None]:
     """Evaluation without gradients; afterwards the modules' modes and the random state are what they were."""
-    training = [module for module in model.modules() if module.training]
+    modes = {module: module.training for module in model.modules()}
     with torch.no_grad(), seeded(0, device_of(model)):
         model.eval()
         try:
             yield
         finally:
-            for module in training:
-                module.training = True
+            for module, mode in modes.items():
+                module.training = mode
 
 
 def prepare_process() -> None:

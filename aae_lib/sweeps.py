@@ -28,7 +28,7 @@ def sweep(
         seeds: such as 0-49 or 0,3,5-7.
         steps: stop each run after this many minibatches; the schedule stays where it is.
         settings: numbers to change, such as model.label_weight=0.1,0.2; several values are several runs. Names begin
-            with model. (arguments of the builder), prior. or recipe.
+            with model. (arguments of the builder), prior., recipe. or starts.
         validation: hold out the last sixth of the training images and measure on those instead of the test set.
         workers: processes on this machine, with one thread each; default: as many as there are cores.
         scheduler: address (tcp://host:port) or scheduler file of a running dask cluster, instead of processes here.
@@ -47,7 +47,6 @@ def sweep(
         return
     failed = 0
     with engine.cluster(scheduler, workers) as client:
-        print(f"dashboard: {client.dashboard_link}", flush=True)
         try:
             for task, error in tqdm(engine.sweep(client, waiting), total=len(waiting), unit="run", leave=False):
                 failed += bool(error)

@@ -138,6 +138,9 @@ def test_a_generator_of_one_blank_image_cannot_go_unseen(judge: Classifier) -> N
     assert (evidence.reconstructions == 128).all() and evidence.reconstructions.shape == (8, 3072)
     other = examine(experiment, model, held_out, {"data_name": "other colors"}, training)
     assert not {"fid", "class_score"} & other.tensors.keys(), "its classifier knows no other images"
+    half = Images(held_out.images[:, :768], held_out.labels, shape=(3, 16, 16))
+    other = examine(experiment, tiny("AGE", half.shape).eval(), half, {"data_name": "CIFAR10"}, half)
+    assert not {"fid", "class_score"} & other.tensors.keys(), "and no other sizes"
 
 
 def test_the_encoder_compares_features_and_the_generator_does_not(judge: Classifier) -> None:

@@ -16,7 +16,7 @@ import torch
 
 from aae_lib.__main__ import main
 from aae_lib.data import load_images
-from aae_lib.errors import AaeError, SettingError, StorageError, TrainingError
+from aae_lib.errors import AaeError, PriorError, SettingError, StorageError, TrainingError
 from aae_lib.experiments import find, sweep, train_experiment
 from aae_lib.experiments.collect import collect, summarize
 from aae_lib.experiments.settings import changes_of, parse_settings, settings_text, with_settings
@@ -96,12 +96,12 @@ def test_settings_are_typed_and_checked_and_come_back_from_a_header() -> None:
 @pytest.mark.parametrize(
     "text",
     ["model.label_wait=1", "model.clusters=16.5", "model.batch_norm=1", "model.hidden=wide", "recipe.steps=many",
-     "recipe.optimizers.generator.rate=1", "recipe.schedule.kind='Drops'", "prior.deviation=1", "steps=3",
-     "recipe.steps=0", "recipe.schedule.end=1"],
+     "recipe.optimizers.generator.rate=1", "recipe.schedule.kind='Drops'", "prior.deviation=1",
+     "prior.standard_deviation=-1.0", "prior.dimensions=0", "steps=3", "recipe.steps=0", "recipe.schedule.end=1"],
 )  # fmt: skip
 def test_a_setting_that_is_none_is_refused(text: str) -> None:
     (changes,) = parse_settings([text])
-    with pytest.raises((SettingError, TrainingError)):
+    with pytest.raises((SettingError, TrainingError, PriorError)):
         with_settings(find("cluster-16"), changes)
 
 
@@ -149,6 +149,11 @@ def test_each_run_has_the_bits_that_it_has_alone_and_the_table_has_all(client, m
     values = runs.loc[runs["settings"] == settings_text(TINY), "test_error_percent"]
     assert row["count"] == 2 and row["mean"] == pytest.approx(values.mean())
     assert row["interval"] == pytest.approx(12.706 * values.std() / 2**0.5, rel=1e-3)
+
+    longer, *_ = plan([mine], [0], [{**TINY, OWN_RATE: 0.1}], tmp_path / "runs", steps=60)
+    assert longer.folder == tasks[0].folder and not is_finished(longer), "it has made fewer steps than are asked for"
+    sweep.run(longer)
+    assert is_finished(longer) and same(longer.folder, alone(longer, tmp_path / "alone-longer"))
 
 
 def test_a_run_that_raises_is_told_and_stops_no_other(client, mine: str, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from aae_lib.experiments.clustering import CLUSTERING
 from aae_lib.experiments.color import CIFAR10_CLASSIFIER, COLOR
 from aae_lib.experiments.evidence import Evidence, examine, measure, read_evidence, save_evidence, test_set
 from aae_lib.experiments.experiment import (
+    AUGMENTED,
     EVIDENCE,
     PRETRAINED,
     Chapter,
@@ -27,6 +28,5 @@ from aae_lib.experiments.plane import PLANE, VAE_CURVE, VAE_MIXTURE_CURVE
 from aae_lib.experiments.reduction import REDUCTION
 from aae_lib.experiments.registry import CHAPTERS, EXPERIMENTS, find, look_up
 from aae_lib.experiments.runs import origin, train_experiment
-from aae_lib.experiments.semi_supervised import AUGMENTED
 from aae_lib.experiments.shipping import ship
 from aae_lib.experiments.trained import Trained, load_evidence, load_trained, shipped_seeds

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from aae_lib.data import Images, check_images
 from aae_lib.experiments import builders
-from aae_lib.experiments.experiment import PRETRAINED, Chapter, Experiment, Starts, weights_path
+from aae_lib.experiments.experiment import PRETRAINED, Chapter, Experiment, Starts, augmented, weights_path
 from aae_lib.experiments.measures import (
     LABEL_INFORMATION,
     MATCH,
@@ -13,7 +13,7 @@ from aae_lib.experiments.measures import (
     label_probabilities,
 )
 from aae_lib.experiments.plane import ADVERSARIAL, RECONSTRUCTION
-from aae_lib.experiments.semi_supervised import AUGMENTED, MOTION, OPTIMIZERS
+from aae_lib.experiments.semi_supervised import MOTION, OPTIMIZERS
 from aae_lib.paper import PAPER
 from aae_lib.priors import Gaussian
 from aae_lib.storage import load_weights
@@ -81,14 +81,14 @@ def but_validation_and_guiding(images: Images, seed: int) -> tuple[Images, Image
     return unlabeled, replace(unlabeled, labels=labels).labeled()
 
 
+AUGMENTED_SOURCE = (
+    "The augmentation, the weight of the label's adversary and the schedule are ours, chosen on validation images."
+)
+
+
 def _augmented(plain: Experiment, recipe: Recipe) -> Experiment:
     """The experiment with labels that are read from an augmented copy of each image, and styles from the image."""
-    return replace(
-        plain, name=plain.name + AUGMENTED, title=f"{plain.title}, augmentation", recipe=recipe, paper={},
-        settings={**plain.settings, "label_motion": MOTION, "label_weight": 0.15},
-        source="The augmentation, the weight of the label's adversary and the schedule are ours, chosen on validation "
-        "images.",
-    )  # fmt: skip
+    return augmented(plain, {"label_motion": MOTION, "label_weight": 0.15}, recipe=recipe, source=AUGMENTED_SOURCE)
 
 
 PLAIN = tuple(

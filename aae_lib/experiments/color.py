@@ -38,7 +38,7 @@ FINEST = 12  # from so many waves across a picture on, frequencies count as the 
 
 
 def judged(examination: Examination) -> dict[str, Tensor]:
-    """What the classifier of CIFAR-10 makes of 10,000 samples; nothing of other images, or where it does not ship.
+    """What the classifier of CIFAR-10 makes of 10,000 samples; nothing of other images or sizes, or without it.
 
     ``fid`` and ``feature_coverage`` ``[1]``: how its features of samples and of held-out images differ, and the share
     of held-out images with a sample close by (as :func:`~aae_lib.metrics.prior_coverage`). ``sample_classes``
@@ -48,7 +48,9 @@ def judged(examination: Examination) -> dict[str, Tensor]:
     """
     model, held_out, training = examination.model, examination.images, examination.training
     itself = hasattr(model, "classify")
-    if examination.data_name != DATA or (training is None if itself else not _classifier_ships()):
+    if (examination.data_name, held_out.shape) != (DATA, SHAPE):
+        return {}
+    if training is None if itself else not _classifier_ships():
         return {}
     judge = model if itself else cifar10_classifier()
     samples = training.images[:JUDGED] if itself else decoded_samples(model, JUDGED)
@@ -107,14 +109,6 @@ def compared(examination: Examination) -> dict[str, Tensor]:
     return found
 
 
-def _rarest(classes: Tensor) -> float:
-    return float((classes.long().bincount(minlength=10) / len(classes)).min())
-
-
-def _same_class(classes: Tensor, labels: Tensor) -> float:
-    return 100 - metrics.error_percent(classes, labels)
-
-
 def _fine_detail(spectra: Tensor) -> float:
     of_samples, of_images = spectra[:, FINEST:].double().mean(1)
     return float(100 * of_samples / of_images)
@@ -128,10 +122,11 @@ COLOR = Chapter(
         Measure("cifar10_fid", "FID on CIFAR-10 features", partial(of, float, ["fid"]), (judged,)),
         Measure("class_score", "class score", partial(of, float, ["class_score"]), (judged,)),
         Measure("feature_coverage", "coverage of features", partial(of, float, ["feature_coverage"]), (judged,)),
-        Measure("rarest_class", "share of the rarest class", partial(of, _rarest, ["sample_classes"]), (judged,)),
+        Measure("rarest_class", "share of the rarest class", partial(of, measures.rarest_share, ["sample_classes"]),
+                (judged,)),
         RECONSTRUCTION_ERROR,
         Measure("same_class_percent", "reconstructions of the same class, %",
-                partial(of, _same_class, ["reconstructed_classes", "labels"]), (judged,)),
+                partial(of, measures.right_percent, ["reconstructed_classes", "labels"]), (judged,)),
         Measure("neighbor_accuracy", measures.NEIGHBOR_ACCURACY.title, partial(of, float, ["code_neighbors"]),
                 (compared,)),
         Measure("sliced_wasserstein", measures.MATCH[1].title, partial(of, float, ["code_distance"]), (compared,)),

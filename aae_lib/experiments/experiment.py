@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +53,8 @@ class Chapter:
     measures: tuple[Measure, ...]  # in the order in which their tensors are collected
     columns: tuple[str, ...]  # of the table: names of measures
     keeps: tuple[Collector, ...] = ()  # of what figures draw and no measure needs; they come last
-    # Measures of codes look at the first ones, so many (None: at all); of codes of more than 20 dimensions no others
-    # are kept.
+    # Measures of codes look at so many of them, the first ones; None: at all of them. Of codes of more than 20
+    # dimensions only these are kept.
     compared_codes: int | None = None
 
 
@@ -82,6 +82,9 @@ class Starts:
     def seeds(self, seed: int) -> list[int]:
         """A seed for each start of the run with this seed; no two runs share one."""
         return [self.count * seed + start for start in range(self.count)]
+
+
+AUGMENTED = "-augmented"  # what the names of experiments with augmentation end in
 
 
 def all_images(images: Images, seed: int) -> tuple[Images, ...]:
@@ -128,6 +131,12 @@ class Experiment:
         if self.starts:
             data["starts"] = vars(self.starts)
         return json.loads(json.dumps(data, default=repr))  # a header that was read from a file has lists, no tuples
+
+
+def augmented(plain: Experiment, settings: Mapping[str, Any], **changes: Any) -> Experiment:
+    """An experiment with augmentation, by these settings beside its own; ``changes`` are of other attributes."""
+    names = {"name": plain.name + AUGMENTED, "title": f"{plain.title}, augmentation", "paper": {}}
+    return replace(plain, **names, settings={**plain.settings, **settings}, **changes)
 
 
 def weights_path(experiment: Experiment, folder: Path) -> Path:

@@ -6,7 +6,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor
 
-from aae_lib.data import MNIST_CLASSES, MNIST_SHAPE, Images
+from aae_lib.data import MNIST_SHAPE, Images
 from aae_lib.experiments import builders, measures
 from aae_lib.experiments.evidence import Examination
 from aae_lib.experiments.experiment import PRETRAINED, Chapter, Experiment, Measure, weights_path
@@ -42,12 +42,10 @@ def judged(examination: Examination) -> dict[str, Tensor]:
     }
 
 
-def _rarest(digits: Tensor) -> float:
-    return float((digits.long().bincount(minlength=MNIST_CLASSES) / len(digits)).min())
-
-
 FID = Measure("fid", "FID on digit features", partial(of, float, ["fid"]), (judged,), at_reports=True)
-RAREST_DIGIT = Measure("rarest_digit", "share of the rarest digit", partial(of, _rarest, ["sample_digits"]), (judged,))
+RAREST_DIGIT = Measure(
+    "rarest_digit", "share of the rarest digit", partial(of, measures.rarest_share, ["sample_digits"]), (judged,)
+)
 GENERATORS = Chapter(
     title="Generators compared", notebook="11_generators_compared",
     measures=(measures.TEST_ERROR, FID, RAREST_DIGIT, measures.RECONSTRUCTION_ERROR, measures.NEIGHBOR_ACCURACY,

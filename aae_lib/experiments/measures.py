@@ -182,6 +182,15 @@ def mean(values: Tensor) -> float:
     return float(values.double().mean())
 
 
+def right_percent(found: Tensor, labels: Tensor) -> float:
+    return 100 - error_percent(found, labels)
+
+
+def rarest_share(classes: Tensor) -> float:
+    """The share of the rarest of ten classes."""
+    return float((classes.long().bincount(minlength=10) / len(classes)).min())
+
+
 def of_codes(
     function: Callable[[Tensor, Prior], float | None], experiment: Experiment, evidence: Evidence
 ) -> float | None:

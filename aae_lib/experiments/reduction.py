@@ -5,6 +5,7 @@ from functools import partial
 
 from aae_lib.experiments import builders, measures
 from aae_lib.experiments.clustering import (
+    AUGMENTED_SOURCE,
     GUIDE,
     GUIDED,
     GUIDED_RECIPE,
@@ -13,9 +14,9 @@ from aae_lib.experiments.clustering import (
     but_validation_and_guiding,
 )
 from aae_lib.experiments.clustering import RECIPE as CLUSTERING_RECIPE
-from aae_lib.experiments.experiment import Chapter, Experiment
+from aae_lib.experiments.experiment import Chapter, Experiment, augmented
 from aae_lib.experiments.plane import RECONSTRUCTION
-from aae_lib.experiments.semi_supervised import AUGMENTED, MOTION, OPTIMIZERS, unlabeled_and_labeled
+from aae_lib.experiments.semi_supervised import MOTION, OPTIMIZERS, unlabeled_and_labeled
 from aae_lib.paper import PAPER
 from aae_lib.priors import Gaussian
 from aae_lib.training import UPDATES_PER_EPOCH, Cosine, Recipe
@@ -45,12 +46,7 @@ def _labeled(dimensions: int, count: int, figure: str) -> Experiment:
 
 def _augmented(plain: Experiment) -> Experiment:
     """The experiment with labels that are read from an augmented copy of each image, and styles from the image."""
-    return replace(
-        plain, name=plain.name + AUGMENTED, title=f"{plain.title}, augmentation", recipe=AUGMENTED_RECIPE,
-        settings={**plain.settings, "label_motion": MOTION}, paper={},
-        source="The augmentation, the weight of the label's adversary and the schedule are ours, chosen on validation "
-        "images.",
-    )
+    return augmented(plain, {"label_motion": MOTION}, recipe=AUGMENTED_RECIPE, source=AUGMENTED_SOURCE)
 
 
 REDUCE_2D_100 = _labeled(2, 100, "AAE Fig. 11b")

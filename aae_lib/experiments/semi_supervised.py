@@ -9,7 +9,7 @@ from typing import Any
 
 from aae_lib.data import Images, balanced_subset
 from aae_lib.experiments import builders
-from aae_lib.experiments.experiment import Chapter, Experiment
+from aae_lib.experiments.experiment import Chapter, Experiment, augmented
 from aae_lib.experiments.measures import MATCH, RECONSTRUCTION_ERROR, TEST_ERROR
 from aae_lib.experiments.plane import ADVERSARIAL, RECONSTRUCTION, SOURCE
 from aae_lib.paper import PAPER
@@ -21,7 +21,6 @@ SEMI_SUPERVISED = Chapter(
     measures=(TEST_ERROR, RECONSTRUCTION_ERROR, *MATCH),
     columns=("test_error_percent", "reconstruction_error", "sliced_wasserstein"),
 )
-AUGMENTED = "-augmented"
 MOTION = (1.5, 15.0, 0.1, 0.25)  # of RandomAffine: pixels, degrees, share of the size, pixels across for each one down
 
 # AAE, appendix A.2.1.
@@ -71,12 +70,7 @@ def unlabeled_and_labeled(count: int | None, images: Images, seed: int) -> tuple
 
 
 def _with_augmented(plain: Experiment, **of_augmented: Any) -> tuple[Experiment, Experiment]:
-    """The experiment, and its form with augmentation."""
-    augmented = replace(
-        plain, name=plain.name + AUGMENTED, title=f"{plain.title}, augmentation",
-        settings={**plain.settings, "motion": MOTION}, paper={}, **of_augmented,
-    )
-    return plain, augmented
+    return plain, augmented(plain, {"motion": MOTION}, **of_augmented)
 
 
 def _semi_supervised(name: str, count: int | None) -> tuple[Experiment, Experiment]:

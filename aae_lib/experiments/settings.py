@@ -1,12 +1,11 @@
 """Numbers of a registered experiment changed by name, typed and checked: ``model.label_weight=0.2``.
 
-Four things can be set: ``model.KEY``, an argument of the experiment's builder; ``prior.KEY``, an attribute of its
+Four things can be set: ``model.KEY``, an argument of the experiment's builder; ``prior.KEY``, an argument of its
 prior; ``recipe.PATH``, a number anywhere in its recipe, such as ``recipe.optimizers.generator.learning_rate``; and
 ``starts.KEY`` of an experiment that starts several times.
 """
 
 import ast
-import copy
 import inspect
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 from aae_lib.errors import SettingError
 from aae_lib.experiments.experiment import Experiment
+from aae_lib.priors import Prior
 from aae_lib.training import Recipe
 
 Value = bool | int | float | str | tuple | None
@@ -25,15 +25,17 @@ def with_settings(experiment: Experiment, changes: Mapping[str, Value]) -> Exper
 
     Raises:
         SettingError: if the experiment has no number of that name, or the value has not its type.
+        PriorError, TrainingError: if the prior, the recipe or the starts cannot have that value.
     """
-    model, recipe, prior = dict(experiment.settings), experiment.recipe.to_data(), copy.copy(experiment.prior)
+    model, recipe, prior = dict(experiment.settings), experiment.recipe.to_data(), experiment.prior
     starts = experiment.starts
     for name, value in changes.items():
         part, _, path = name.partition(".")
         if part == "model":
             model[path] = _checked(name, _defaults(experiment) | model, path, value)
         elif part == "prior" and prior is not None:
-            setattr(prior, path, _checked(name, vars(prior), path, value))
+            arguments = _arguments(prior)
+            prior = type(prior)(**arguments | {path: _checked(name, arguments, path, value)})
         elif part == "starts" and starts is not None:
             starts = replace(starts, **{path: _checked(name, vars(starts), path, value)})
         elif part == "recipe":
@@ -109,6 +111,12 @@ def _defaults(experiment: Experiment) -> dict[str, Any]:
     """The keyword arguments of the experiment's builder with their default values."""
     parameters = inspect.signature(experiment.build).parameters.values()
     return {parameter.name: parameter.default for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+
+
+def _arguments(prior: Prior) -> dict[str, Any]:
+    """What a prior was made with; nothing of one that does not keep all of it under the names of its arguments."""
+    names, kept = inspect.signature(type(prior)).parameters, vars(prior)
+    return {name: kept[name] for name in names} if names.keys() <= kept.keys() else {}
 
 
 def _checked(name: str, present: Mapping[str, Any], key: str, value: Value) -> Value:

@@ -7,9 +7,9 @@ from torch import Tensor
 from aae_lib.experiments import builders
 from aae_lib.experiments.evidence import Examination
 from aae_lib.experiments.experiment import Chapter, Experiment, Measure
-from aae_lib.experiments.measures import MATCH, RECONSTRUCTION_ERROR, in_batches, of, small
+from aae_lib.experiments.measures import MATCH, RECONSTRUCTION_ERROR, in_batches, of, right_percent, small
 from aae_lib.experiments.plane import AAE_RECIPE, SOURCE
-from aae_lib.metrics import error_percent, labels_from_codes
+from aae_lib.metrics import labels_from_codes
 from aae_lib.priors import Gaussian
 
 
@@ -24,14 +24,10 @@ def read_from_style(examination: Examination) -> dict[str, Tensor]:
     return {"from_style": small(labels_from_codes(styles, training.labels, held_out))}
 
 
-def _right_percent(read: Tensor, labels: Tensor) -> float:
-    return 100 - error_percent(read, labels)
-
-
 LABEL_FROM_STYLE = Measure(
     "label_from_style_percent",
     "label told from style, %",
-    partial(of, _right_percent, ("from_style", "labels")),
+    partial(of, right_percent, ("from_style", "labels")),
     (read_from_style,),
 )
 STYLE = Chapter(

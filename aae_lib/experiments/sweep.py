@@ -15,6 +15,7 @@ import torch
 
 from aae_lib.data import load_images
 from aae_lib.errors import AaeError, SettingError
+from aae_lib.experiments.evidence import read_evidence
 from aae_lib.experiments.experiment import Experiment, evidence_path
 from aae_lib.experiments.registry import find
 from aae_lib.experiments.runs import train_experiment
@@ -85,8 +86,10 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def is_finished(task: Task) -> bool:
-    """Whether the run has written its evidence, which comes last."""
-    return evidence_path(task.experiment, task.seed, Path(task.folder)).exists()
+    """Whether the run has written its evidence, which comes last, after as many steps as the task asks for."""
+    experiment = task.experiment
+    path = evidence_path(experiment, task.seed, Path(task.folder))
+    return path.exists() and read_evidence(path).header["steps"] == (task.steps or experiment.recipe.steps)
 
 
 def run(task: Task) -> None:
@@ -130,7 +133,7 @@ def cluster(scheduler: str | None = None, workers: int | None = None) -> Iterato
     except ImportError as error:
         raise SettingError("sweeps need dask.distributed: pip install 'dask[distributed]'") from error
     if scheduler is None:
-        options = {"memory_limit": 0, "silence_logs": logging.CRITICAL, "dashboard_address": ":0"}
+        options = {"memory_limit": 0, "silence_logs": logging.CRITICAL, "dashboard_address": None}
         with LocalCluster(n_workers=workers, threads_per_worker=1, **options) as local, Client(local) as client:
             yield client
         return

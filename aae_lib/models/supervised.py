@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from aae_lib.data import Images
-from aae_lib.losses import fool_loss, half_squared_error, real_fake_loss
-from aae_lib.models.autoencoder import Autoencoder, ReconstructionLoss
+from aae_lib.losses import fool_loss, real_fake_loss
+from aae_lib.models.aae import AdversarialAutoencoder
 from aae_lib.priors import LabelAndStyle
 
 
-class SupervisedAutoencoder(Autoencoder):
+class SupervisedAutoencoder(AdversarialAutoencoder):
     """An adversarial autoencoder whose decoder is told the label, so that the code need not carry it.
 
     The encoder makes a style z of an image; the decoder gets the one-hot label beside it. Where z is short, the
@@ -25,16 +25,7 @@ class SupervisedAutoencoder(Autoencoder):
         discriminator: of styles.
     """
 
-    moves = {"reconstruction": ("encoder", "decoder"), "discriminator": ("discriminator",), "generator": ("encoder",)}
-    adversaries = ("discriminator",)
     prior: LabelAndStyle
-
-    def __init__(
-        self, prior: LabelAndStyle, encoder: nn.Module, decoder: nn.Module, discriminator: nn.Module,
-        reconstruction_loss: ReconstructionLoss = half_squared_error,
-    ):  # fmt: skip
-        super().__init__(encoder, decoder, reconstruction_loss)
-        self.prior, self.discriminator = prior, discriminator
 
     def updates(self, batch: Images) -> Iterator[tuple[str, Tensor]]:
         yield "reconstruction", self.reconstruction_loss(self.decoder(self.code_of(batch)), batch.images)

@@ -16,9 +16,9 @@ def multilayer_perceptron(
 
     Args:
         hidden: units of the hidden layers (AAE, appendix A.1 and A.2.1: two of 1000).
-        deviation: weights are drawn from N(0, deviation^2), and biases are zero. The paper's 0.01 matters: with
-            PyTorch's default initialization of the encoder its learning rates diverge. None: PyTorch's default, with
-            which a discriminator of two-dimensional codes sees fine structure sooner.
+        deviation: weights are drawn from N(0, deviation^2), and biases are zero (the paper: 0.01). None: PyTorch's
+            default, with which small networks learn sooner, and a discriminator of two-dimensional codes sees fine
+            structure sooner.
         dropout: probability with which each hidden unit is left out of a training step.
         batch_norm: normalize the outputs of every layer over the minibatch, those of the last one too.
     """

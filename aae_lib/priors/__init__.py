@@ -22,7 +22,6 @@ from aae_lib.priors.class_conditional import (
     LabelAndStyle,
     SwissRoll,
 )
-from aae_lib.priors.continuous import Gaussian, Ring, UniformSphere, UniformSquare
-from aae_lib.priors.drawn import DrawnPrior
+from aae_lib.priors.continuous import DrawnPrior, Gaussian, Ring, UniformSphere, UniformSquare
 from aae_lib.priors.paths import great_circle, straight_line
 from aae_lib.priors.prior import Prior, check_prior

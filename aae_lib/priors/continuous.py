@@ -1,4 +1,4 @@
-"""Priors without classes: Gaussian, square, ring and sphere."""
+"""Priors without classes: Gaussian, square, ring, sphere, and one that is drawn by hand."""
 
 import math
 
@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from aae_lib.data.points import Strokes, draw_points
 from aae_lib.errors import PriorError
 from aae_lib.priors.paths import circle
 from aae_lib.priors.prior import Prior
@@ -86,3 +87,24 @@ class UniformSphere(Prior):
 
     def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
         return F.normalize(torch.randn(count, self.dimensions, device=device), dim=1)
+
+
+class DrawnPrior(Prior):
+    """Points around a curve or around strokes drawn by hand, as a prior in the square ``[-2, 2]^2``.
+
+    Args:
+        curve: as for :func:`~aae_lib.data.points.draw_points`, in the unit square.
+    """
+
+    dimensions = 2
+    width = 0.1  # standard deviation across the strokes
+
+    def __init__(self, curve: str | Strokes) -> None:
+        self._points = 4 * draw_points(curve).images - 2
+
+    def sample(self, count: int, device: torch.device | str = "cpu") -> Tensor:
+        points = self._points[torch.randint(len(self._points), (count,))]
+        return (points + self.width * torch.randn(count, 2)).to(device)
+
+    def __repr__(self) -> str:
+        return "DrawnPrior()"

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from aae_lib.devices import evaluation
 from aae_lib.errors import TrainingError
 from aae_lib.models import Model
 from aae_lib.networks import BatchNorm, has_batch_norm
-from aae_lib.seeding import seeded
 
 PART = 1_000  # images in one forward pass
 SAMPLES = 10_000  # of the prior, for the decoder
@@ -29,18 +29,14 @@ def recompute_batch_norm(model: Model, images: Tensor) -> None:
     if not layers:
         return
     momenta = {layer: layer.momentum for layer in layers.values()}
-    modes = {module: module.training for module in model.modules()}
-    model.eval()  # augmentation, noise and dropout stay off
-    for layer in momenta:
-        layer.reset_running_stats()
-        layer.momentum = None  # a plain average over the parts
-        layer.train()
-    with seeded(0, images.device), torch.no_grad():
+    with evaluation(model):  # augmentation, noise and dropout stay off
+        for layer in momenta:
+            layer.reset_running_stats()
+            layer.momentum = None  # a plain average over the parts
+            layer.train()
         _forward(model, images)
     for layer, momentum in momenta.items():
         layer.momentum = momentum
-    for module, mode in modes.items():
-        module.training = mode
     missed = [
         name
         for name, layer in layers.items()

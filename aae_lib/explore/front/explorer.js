@@ -189,7 +189,7 @@ export class Explorer {
   }
 
   /** Show what a point of the plane would decode to, in each panel; `index`: of the dot there, or -1. */
-  async preview(source, u, v, index) {
+  async preview(u, v, index) {
     const round = (this.previewing = {});
     for (const panel of this.panels) {
       const dot = index >= 0 && index < panel.latent.count;
@@ -197,7 +197,7 @@ export class Explorer {
       const label = dot && panel.latent.classes ? panel.latent.labels[index] : this.state.label;
       const image = await panel.latent.decode(place, label);
       if (this.previewing !== round) return;
-      this.view.showPreview(panel, place, image, panel === source ? index : -1);
+      this.view.showPreview(panel, place, image);
     }
   }
 

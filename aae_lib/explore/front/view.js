@@ -28,7 +28,7 @@ export class View {
     const names = explorer.beside ? ["first model", "second model"] : ["model"];
     this.panels = names.map((name) => new Panel({
       preview: (panel, u, v, index, at) => {
-        explorer.preview(panel, u, v, index);
+        explorer.preview(u, v, index);
         panel.showTip(index, at);
       },
       leave: () => explorer.endPreview(),

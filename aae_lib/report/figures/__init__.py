@@ -8,7 +8,7 @@ from weights and evidence alone. Three figures also show digits of MNIST, or of 
 A figure is a function with the decorator :func:`figure`, in the module of its subject.
 """
 
-from aae_lib.report.figures.registry import FIGURES, PaperFigure, figure, find_figure
+from aae_lib.report.figures.registry import FIGURES, PaperFigure, figure
 
 from aae_lib.report.figures import plane, priors, labels, clusters, generators, color  # isort: skip - the order of FIGURES
 from aae_lib.report.figures.priors import POSTERIOR_TITLES

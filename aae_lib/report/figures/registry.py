@@ -9,7 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aae_lib.experiments import PRETRAINED, Evidence, find, load_evidence, look_up, shipped_seeds, weights_path
+from aae_lib.experiments import PRETRAINED, Evidence, find, load_evidence, shipped_seeds, weights_path
 from aae_lib.priors import ClassConditionalPrior
 from aae_lib.report.drawing import draw_plane, use_style
 from aae_lib.report.results import METRICS, results_of
@@ -51,11 +51,6 @@ def figure(name: str, *, paper: str, notebook: str) -> Callable[[Callable[[], Dr
         return function
 
     return register
-
-
-def find_figure(name: str) -> PaperFigure:
-    """The figure of that name; raises as :func:`~aae_lib.experiments.look_up`."""
-    return look_up(name, FIGURES, "figure")
 
 
 def set_title(axes: Axes, title: str) -> None:
