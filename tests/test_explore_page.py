@@ -84,20 +84,20 @@ def shoot(page, name):
 def test_every_shipped_model_decodes_and_encodes_as_in_pytorch(name, open_page, pages, digits, spaces):
     page, size, space = open_page(name), pages(name).stat().st_size, spaces(name)
     rng = torch.Generator().manual_seed(1)
-    places = (space.samples if len(space.samples) else space.codes)[torch.randint(1000, (30,), generator=rng)]
-    labels = torch.arange(30) % max(space.classes, 1)
+    places = (space.samples if len(space.samples) else space.codes)[torch.randint(1000, (10,), generator=rng)]
+    labels = torch.arange(10) % max(space.classes, 1)
     script = "return arguments[0].map((place, n) => explorer.latent.decode(place, n % arguments[1]))"
     found = page.floats(script, places.tolist(), max(space.classes, 1))
     assert np.abs(found - space.decode(places, labels)).max() < 1 / 255
     if len(space.codes):
-        codes = page.js("return Array.from({length: 30}, (_, n) => explorer.latent.encode(explorer.latent.image(n)))")
+        codes = page.js("return Array.from({length: 10}, (_, n) => explorer.latent.encode(explorer.latent.image(n)))")
         if not hasattr(space.model, "posterior") and name != "ali":  # these draw a sample
-            expected = space.codes[:30]
+            expected = space.codes[:10]
             assert np.abs(np.array([code["place"] for code in codes]) - expected.numpy()).max() < 2e-4
         if codes[0]["probabilities"]:
-            predicted = space.encode(digits.images[:30])[2]
+            predicted = space.encode(digits.images[:10])[2]
             found = [code["label"] for code in codes]
-            assert found == (space.labels[:30] if predicted is None else predicted.argmax(1)).tolist()
+            assert found == (space.labels[:10] if predicted is None else predicted.argmax(1)).tolist()
         pack = Pack()
         layers_of(space.model.encoder, pack)
         encoder = 4 / 3 * len(gzip.compress(pack.content))
