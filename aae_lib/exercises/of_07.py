@@ -144,7 +144,7 @@ EXERCISES: dict[str, Exercise] = {
         because="`linear_sum_assignment` is the Hungarian algorithm: of all ways to give each digit a cluster of its "
         "own it finds the best one. Papers on deep clustering report this as *clustering accuracy*, with as many "
         "clusters as classes. With more clusters than digits it counts every image in a further cluster as wrong, so "
-        "it punishes a model for the two kinds of sevens that it has found.",
+        "it punishes a model for the two kinds of sixes that it has found.",
         minutes=20,
     ),
 }  # fmt: skip

@@ -111,7 +111,8 @@ EXPERIMENTS = (
     DIGIT_CLASSIFIER,
     _age(
         name="age", title="AGE", settings={"image_weight": 10.0, "code_weight": CODE_WEIGHT},
-        source=f"{OF_WIDE} Weight of the image: AGE; weight of the code: between those of the official commands.",
+        source=f"{OF_WIDE} Weight of the image: AGE; weight of the code: five for each dimension, between those of the "
+        "official commands (3.9 and 7.8).",
     ),
     _age(
         name="age-no-reconstruction", title="AGE, the game alone", settings={"image_weight": 0.0, "code_weight": 0.0},
