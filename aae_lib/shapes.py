@@ -33,8 +33,10 @@ def shape_of(pixels: int) -> Shape:
     )
 
 
-def in_words(shape: Shape) -> str:
-    """For instance "28 x 28 gray pixels": height, width and kind of an image."""
+def in_words(shape: Shape | tuple[()]) -> str:
+    """For instance "28 x 28 gray pixels": height, width and kind of an image; of none "a table"."""
+    if not shape:
+        return "a table"
     channels, height, width = shape
     kind = {1: "gray", 3: "color"}.get(channels, f"{channels}-channel")
     return f"{height} x {width} {kind} pixels"

@@ -137,6 +137,16 @@ def test_training_on_the_same_folder_is_the_same_run(tmp_path: Path) -> None:
     assert (first.test.labels >= 0).all() and first.classes == 3
 
 
+def test_a_set_of_two_parts_is_not_left_in_the_order_of_its_classes(tmp_path: Path) -> None:
+    labels = np.repeat([3, 5, 8], 40)
+    arrays = {"x_train": np.zeros((120, 8, 8), np.uint8), "y_train": labels, "x_test": np.zeros((120, 8, 8), np.uint8)}
+    np.savez(tmp_path / "own.npz", **arrays, y_test=list(labels))
+    found = load_images(tmp_path / "own.npz")
+    for part in (*found.train.hold_out(), found.test[:30]):
+        assert set(part.labels.tolist()) == {0, 1, 2}
+    assert torch.equal(load_arrays(arrays["x_train"], list(labels)).labels, found.train.labels.sort().values)
+
+
 @pytest.mark.parametrize("columns", [4, 30])
 def test_a_table_of_any_numbers_is_trained_on_with_the_loss_for_it(columns: int) -> None:
     table = load_arrays(np.random.default_rng(0).normal(size=(100, columns)))

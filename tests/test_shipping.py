@@ -83,6 +83,7 @@ def test_what_does_not_ship_is_told_in_one_sentence(shop: Path, finish: Callable
         "another recipe,": {"recipe": {**header["recipe"], "steps": 6}},
         "another settings and prior,": {"settings": {}, "prior": {"kind": "Ring"}},
         "on CIFAR10, not on MNIST-sample": {"data_name": "CIFAR10"},
+        "changed images": {"inverted": True},
         "validation images, not on the test images": {"evaluated_on": "validation"},
     }
     for words, change in refused.items():

@@ -254,6 +254,14 @@ def test_scheduling_takes_few_milliseconds(client, tmp_path: Path, monkeypatch: 
     assert time.process_time() - started < 180 * 0.02, "a few milliseconds each, with room"
 
 
+def test_what_can_be_no_cluster_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "empty.json").write_text("{}")
+    for wrong in ({"workers": 0}, {"workers": -1}, {"scheduler": str(tmp_path / "missing.json")},
+                  {"scheduler": str(tmp_path / "empty.json")}):  # fmt: skip
+        with pytest.raises((SettingError, TrainingError)), cluster(**wrong):
+            pass
+
+
 def test_no_runs_are_no_table(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         collect(tmp_path)

@@ -160,6 +160,8 @@ def _as_pictures(numbers: Tensor, shape: Shape | None) -> Tensor:
 
 def _value_of(label: Any) -> int | str | None:
     """A label as a whole number or a name; None: there is none."""
+    if isinstance(label, np.generic | Tensor):  # of a list of numbers of an array
+        label = label.tolist()
     if label is None or label == "" or (isinstance(label, float) and math.isnan(label)):
         return None
     if isinstance(label, str):

@@ -76,15 +76,21 @@ def _of_parts(path: Path, train: Images, test: Images | None = None, inverted: b
         whole = str(train)
         train, test = split(train)
     else:
-        train, test = _with_one_numbering(train, test)
+        # A folder is read class by class, but of images the first or the last ones are taken as a sample of all.
+        train, test = map(_shuffled, _with_one_numbering(train, test))
         test = test.labeled() if len(test.labeled()) else test
         whole = str(train)
     if train.shape != test.shape:
-        raise ShapeError(f"expected test images of {in_words(train.shape)}, found {in_words(test.shape)}: give a size")
+        shapes = f"expected test images of {in_words(train.shape)}, found {in_words(test.shape)}"
+        raise ShapeError(f"{shapes}: give a size, or gray")
     source = f"{path.name}: {whole}; {len(train):,} to train, {len(test):,} to test"
     return DataSet(
         train, test, source, sha256_of(train, test), str(path.resolve()), train.shape, len(train.class_names), inverted
     )
+
+
+def _shuffled(images: Images) -> Images:
+    return images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))]
 
 
 def _with_one_numbering(train: Images, test: Images) -> tuple[Images, Images]:

@@ -63,6 +63,7 @@ def check_run(experiment: Experiment, seed: int, header: dict[str, Any], path: P
         (header.get("init"), "of a run that started from other weights", "of one that started anew"),
         (header["steps"] != last, f"of {header['steps']:,} steps", f"of a finished run of {last:,}"),
         (header["data_name"] != experiment.data, f"measured on {header['data_name']:.80}", f"on {experiment.data}"),
+        (header.get("inverted") or "; here as" in header.get("data", ""), "of changed images", "of those of the set"),
         (header["evaluated_on"] != "test", f"measured on {header['evaluated_on']:.80} images", "on the test images"),
     ):
         if is_wrong:

@@ -127,11 +127,14 @@ def cluster(scheduler: str | None = None, workers: int | None = None) -> Iterato
 
     Raises:
         SettingError: if ``dask.distributed`` is not installed, or no scheduler answers.
+        TrainingError: fewer than one worker.
     """
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise SettingError("sweeps need dask.distributed: pip install 'dask[distributed]'") from error
+    if workers is not None:
+        check_count("workers", workers)
     if scheduler is None:
         options = {"memory_limit": 0, "silence_logs": logging.CRITICAL, "dashboard_address": None}
         with LocalCluster(n_workers=workers, threads_per_worker=1, **options) as local, Client(local) as client:
@@ -139,8 +142,10 @@ def cluster(scheduler: str | None = None, workers: int | None = None) -> Iterato
         return
     where = {"address": scheduler} if "://" in scheduler else {"scheduler_file": scheduler}
     try:
+        if "://" not in scheduler:
+            Path(scheduler).read_bytes()  # for a file that is missing the client would wait
         client = Client(**where, timeout=20)
-    except (OSError, TimeoutError, ValueError) as error:
+    except (OSError, TimeoutError, ValueError, KeyError, AssertionError) as error:
         raise SettingError(f"no scheduler answers at '{scheduler}': start one with `dask scheduler`") from error
     with client:
         yield client
