@@ -295,3 +295,6 @@ def test_the_command_line_sweeps_collects_and_draws(
     printed("train", "aae-gaussian", "--steps", "5", "--set", "model.hidden=(8,)")
     (weights,) = (tmp_path / "runs" / "aae-gaussian-model.hidden=(8,)-seed-0").glob("aae-gaussian.safetensors.gz")
     assert read_file(weights)[1]["settings"]["hidden"] == [8]
+    printed("train", "aae-gaussian", "--steps", "5", "--set", "model.hidden=(8,)", "--invert", "--out", "runs/inverted")
+    table = printed("collect", "runs", "--plot", "reconstruction_error", "model.hidden", "plot.png")
+    assert "data.inverted=True" in table, "runs on other images are no more of the same"

@@ -66,6 +66,8 @@ def draw_measure(runs: "pandas.DataFrame", measure: str, setting: str) -> Figure
             f"no plot of '{measure}' against '{setting}': the measures are {', '.join(_measures(runs))}, and the runs "
             f"differ in {', '.join(settings) or 'no setting'}"
         )
+    if runs[setting].dtype.kind not in "biuf":  # several numbers, or a name
+        runs = runs.assign(**{setting: runs[setting].map(str)})
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for name, of_one in runs.groupby("experiment"):

@@ -86,10 +86,11 @@ def run_name(name: str, changes: Mapping[str, Value], seed: int, validation: boo
 
 
 def numbers_of(experiment: Experiment, data: Mapping[str, Any]) -> dict[str, Any]:
-    """All that can be set of a run, by name, as an experiment's ``as_data`` or the header of a run has it."""
+    """All that can be set of a run and its images, by name, as an experiment's ``as_data`` or a run's header has it."""
     model = _defaults(experiment) | data["settings"]
     others = {part: data.get(part) or {} for part in ("prior", "starts", "init")}
-    return _flat({"model": model, "recipe": data["recipe"], **others})
+    images = {"name": data.get("data_name", experiment.data), "inverted": data.get("inverted", False)}
+    return _flat({"model": model, "recipe": data["recipe"], "data": images, **others})
 
 
 def changes_of(experiment: Experiment, header: Mapping[str, Any]) -> dict[str, Any]:

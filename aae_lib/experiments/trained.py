@@ -83,6 +83,9 @@ def _as_trained(experiment: Experiment, header: dict[str, Any]) -> Experiment:
     ours, theirs = experiment.as_data()["prior"] or {}, header.get("prior") or {}
     if theirs.keys() != ours.keys() or theirs.get("kind") != ours.get("kind"):
         raise ValueError(f"the prior {theirs}")
-    for name in theirs.keys() - {"kind"}:
-        setattr(prior, name, theirs[name])
+    for name, value in theirs.items():
+        if value != ours[name]:
+            if isinstance(value, str):  # of a tensor or a prior, of which a header has no more than a text
+                raise ValueError(f"the prior's {name}, {value}")
+            setattr(prior, name, value)
     return replace(experiment, settings=header["settings"], prior=prior)
