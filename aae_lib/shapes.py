@@ -34,7 +34,7 @@ def shape_of(pixels: int) -> Shape:
 
 
 def in_words(shape: Shape | tuple[()]) -> str:
-    """For instance "28 x 28 gray pixels": height, width and kind of an image; of none "a table"."""
+    """For instance "28 x 28 gray pixels": height, width and kind of an image; "a table" where there is no shape."""
     if not shape:
         return "a table"
     channels, height, width = shape

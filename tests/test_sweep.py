@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -21,6 +22,8 @@ from aae_lib.experiments import find, sweep, train_experiment
 from aae_lib.experiments.collect import collect, summarize
 from aae_lib.experiments.settings import changes_of, parse_settings, settings_text, with_settings
 from aae_lib.experiments.sweep import Task, cluster, is_finished, parse_seeds, plan
+from aae_lib.experiments.trained import _as_trained
+from aae_lib.priors import DrawnPrior
 from aae_lib.storage import read_file
 
 TINY = {"model.hidden": (8,)}
@@ -103,6 +106,14 @@ def test_a_setting_that_is_none_is_refused(text: str) -> None:
     (changes,) = parse_settings([text])
     with pytest.raises((SettingError, TrainingError, PriorError)):
         with_settings(find("cluster-16"), changes)
+
+
+def test_a_prior_of_tensors_is_that_of_the_experiment_and_no_other() -> None:
+    experiment = replace(find("aae-gaussian"), prior=DrawnPrior("spiral"))
+    header = experiment.as_data()
+    assert _as_trained(experiment, header).prior.sample(5).shape == (5, 2)
+    with pytest.raises(ValueError, match="_points"):
+        _as_trained(experiment, header | {"prior": header["prior"] | {"_points": "of another curve"}})
 
 
 def test_a_grid_is_every_combination() -> None:

@@ -90,6 +90,7 @@ def _of_parts(path: Path, train: Images, test: Images | None = None, inverted: b
 
 
 def _shuffled(images: Images) -> Images:
+    """The images in another order, the same one at each call."""
     return images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))]
 
 

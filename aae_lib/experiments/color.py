@@ -38,7 +38,7 @@ FINEST = 12  # from so many waves across a picture on, frequencies count as the 
 
 
 def judged(examination: Examination) -> dict[str, Tensor]:
-    """What the classifier of CIFAR-10 makes of 10,000 samples; nothing of other images or sizes, or without it.
+    """What the classifier of CIFAR-10 makes of 10,000 samples; nothing of other images or sizes, or if it is missing.
 
     ``fid`` and ``feature_coverage`` ``[1]``: how its features of samples and of held-out images differ, and the share
     of held-out images with a sample close by (as :func:`~aae_lib.metrics.prior_coverage`). ``sample_classes``
